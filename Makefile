@@ -1,0 +1,48 @@
+# Everything that this repository can do. `make help` lists it.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check unit bench clean lock
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS="	" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## install what is missing, make .venv, start a Docker engine where none runs
+	@bin/setup --dev
+
+demo: ## build, deploy and prove the load balancer, and leave it running
+	@bin/setup
+	@$(PYTHON) systems/s3-lb/demo.py
+
+test: ## what CI runs: check, then all tests
+	@bin/setup --dev
+	@$(MAKE) --no-print-directory check
+	@$(PYTEST) -m "not long" tests
+
+test-long: ## full sweeps and soak as well
+	@bin/setup --dev
+	@$(MAKE) --no-print-directory check
+	@$(PYTEST) tests
+
+unit: ## the fast tests alone
+	@$(PYTEST) tests/unit tests/golden
+
+check: ## formatting, lint, strict types, import contracts, generated files
+	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --diff --quiet .; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }
+	@rm -f .lint-imports.log
+	@$(PYTHON) -m common.specs --check
+
+bench: ## measure against peers, write .bench/results.json
+	@bin/setup --dev
+	@$(PYTHON) -m tests.bench
+
+clean: ## remove every container, network, process and file that we made, and nothing else
+	@bin/clean
+
+lock: ## make the hashed requirements anew from requirements*.in
+	@bin/lock

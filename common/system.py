@@ -1,0 +1,111 @@
+"""The nouns of `system.hcl` and `targets/*.hcl`. `common.catalog` reads them from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from common.role import Check, Image, Role, Value
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUse:
+    """A role in a group, with the parameters that this group gives it (defaults and the system's not merged in)."""
+
+    role: Role
+    parameters: tuple[tuple[str, Value], ...] = ()
+    artifact: str = ""  # a pinned artefact, `container/traefik:3.7.15-…`; empty for the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that are alike. Roles start in this order and stop in the reverse."""
+
+    name: str
+    roles: tuple[RoleUse, ...]
+    at_least: int = 1
+    summary: str = ""
+    images: tuple[Image, ...] = ()
+    withdraw: tuple[str, ...] = ()  # command on the node that moves new traffic away
+    idle_ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a change goes over a group."""
+
+    canary: int = 1
+    at_once: int = 1
+    watch: timedelta = timedelta(seconds=10)
+    confirm: timedelta = timedelta(seconds=60)
+    budget: int = 0
+    on_failure: str = "roll back"  # or "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A set of artefacts that make one thing run."""
+
+    name: str
+    summary: str
+    folder: Path
+    groups: tuple[Group, ...]
+    parameters: tuple[tuple[str, Value], ...] = ()
+    checks: tuple[Check, ...] = ()
+    rollout: Rollout = Rollout()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of a container or virtual target. `size` is the prefix length that is picked free from `pool`."""
+
+    name: str
+    pool: str = "10.213.0.0/16"
+    length: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine, a virtual machine or a container that carries a group's roles."""
+
+    name: str
+    group: str
+    address: str = ""
+    address6: str = ""
+    networks: tuple[str, ...] = ()
+    interface: str = ""
+    manage: bool = True
+    parameters: tuple[tuple[str, Value], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a system's nodes come from."""
+
+    name: str
+    kind: str  # "baremetal", "virtual", "container"
+    nodes: tuple[Node, ...]
+    file: Path
+    user: str = ""
+    image: str = ""  # container targets: the base image that nodes are made of
+    networks: tuple[Network, ...] = ()
+    parameters: tuple[tuple[str, Value], ...] = ()
+    experiments: bool = False  # nodes may be broken on purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One system on one target, once. Everything that it creates carries this."""
+
+    system: str
+    target: str
+    instance: str = "main"
+
+    def __str__(self) -> str:
+        return f"{self.system}/{self.target}/{self.instance}"
+
+    @property
+    def prefix(self) -> str:
+        """Start of the names of its containers, networks and volumes."""
+        return f"{self.system}.{self.target}.{self.instance}"

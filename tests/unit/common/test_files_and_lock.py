@@ -1,0 +1,75 @@
+"""common.files and common.lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from common.errors import Conflict, Error
+from common.files import file_digest, tree_digest, write_atomically
+from common.lock import holder, lease
+from common.model import Digest
+
+
+def test_a_file_is_whole_with_its_mode_and_nothing_is_left_beside(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    write_atomically(target, "text", mode=0o600)
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("text", 0o600)
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+def test_a_folder_in_the_way_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "x").touch()
+    with pytest.raises(Error, match="could not be written"):
+        write_atomically(tmp_path / "file", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_tree_is_the_same_wherever_it_lies_and_differs_by_mode(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_atomically(tmp_path / name / "a" / "b", "content")
+    assert tree_digest(tmp_path / "one") == tree_digest(tmp_path / "two")
+    (tmp_path / "two" / "a" / "b").chmod(0o600)
+    assert tree_digest(tmp_path / "one") != tree_digest(tmp_path / "two")
+
+
+def test_a_file_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    assert file_digest(tmp_path / "x") == Digest.of(b"abc")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from common.lock import lease
+with lease(Path(sys.argv[1]), "deploy of s3-lb"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_held_lease_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(Conflict) as failure, lease(path, "mine"):
+            pass
+        assert f"process {other.pid}" in failure.value.message
+        assert "deploy of s3-lb" in failure.value.message
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with lease(path, "mine", wait=timedelta(seconds=2)):
+            assert f"process {os.getpid()}" in holder(path)
+        assert holder(path) == ""
+    finally:
+        other.kill()
+        other.wait()
