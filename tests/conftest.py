@@ -1,0 +1,100 @@
+"""What all tests share: the tools as a person runs them, and the demo's system, deployed once for those that ask.
+
+Images are built into the working folder's own store, because what is built is recognised by its content; deployments get an
+instance name of their own and go at the end, also after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+INSTANCE = f"test-{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Runs smie, naust and seter as separate processes, as a person would."""
+
+    cwd: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *argv: str, timeout: float = 600, code: int | None = 0, **env: str) -> Ended:
+        """Run one command; with `code` given, anything else fails the test and shows what was printed."""
+        ended = subprocess.run(
+            [str(ROOT / ".venv" / "bin" / argv[0]), *argv[1:]],
+            cwd=self.cwd,
+            env=os.environ | self.env | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        result = Ended(ended.returncode, ended.stdout, ended.stderr)
+        assert code is None or result.code == code, f"{argv} ended with {result.code}\n{result.out}\n{result.err}"
+        return result
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    return Tools(ROOT)
+
+
+@pytest.fixture(scope="session")
+def built(tools: Tools) -> Tools:
+    """All images of s3-lb are in the store."""
+    tools("smie", "build", "s3-lb", timeout=1200)
+    return tools
+
+
+@dataclass(frozen=True)
+class Running:
+    """A deployment of s3-lb on containers."""
+
+    tools: Tools
+    instance: str
+
+    def seter(self, verb: str, *words: str, **options: Any) -> Ended:
+        return self.tools("seter", verb, "s3-lb", "--target", "container", "--instance", self.instance, *words, **options)
+
+    def docker(self, *argv: str, check: bool = True) -> str:
+        ended = subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=120)
+        assert not check or ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    def containers(self) -> dict[str, str]:
+        """Name → id of all containers of the deployment."""
+        label = f"label=seter.deployment=s3-lb/container/{self.instance}"
+        lines = self.docker("ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}").splitlines()
+        return dict(line.split() for line in lines)
+
+
+@pytest.fixture(scope="session")
+def running(built: Tools) -> Iterator[Running]:
+    """s3-lb, deployed for this test run alone."""
+    deployment = Running(built, INSTANCE)
+    try:
+        deployment.seter("deploy", "--yes")
+        yield deployment
+    finally:
+        deployment.seter("destroy", "--yes", code=None)
