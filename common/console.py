@@ -15,9 +15,13 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import Error
-from common.model import Digest, Event, Reference
+from common.model import Digest, Event, Reference, Secret
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Report = Callable[[Event], None]
 
@@ -39,6 +43,11 @@ def json_result(value: object) -> None:
     result(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
+def fields_of(value: DataclassInstance) -> dict[str, object]:
+    """A dataclass's fields by name, so that more can be put beside them."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
 def plain(value: object) -> object:
     """The value as what JSON has."""
     if isinstance(value, Digest | Reference | Path):
@@ -51,16 +60,12 @@ def plain(value: object) -> object:
         return value.total_seconds()
     if is_dataclass(value) and not isinstance(value, type):
         # A secret shows as its `str`, never as its fields.
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)} if "value" not in _names(value) else "***"
+        return str(value) if isinstance(value, Secret) else {k: plain(v) for k, v in fields_of(value).items()}
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    return ("value",) if type(value).__name__ == "Secret" else ()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +34,20 @@ class ParameterType(StrEnum):
     TEXT = "text"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something was written. Nouns carry it for messages; it is no part of what they are, so never compared."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+NOWHERE = Place()
+Places: TypeAlias = "tuple[tuple[str, Place], ...]"  # of attributes, by name
+
 Value: TypeAlias = "str | int | bool | timedelta | tuple[Value, ...]"
 
 
@@ -48,6 +62,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     default: Value | None = None
     required: bool = True
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,7 @@ class Image:
     # None keeps what the base says, () empties it.
     entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 class OnChange(StrEnum):
@@ -92,6 +108,8 @@ class Process:
     restart: str = "on-failure"  # or "always", "no"
     stop_signal: str = "SIGTERM"
     stop_within: timedelta = timedelta(seconds=10)
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,7 @@ class Check:
     on: str = ""  # group that the check runs on; systems only
     expect: str = ""  # status code, or group whose size is the number of next hops
     within: timedelta = timedelta(seconds=30)
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,7 @@ class SecretNeed:
     make: str
     scope: str = "deployment"
     names: tuple[str, ...] = ()  # of a certificate: "node", or names of parameters that hold names or addresses
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +163,8 @@ class Role:
     checks: tuple[Check, ...] = ()
     status: tuple[str, ...] = ()
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
     @property
     def variable_prefix(self) -> str:
@@ -160,3 +182,4 @@ class Base:
     packages: tuple[str, ...]
     components: tuple[str, ...] = ("main",)
     file: Path = Path()
+    place: Place = field(default=NOWHERE, compare=False, repr=False)

@@ -46,6 +46,7 @@ INSTALL = {
 }
 
 TAIL_LINES = 40
+HALT_SECONDS = 0.1  # a halt is seen after this
 OnLine = Callable[[str, str], None]
 
 
@@ -105,13 +106,14 @@ def run(
     timeout: timedelta | None = None,
     grace: timedelta = timedelta(seconds=60),
     check: bool = True,
+    halt: threading.Event | None = None,
 ) -> Result:
     """Run a program to its end.
 
     `env` is what it gets in all; without it, the allowed part of ours (`environment`). `on_line(stream, line)` is
     called for each line as it comes, from another thread. Raises Missing, and CommandFailed when `check` is on and it
     failed or when `timeout` ran out. On KeyboardInterrupt the program is interrupted and waited for, then the
-    exception goes on.
+    exception goes on; the same happens in any thread when `halt` is set, which is how threads learn of Ctrl-C.
     """
     find(argv[0])
     process = _start(argv, cwd, environment() if env is None else dict(env), input is not None)
@@ -119,7 +121,7 @@ def run(
     try:
         if input is not None:
             _feed(process, input)
-        process.wait(None if timeout is None else timeout.total_seconds())
+        _wait(process, timeout, halt)
     except subprocess.TimeoutExpired as late:
         stop(process, grace)
         raise CommandFailed(argv, _result(process, readers), f"did not end within {late.timeout:g} s") from None
@@ -142,6 +144,21 @@ def _start(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str], fed: b
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: timedelta | None, halt: threading.Event | None) -> None:
+    """Wait for the end of the process, of the time, or of everything."""
+    seconds = None if timeout is None else timeout.total_seconds()
+    deadline = time.monotonic() + (seconds or 0.0)
+    while halt is not None:
+        if halt.is_set():
+            raise KeyboardInterrupt
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(HALT_SECONDS)
+            return
+        if seconds is not None and time.monotonic() >= deadline:
+            raise subprocess.TimeoutExpired(process.args, seconds)
+    process.wait(seconds)
 
 
 def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:

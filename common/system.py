@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from common.role import Check, Image, Role, Value
+from common.role import NOWHERE, Check, Image, Place, Places, Role, Value
 
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
-    """A role in a group, with the parameters that this group gives it (defaults and the system's not merged in)."""
+    """A role in a group, with the parameters that this group gives it (defaults and the system's not merged in).
+
+    They are as written; `common.parameters.resolve` gives them their types.
+    """
 
     role: Role
     parameters: tuple[tuple[str, Value], ...] = ()
     artifact: str = ""  # a pinned artefact, `container/traefik:3.7.15-…`; empty for the newest
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Group:
     images: tuple[Image, ...] = ()
     withdraw: tuple[str, ...] = ()  # command on the node that moves new traffic away
     idle_ports: tuple[int, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class System:
     parameters: tuple[tuple[str, Value], ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = Rollout()
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Network:
     name: str
     pool: str = "10.213.0.0/16"
     length: int = 24
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class Node:
     interface: str = ""
     manage: bool = True
     parameters: tuple[tuple[str, Value], ...] = ()
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,8 @@ class Target:
     networks: tuple[Network, ...] = ()
     parameters: tuple[tuple[str, Value], ...] = ()
     experiments: bool = False  # nodes may be broken on purpose
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

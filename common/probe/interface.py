@@ -1,0 +1,78 @@
+"""A live question about a system, and how it is answered. smie and seter ask with the same code."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.model import Verdict
+from common.role import Check, Value
+
+PAUSE = 0.5  # seconds between two tries
+LONGEST_TRY = 10  # seconds that one try may take
+
+
+class Said(Protocol):
+    """How a command ended."""
+
+    @property
+    def code(self) -> int:
+        """Its exit status."""
+
+    @property
+    def stdout(self) -> str:
+        """What it printed."""
+
+    @property
+    def stderr(self) -> str:
+        """What it complained about."""
+
+
+# (node, role, argv) → how the command ended, run where the role's process runs, as its user.
+Execute = Callable[[str, str, Sequence[str]], Said]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a probe may know: the nodes of each group, the system's parameters, and how to run a command.
+
+    `role` is where the check's commands run; `nodes` are those it is about.
+    """
+
+    execute: Execute
+    nodes: tuple[str, ...]
+    role: str
+    groups: Mapping[str, tuple[str, ...]]
+    parameters: Mapping[str, Value]
+
+
+class Probe(ABC):
+    """One kind of check."""
+
+    @abstractmethod
+    def run(self, check: Check, scene: Scene) -> Verdict:
+        """One try. Never raises because the answer is bad: that is what the verdict is for."""
+
+
+def wait_for(probe: Probe, check: Check, scene: Scene) -> Verdict:
+    """Try until the verdict is good or `check.within` has passed; the last verdict."""
+    deadline = time.monotonic() + check.within.total_seconds()
+    while True:
+        verdict = probe.run(check, scene)
+        if verdict.ok or time.monotonic() + PAUSE > deadline:
+            return verdict
+        time.sleep(PAUSE)
+
+
+def bounded(argv: Sequence[str], seconds: int = LONGEST_TRY) -> tuple[str, ...]:
+    """The command, ended by coreutils' timeout if it takes longer; its status is 124 then."""
+    return ("timeout", str(seconds), *argv)
+
+
+def last_line(said: Said) -> str:
+    """What a person wants to read of an answer."""
+    lines = (said.stderr.strip() or said.stdout.strip()).splitlines()
+    return lines[-1] if lines else f"status {said.code}"

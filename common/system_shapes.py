@@ -1,0 +1,343 @@
+"""The shapes of `system.hcl` and `targets/*.hcl`: what may stand in them and what it means.
+
+A system names roles that the catalogue has yet to find, so what is read here are drafts with names instead of roles.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from common.hcl import Literal
+from common.names import as_command, as_expected, as_network_length, as_user
+from common.role import NOWHERE, Check, Image, Place, Places, Value
+from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, command_only, ways_faults
+from common.schema import Inner, Setting, Shape
+from common.system import Network, Node, Rollout
+from common.values import (
+    Wrong,
+    as_address,
+    as_count,
+    as_duration,
+    as_flag,
+    as_integer,
+    as_label,
+    as_port,
+    as_prefix,
+    as_text,
+    many,
+    one_of,
+    shown,
+)
+
+TARGET_KINDS = ("baremetal", "virtual", "container")
+Pairs: TypeAlias = "tuple[tuple[str, Value], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUseDraft:
+    """A role of a group, by name."""
+
+    name: str
+    parameters: Pairs = ()
+    artifact: str = ""
+    place: Place = NOWHERE
+    places: Places = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDraft:
+    """A group whose roles are names. Defaults are those of `common.system.Group`."""
+
+    name: str
+    roles: tuple[RoleUseDraft, ...] = ()
+    at_least: int = 1
+    summary: str = ""
+    images: tuple[Image, ...] = ()
+    withdraw: tuple[str, ...] = ()
+    idle_ports: tuple[int, ...] = ()
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersDraft:
+    """Parameters with the places where they stand."""
+
+    values: Pairs = ()
+    places: Places = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemDraft:
+    """A system whose roles are names."""
+
+    name: str
+    summary: str
+    groups: tuple[GroupDraft, ...] = ()
+    parameters: ParametersDraft = ParametersDraft()
+    checks: tuple[Check, ...] = ()
+    rollout: Rollout = field(default_factory=Rollout)
+    place: Place = NOWHERE
+
+
+# system.hcl -----------------------------------------------------------------------------------------------------------
+
+
+def as_at_least(literal: Literal) -> int:
+    """1 or more."""
+    number = as_integer(literal)
+    if number < 1:
+        raise Wrong(f"{number} nodes make no group", "write 1 or more")
+    return number
+
+
+ROLE_USE = Shape(
+    name="role",
+    summary="A role of the group, with what this group tells it. Roles start in this order and stop in the reverse",
+    make=RoleUseDraft,
+    label="name",
+    label_summary="name of a role",
+    settings=(
+        Setting("artifact", "artefact", as_text, "A pinned artefact, `container/NAME:VERSION`; else the newest"),
+    ),
+    open="parameters",
+    open_summary="A parameter of the role: a literal, or the name of a parameter of the system",
+)
+
+WITHDRAW = Shape(
+    name="withdraw",
+    summary="How a node moves new traffic away before it is touched",
+    make=command_only,
+    settings=(Setting("command", "list of text", as_command, "Command on the node", True),),
+)
+
+
+def ports_only(ports: tuple[int, ...]) -> tuple[int, ...]:
+    """A block that holds ports and nothing else is these ports."""
+    return ports
+
+
+IDLE = Shape(
+    name="idle",
+    summary="When a node that was withdrawn is idle",
+    make=ports_only,
+    settings=(Setting("ports", "list of ports", many(as_port), "No connection to these is left", True),),
+)
+
+GROUP = Shape(
+    name="group",
+    summary="Nodes that are alike. A roll-out takes groups in this order",
+    make=GroupDraft,
+    label="name",
+    label_summary="name of the group",
+    settings=(
+        Setting("summary", "text", as_text, "What it is for"),
+        Setting("at_least", "number", as_at_least, "It needs so many nodes"),
+    ),
+    inner=(
+        Inner(ROLE_USE, "roles", required=True),
+        Inner(IMAGE, "images"),
+        Inner(WITHDRAW, "withdraw", one=True),
+        Inner(IDLE, "idle_ports", one=True),
+    ),
+)
+
+PARAMETERS = Shape(
+    name="parameters",
+    summary="Given to every role that declares a parameter of the name",
+    make=ParametersDraft,
+    open="values",
+    open_summary="A parameter",
+)
+
+
+def _system_check_faults(check: Check) -> Iterator[Wrong]:
+    yield from ways_faults(check, ("s3", "routes", "http", "command"))
+    if (check.routes or check.command) and not check.on:
+        yield Wrong("does not say where it runs", 'add on = "GROUP"')
+
+
+SYSTEM_CHECK = Shape(
+    name="check",
+    summary="A probe of the running system",
+    make=Check,
+    label="name",
+    label_summary="what holds",
+    settings=(
+        Setting("s3", "parameter", as_text, "Put, get, compare and delete at the name that this parameter holds"),
+        Setting("routes", "parameter", as_text, "Routes to the addresses that this parameter holds, in the kernel"),
+        HTTP,
+        COMMAND,
+        Setting("on", "group", as_label, "Group whose nodes look"),
+        Setting(
+            "expect", "text or number", as_expected, "Status that `http` gets; of `routes`, the group of next hops"
+        ),
+        WITHIN,
+    ),
+    faults=_system_check_faults,
+)
+
+
+ROLLOUT = Shape(
+    name="rollout",
+    summary="How a change goes over a group",
+    make=Rollout,
+    settings=(
+        Setting("canary", "count", as_count, "Nodes that go first"),
+        Setting("at_once", "number", as_at_least, "Nodes that go together afterwards"),
+        Setting("watch", "duration", as_duration, "Checks must hold this long before the next step"),
+        Setting("confirm", "duration", as_duration, "A node that hears nothing this long rolls itself back"),
+        Setting("budget", "count", as_count, "Nodes that may fail over the whole roll-out, unreachable included"),
+        Setting("on_failure", "choice", one_of("roll back", "stop"), "What happens then: `roll back` or `stop`"),
+    ),
+)
+
+SYSTEM = Shape(
+    name="system",
+    summary="Groups of nodes that make one thing run",
+    make=SystemDraft,
+    label="name",
+    label_summary="name of its folder",
+    settings=(Setting("summary", "text", as_text, "What it is", True),),
+    inner=(
+        Inner(PARAMETERS, "parameters", one=True),
+        Inner(GROUP, "groups", required=True),
+        Inner(SYSTEM_CHECK, "checks"),
+        Inner(ROLLOUT, "rollout", one=True),
+    ),
+)
+
+
+# targets/*.hcl --------------------------------------------------------------------------------------------------------
+
+
+def as_pool(literal: Literal) -> str:
+    """An IPv4 prefix."""
+    pool = as_prefix(literal)
+    if ":" in pool:
+        raise Wrong(f"{shown(literal)} is no IPv4 prefix", 'write one such as "10.213.0.0/16"; IPv6 comes beside it')
+    return pool
+
+
+def _network_faults(network: Network) -> Iterator[Wrong]:
+    longest = ipaddress.ip_network(network.pool).prefixlen
+    if network.length < longest:
+        yield Wrong(f"a /{network.length} does not fit into {network.pool}", f"write {longest} or more", "length")
+
+
+NETWORK = Shape(
+    name="network",
+    summary="A network of a container or virtual target; its subnets are picked free",
+    make=Network,
+    label="name",
+    label_summary="name of the network",
+    settings=(
+        Setting("pool", "prefix", as_pool, "The IPv4 subnet is picked free from here; IPv6 is a unique local one"),
+        Setting("length", "number", as_network_length, "Length of the IPv4 subnet"),
+    ),
+    faults=_network_faults,
+)
+
+
+def as_family(version: int) -> Callable[[Literal], str]:
+    """A function that takes an address of one family."""
+
+    def take(literal: Literal) -> str:
+        address = as_address(literal)
+        if ipaddress.ip_address(address).version != version:
+            other = "address6" if version == 4 else "address"
+            raise Wrong(f"{shown(literal)} is no IPv{version} address", f"write it as {other}")
+        return address
+
+    return take
+
+
+def _node(
+    name: str,
+    place: Place,
+    parameters: ParametersDraft = ParametersDraft(),
+    **values: Any,  # noqa: ANN401 (fields of Node, typed by the shape)
+) -> Node:
+    """The group is the outer block's to say."""
+    return Node(name=name, group="", parameters=parameters.values, places=parameters.places, place=place, **values)
+
+
+NODE = Shape(
+    name="node",
+    summary="A machine, a virtual machine or a container",
+    make=_node,
+    label="name",
+    label_summary="host name, once in a target",
+    settings=(
+        Setting("address", "address", as_family(4), "IPv4 address that it is reached at; `baremetal` must have one"),
+        Setting("address6", "address", as_family(6), "IPv6 address"),
+        Setting("networks", "list of networks", many(as_label), "Networks that it is on, the first one first"),
+        Setting("interface", "name", as_text, "Interface to the routers"),
+    ),
+    inner=(Inner(PARAMETERS, "parameters", one=True),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodesDraft:
+    """The nodes of one group."""
+
+    group: str
+    nodes: tuple[Node, ...] = ()
+    place: Place = NOWHERE
+
+
+NODES = Shape(
+    name="nodes",
+    summary="The nodes of one group",
+    make=NodesDraft,
+    label="group",
+    label_summary="name of a group of the system",
+    inner=(Inner(NODE, "nodes", required=True),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDraft:
+    """A target with its nodes still by group. Defaults are those of `common.system.Target`."""
+
+    name: str
+    kind: str
+    user: str = ""
+    image: str = ""
+    experiments: bool = False
+    networks: tuple[Network, ...] = ()
+    nodes: tuple[NodesDraft, ...] = ()
+    parameters: ParametersDraft = ParametersDraft()
+    place: Place = NOWHERE
+    places: Places = ()
+
+
+def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
+    if target.kind == "container" and not target.image:
+        yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
+    for network in target.networks if target.kind == "baremetal" else ():
+        yield Wrong(f'network "{network.name}" in a baremetal target', "leave it out: its networks are there already")
+
+
+TARGET = Shape(
+    name="target",
+    summary="Where the nodes of a system come from",
+    make=TargetDraft,
+    label="name",
+    label_summary="name of its file",
+    settings=(
+        Setting("kind", "choice", one_of(*TARGET_KINDS), "`baremetal`, `virtual` or `container`", True),
+        Setting("user", "name", as_user, "User that Ansible logs in as; not of `container`"),
+        Setting("image", "base", as_label, "Base image that nodes are made of; `container` must have one"),
+        Setting("experiments", "flag", as_flag, "Nodes may be broken on purpose"),
+    ),
+    inner=(
+        Inner(NETWORK, "networks"),
+        Inner(PARAMETERS, "parameters", one=True),
+        Inner(NODES, "nodes", required=True),
+    ),
+    faults=_target_faults,
+)

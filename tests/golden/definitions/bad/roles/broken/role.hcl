@@ -1,0 +1,4 @@
+role "broken" {
+  type    = "service"
+  summary = "A string that is not closed
+}

@@ -1,0 +1,5 @@
+role "loop" {
+  type    = "component"
+  summary = "Needs itself through another"
+  needs   = ["bird"]
+}
