@@ -1,0 +1,13 @@
+base "debian-13" {
+  summary = "Debian 13, small, with what Ansible and a supervised process need"
+  suite   = "trixie"
+  packages = [
+    "ca-certificates",
+    "curl",
+    "iproute2",
+    "procps",
+    "python3",
+    "python3-apt",
+    "tini",
+  ]
+}

@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+"""Says as one line of JSON how a Ceph daemon fares: `ceph-status /etc/seter/now/ceph-mon/ceph.conf`.
+
+It asks the daemon's admin socket; of a monitor it asks the cluster too. Exit code 0 when the daemon does its work, 1
+when it does not, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import pwd
+import socket
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TIMEOUT = 5.0  # seconds
+# What to ask a daemon, and the states in which it does its work; () for any answer.
+QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ceph-mon": ("mon_status", ("leader", "peon")),
+    "ceph-mgr": ("status", ()),
+    "ceph-osd": ("status", ("active",)),
+    "radosgw": ("version", ()),
+}
+
+
+def ask(path: Path, prefix: str) -> dict[str, Any]:
+    """Its answer. A question ends with a zero byte, an answer starts with its length: 32 bits, big end first."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(str(path))
+        connection.sendall(json.dumps({"prefix": prefix}).encode() + b"\0")
+        with connection.makefile("rb") as stream:
+            (length,) = struct.unpack("!I", stream.read(4))
+            answer: dict[str, Any] = json.loads(stream.read(length))
+    return answer
+
+
+def summary(role: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operator wants to know of an answer, and whether it is good."""
+    known = ("state", "quorum", "osd_fsid", "num_pgs", "version", "release")
+    told = {key: answer[key] for key in known if key in answer}
+    states = QUESTIONS[role][1]
+    return {"role": role, "ok": not states or answer.get("state") in states, **told}
+
+
+def cluster_summary(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of the answer to `ceph status`."""
+    osds, groups = status.get("osdmap", {}), status.get("pgmap", {})
+    return {
+        "health": status.get("health", {}).get("status", ""),
+        "complaints": sorted(status.get("health", {}).get("checks", {})),
+        "manager": bool(status.get("mgrmap", {}).get("available")),
+        "osds": osds.get("num_osds", 0),
+        "osds_up": osds.get("num_up_osds", 0),
+        "bytes_used": groups.get("bytes_used", 0),
+        "bytes_total": groups.get("bytes_total", 0),
+    }
+
+
+def ask_cluster(conf: Path) -> dict[str, Any]:
+    """The answer to `ceph status`, as the administrator whose key only monitors have."""
+    import rados
+
+    question = json.dumps({"prefix": "status", "format": "json"})
+    try:
+        limits = {"client_mount_timeout": f"{TIMEOUT:.0f}", "admin_socket": ""}
+        with rados.Rados(name="client.admin", conffile=str(conf), conf=limits) as cluster:
+            _, out, _ = cluster.mon_command(question, b"", timeout=int(TIMEOUT))
+    except rados.Error as error:
+        raise OSError(f"the monitors do not answer: {error}") from error
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def become(user: str) -> None:
+    """Go on as this user when we are root: in a container root may not read what belongs to others."""
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Ask, print, judge."""
+    if len(arguments) != 1:
+        print("usage: ceph-status CEPH.CONF", file=sys.stderr)
+        return 2
+    conf = Path(arguments[0])
+    try:
+        become("ceph")
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        parser.read_string(conf.read_text())
+        role = parser["launch"]["role"]
+        told = summary(role, ask(Path(parser["global"]["admin socket"]), QUESTIONS[role][0]))
+        if role == "ceph-mon" and told["ok"]:
+            cluster = cluster_summary(ask_cluster(conf))
+            told["summary"] = f"{cluster['health']}, {cluster['osds_up']} of {cluster['osds']} OSDs up"
+            told["cluster"] = cluster
+    except (OSError, ValueError, KeyError, struct.error, configparser.Error) as error:
+        told = {"ok": False, "error": str(error)}
+    print(json.dumps(told))
+    return 0 if told["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

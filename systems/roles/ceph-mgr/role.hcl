@@ -1,0 +1,41 @@
+role "ceph-mgr" {
+  type     = "service"
+  summary  = "Counts what the Ceph cluster holds and does"
+  packages = ["ceph-mgr", "ceph-mgr-modules-core"]
+  metrics  = 9283
+
+  image "container" {
+    base = "ceph-common"
+  }
+
+  parameter "monitors" {
+    type    = "nodes"
+    summary = "All monitors of the cluster"
+  }
+
+  process {
+    command     = ["/usr/local/lib/seter/ceph-launch", "/etc/seter/now/ceph-mgr/ceph.conf"]
+    user        = "ceph"
+    uid         = 953
+    listens     = [9283]
+    reads       = ["/etc/seter"]
+    writes      = ["/var/lib/seter/ceph-mgr"]
+    environment = ["PYTHONPATH=/usr/local/lib/seter/ceph-mgr", "PYTHONDONTWRITEBYTECODE=1"]
+    restart     = "always"
+    stop_within = "10s"
+  }
+
+  secret "ceph-mgr-key" {
+    make  = "cephx"
+    scope = "deployment"
+  }
+
+  status {
+    command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-mgr/ceph.conf"]
+  }
+
+  check "answers" {
+    command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-mgr/ceph.conf"]
+    within  = "30s"
+  }
+}

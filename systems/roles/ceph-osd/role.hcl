@@ -1,0 +1,57 @@
+role "ceph-osd" {
+  type     = "service"
+  summary  = "Keeps objects of the Ceph cluster"
+  packages = ["ceph-osd"]
+
+  image "container" {
+    base = "ceph-common"
+  }
+
+  parameter "monitors" {
+    type    = "nodes"
+    summary = "All monitors of the cluster"
+  }
+
+  parameter "backend" {
+    type    = "choice"
+    choices = ["bluestore", "memstore"]
+    summary = "bluestore keeps objects in a file, memstore in memory and loses them when the process dies"
+    default = "bluestore"
+  }
+
+  parameter "size" {
+    type    = "size"
+    summary = "What the store can hold; the file of bluestore is sparse"
+    default = "6GiB"
+  }
+
+  parameter "memory" {
+    type    = "size"
+    summary = "Memory that the process aims at"
+    default = "1GiB"
+  }
+
+  process {
+    command     = ["/usr/local/lib/seter/ceph-launch", "/etc/seter/now/ceph-osd/ceph.conf"]
+    user        = "ceph"
+    uid         = 953
+    reads       = ["/etc/seter"]
+    writes      = ["/var/lib/seter/ceph-osd"]
+    restart     = "always"
+    stop_within = "30s"
+  }
+
+  secret "ceph-osd-key" {
+    make  = "cephx"
+    scope = "deployment"
+  }
+
+  status {
+    command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-osd/ceph.conf"]
+  }
+
+  check "active" {
+    command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-osd/ceph.conf"]
+    within  = "60s"
+  }
+}

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+"""Admits this node to the virtual IPs while it serves S3, and withdraws it when it does not.
+
+    health run              check, tell BIRD, serve metrics; until SIGTERM, which withdraws
+    health withdraw         take the node out and keep it out (until `admit` or the node's restart)
+    health admit            let the checks decide again; waits until the node is announced
+    health status           JSON; with --settled exit 1 while what is announced is not what is wanted
+    health check-config     exit 0 when the file of --config can be used, else 2 and the reason
+
+Options before the verb: --config FILE. Exit codes: 0 done, 1 it did not come about in time, 2 wrong file or usage.
+
+A check is what a client does: TLS to Traefik on this node with the service's name, verified by the deployment's CA, and
+GET /swift/healthcheck through it to RadosGW. The verdict is asserted on every tick, because `birdc configure` undoes
+both `enable` and `disable`; all families go and come together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+from typing import Any
+
+from bird_control import Bird
+from health_agent import Agent, Config, Probe, State, Wish, log
+
+CONFIG = "/etc/seter/now/health/health.json"
+WITHDRAW_WITHIN = 10.0  # seconds
+ADMIT_WITHIN = 30.0  # seconds
+
+
+class Server(ThreadingHTTPServer):
+    """/metrics for Prometheus, /status for `health status`; on every address of both families."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+    def __init__(self, port: int, state: State) -> None:
+        self.state = state
+        super().__init__(("::", port), Handler)
+
+    def server_bind(self) -> None:
+        """One socket for IPv4 and IPv6."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET only."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        assert isinstance(self.server, Server)
+        if self.path == "/metrics":
+            self._send(self.server.state.metrics(), "text/plain; version=0.0.4")
+        elif self.path == "/status":
+            self._send(json.dumps(self.server.state.report()), "application/json")
+        else:
+            self.send_error(404)
+
+    def _send(self, text: str, media_type: str) -> None:
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not worth a line."""
+
+
+def run(config: Config) -> int:
+    """The agent, until SIGTERM or SIGINT; then nothing is announced any more."""
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    state = State()
+    server = Server(config.metrics_port, state)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    agent = Agent(config, Bird(config.bird), Probe(config).check, Wish(config.folder / "wish"), state)
+    agent.adopt()
+    try:
+        keep_ticking(agent, config.interval, ending)
+    finally:
+        agent.withdraw()
+    return 0
+
+
+def keep_ticking(agent: Agent, interval: float, ending: threading.Event) -> None:
+    """Ticks start every `interval` seconds; a tick that took longer is followed by the next at once."""
+    due = time.monotonic()
+    while not ending.wait(max(0.0, due - time.monotonic())):
+        agent.tick()
+        due = max(due + interval, time.monotonic())
+
+
+def ask_agent(config: Config) -> dict[str, Any]:
+    """The running agent's report. Raises OSError."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
+        report: dict[str, Any] = json.load(answer)
+        return report
+
+
+def withdraw(config: Config) -> int:
+    """Write the wish, withdraw at once, and see that the agent keeps to it (if there is one)."""
+    Wish(config.folder / "wish").withdraw()
+    bird = Bird(config.bird)
+    bird.disable(config.protocols)
+
+    def out() -> bool:
+        return not any(bird.announced(config.protocols).values()) and _agent_agrees(config)
+
+    return _wait(out, WITHDRAW_WITHIN, "still announced")
+
+
+def _agent_agrees(config: Config) -> bool:
+    try:
+        report = ask_agent(config)
+    except OSError:
+        return True  # no agent, so nobody will announce
+    return report["wanted"] == "withdrawn" and not report["announced"]
+
+
+def admit(config: Config) -> int:
+    """Take the wish back, and wait until the agent finds the node healthy and BIRD announces."""
+    Wish(config.folder / "wish").admit()
+    bird = Bird(config.bird)
+    return _wait(lambda: all(bird.announced(config.protocols).values()), ADMIT_WITHIN, "not announced")
+
+
+def _wait(holds: Callable[[], bool], seconds: float, otherwise: str) -> int:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            log(f"{otherwise} after {seconds:g} s; `health status` says why")
+            return 1
+        time.sleep(0.02)
+    return 0
+
+
+def status(config: Config, *, settled: bool) -> int:
+    """Print the agent's report."""
+    report = ask_agent(config)
+    print(json.dumps(report))
+    return 1 if settled and not report["settled"] else 0
+
+
+def become_health() -> None:
+    """Root of a container has no right to the socket of BIRD (no CAP_DAC_OVERRIDE); the user health has."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("health")
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(
+        "health", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default=CONFIG)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("run", "withdraw", "admit", "check-config"):
+        verbs.add_parser(verb)
+    verbs.add_parser("status").add_argument("--settled", action="store_true")
+    options = parser.parse_args(argv)
+    try:
+        config = Config.read(options.config)
+    except ValueError as fault:
+        log(str(fault))
+        return 2
+    if options.verb == "check-config":
+        return 0
+    return act(options, config)
+
+
+def act(options: argparse.Namespace, config: Config) -> int:
+    """The verb, with its failure told in one line."""
+    try:
+        become_health()
+        if options.verb == "status":
+            return status(config, settled=options.settled)
+        return {"run": run, "withdraw": withdraw, "admit": admit}[options.verb](config)
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+role "prometheus" {
+  type     = "service"
+  summary  = "Collects and keeps the metrics of every node"
+  packages = ["prometheus"]
+  metrics  = 9090
+
+  image "container" {
+    base = "debian-13"
+  }
+
+  parameter "interval" {
+    type    = "duration"
+    summary = "Every target is asked this often"
+    default = "5s"
+  }
+
+  parameter "keep_for" {
+    type    = "duration"
+    summary = "Metrics are kept this long"
+    default = "360h"
+  }
+
+  parameter "keep_bytes" {
+    type    = "size"
+    summary = "Metrics may use this much disk; the oldest go first"
+    default = "2GiB"
+  }
+
+  process {
+    command     = ["/usr/bin/prometheus", "@/etc/seter/now/prometheus/flags"]
+    user        = "prometheus"
+    uid         = 954
+    listens     = [9090]
+    reads       = ["/etc/seter"]
+    writes      = ["/var/lib/seter/prometheus"]
+    validate    = ["/usr/bin/promtool", "check", "config", "{root}/prometheus/prometheus.yml"]
+    restart     = "always"
+    stop_within = "30s"
+  }
+
+  status {
+    command = ["/usr/local/lib/seter/prometheus-targets"]
+  }
+
+  check "ready" {
+    http   = "http://127.0.0.1:9090/-/ready"
+    expect = "200"
+    within = "30s"
+  }
+
+  check "sees-all" {
+    command = ["/usr/local/lib/seter/prometheus-targets"]
+    within  = "60s"
+  }
+}

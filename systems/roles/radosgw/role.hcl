@@ -1,0 +1,55 @@
+role "radosgw" {
+  type     = "service"
+  summary  = "Speaks S3 for the Ceph cluster, over plain HTTP to the balancers"
+  packages = ["radosgw"]
+
+  image "container" {
+    base = "ceph-common"
+  }
+
+  parameter "monitors" {
+    type    = "nodes"
+    summary = "All monitors of the Ceph cluster"
+  }
+
+  parameter "dns_name" {
+    type    = "name"
+    summary = "Name that clients use; buckets answer below it too"
+  }
+
+  process {
+    command     = ["/usr/local/lib/seter/ceph-launch", "/etc/seter/now/radosgw/ceph.conf"]
+    user        = "ceph"
+    uid         = 953
+    listens     = [7480]
+    reads       = ["/etc/seter"]
+    writes      = ["/var/lib/seter/radosgw", "/run/radosgw"]
+    restart     = "always"
+    stop_within = "20s"
+  }
+
+  secret "ceph-rgw-key" {
+    make  = "cephx"
+    scope = "deployment"
+  }
+
+  secret "s3-access-key" {
+    make  = "password"
+    scope = "deployment"
+  }
+
+  secret "s3-secret-key" {
+    make  = "password"
+    scope = "deployment"
+  }
+
+  status {
+    command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/radosgw/ceph.conf"]
+  }
+
+  check "ready" {
+    http   = "http://127.0.0.1:7480/swift/healthcheck"
+    expect = "200"
+    within = "60s"
+  }
+}

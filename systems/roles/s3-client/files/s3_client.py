@@ -1,0 +1,253 @@
+#!/usr/bin/python3
+"""Uses the S3 service as a customer does, through its virtual IPs.
+
+    s3-client run                                     the canary: a 1 KiB round every second, metrics; until SIGTERM
+    s3-client round-trip --size N                     put, get, compare, delete one object of N bytes, or 64MiB
+    s3-client load --seconds S --rate R               R new connections a second, each one GET of 1 KiB
+    s3-client status                                  JSON: how the canary fares
+    s3-client check-config                            exit 0 when the file of --config can be used, else 2
+
+--vip ADDRESS takes one virtual IP instead of all in turn; --json prints JSON. --config FILE comes before the verb.
+Exit codes: 0 all good, 1 something failed, 2 wrong file or usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from s3_load import Getter, as_json, as_text, load, prepare
+from s3_round_trip import round_trip
+from s3_service import Service, resolved
+
+CONFIG = "/etc/seter/now/s3-client/s3-client.json"
+CANARY_SIZE = 1024  # bytes
+CANARY_TIMEOUT = 5.0  # seconds
+_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+@dataclass(slots=True)
+class Canary:
+    """What the rounds have come to, per virtual IP; read by the metrics thread."""
+
+    good: dict[str, int] = field(default_factory=dict)
+    bad: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def hear(self, vip: str, found: dict[str, Any]) -> None:
+        """Take one round into account."""
+        counts = self.good if found["ok"] else self.bad
+        counts[vip] = counts.get(vip, 0) + 1
+        self.seconds[vip] = found["seconds"]
+        self.last[vip] = {**found, "at": time.time()}
+
+    def report(self) -> dict[str, Any]:
+        """For `status`; ok when the last round over each virtual IP was."""
+        ok = bool(self.last) and all(found["ok"] for found in self.last.values())
+        return {"ok": ok, "good": self.good, "bad": self.bad, "last": self.last}
+
+    def metrics(self) -> str:
+        """Prometheus text format 0.0.4."""
+        lines = [
+            "# HELP s3_client_rounds_total Objects put, read, compared and deleted",
+            "# TYPE s3_client_rounds_total counter",
+            *(f's3_client_rounds_total{{vip="{vip}",outcome="good"}} {self.good.get(vip, 0)}' for vip in self.last),
+            *(f's3_client_rounds_total{{vip="{vip}",outcome="bad"}} {self.bad.get(vip, 0)}' for vip in self.last),
+            "# HELP s3_client_round_seconds Duration of the last round",
+            "# TYPE s3_client_round_seconds gauge",
+            *(f's3_client_round_seconds{{vip="{vip}"}} {seconds:.4f}' for vip, seconds in self.seconds.items()),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class Server(ThreadingHTTPServer):
+    """/metrics for Prometheus, /status for `status`; on every address of both families."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+    def __init__(self, port: int, canary: Canary) -> None:
+        self.canary = canary
+        super().__init__(("::", port), Handler)
+
+    def server_bind(self) -> None:
+        """One socket for IPv4 and IPv6."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET only."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        assert isinstance(self.server, Server)
+        canary = self.server.canary
+        if self.path == "/metrics":
+            self._send(canary.metrics(), "text/plain; version=0.0.4")
+        elif self.path == "/status":
+            self._send(json.dumps(canary.report()), "application/json")
+        else:
+            self.send_error(404)
+
+    def _send(self, text: str, media_type: str) -> None:
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not worth a line."""
+
+
+def run(service: Service, vips: tuple[str, ...]) -> int:
+    """Rounds start every `interval`, over the virtual IPs in turn, until SIGTERM."""
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    canary = Canary()
+    server = Server(service.metrics_port, canary)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    due, number = time.monotonic(), 0
+    while not ending.wait(max(0.0, due - time.monotonic())):
+        round_of_canary(service, vips[number % len(vips)], canary)
+        due, number = max(due + service.interval, time.monotonic()), number + 1
+    return 0
+
+
+def round_of_canary(service: Service, vip: str, canary: Canary) -> None:
+    """One round; a change from good to bad or back is worth a line."""
+    was_ok = canary.last.get(vip, {}).get("ok")
+    with resolved(service.dns_name, vip):
+        found = round_trip(service, CANARY_SIZE, bucket="canary", timeout=CANARY_TIMEOUT)
+    canary.hear(vip, found)
+    if found["ok"] != was_ok:
+        log(f"{vip}: {'good' if found['ok'] else found['error']}")
+
+
+def one_round_trip(service: Service, vips: tuple[str, ...], size: int, *, as_json: bool) -> int:
+    """Over the first of these virtual IPs."""
+    with resolved(service.dns_name, vips[0]):
+        found = {"vip": vips[0], **round_trip(service, size)}
+    words = f"{'good' if found['ok'] else found['error']}: {size} bytes over {vips[0]} in {found['seconds']} s"
+    print(json.dumps(found) if as_json else words)
+    return 0 if found["ok"] else 1
+
+
+def one_load(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
+    """Prepare over the first virtual IP, then the load over all. Exit code 1 when a request failed."""
+    try:
+        with resolved(service.dns_name, vips[0]):
+            content = prepare(service)
+        getter = Getter(service, content)
+    except (BotoCoreError, ClientError, OSError) as fault:
+        log(f"the object to read cannot be stored: {fault}")
+        return 1
+    log("load begins")
+    found = load(getter.get, vips, options.seconds, options.rate)
+    print(as_json(found) if options.json else as_text(found))
+    return 1 if found["failed"] else 0
+
+
+def status(service: Service) -> int:
+    """The running canary's report."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/status", timeout=2) as answer:
+        found = json.load(answer)
+    print(json.dumps(found))
+    return 0
+
+
+def size_of(text: str) -> int:
+    """Bytes of `1024`, `1KiB`, `64MiB`. Raises ValueError."""
+    parts = re.fullmatch(r"(\d+)(|KiB|MiB|GiB)", text)
+    if parts is None:
+        raise ValueError(f"{text!r} is no size")
+    return int(parts[1]) * _UNITS[parts[2]]
+
+
+def become_client() -> None:
+    """Root of a container may not read the keys (it has no CAP_DAC_OVERRIDE); the user s3-client may."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("s3-client")
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+
+def log(text: str) -> None:
+    """One line to stderr."""
+    print(f"s3-client: {text}", file=sys.stderr, flush=True)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options of every verb."""
+    parser = argparse.ArgumentParser(
+        "s3-client", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default=CONFIG)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--vip", action="append", default=[])
+    shared.add_argument("--json", action="store_true")
+    verbs.add_parser("run", parents=[shared])
+    verbs.add_parser("status", parents=[shared])
+    verbs.add_parser("check-config")
+    verbs.add_parser("round-trip", parents=[shared]).add_argument("--size", type=size_of, default=1024)
+    loading = verbs.add_parser("load", parents=[shared])
+    loading.add_argument("--seconds", type=float, default=10.0)
+    loading.add_argument("--rate", type=float, default=20.0)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    options = command_line().parse_args(argv)
+    try:
+        service = Service.read(options.config)
+    except ValueError as fault:
+        log(str(fault))
+        return 2
+    if options.verb == "check-config":
+        return 0
+    try:
+        become_client()
+        return act(options, service, tuple(options.vip) or service.vips)
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+def act(options: argparse.Namespace, service: Service, vips: tuple[str, ...]) -> int:
+    """The verb. Raises OSError."""
+    if options.verb == "run":
+        return run(service, vips)
+    if options.verb == "status":
+        return status(service)
+    if options.verb == "round-trip":
+        return one_round_trip(service, vips, options.size, as_json=options.json)
+    return one_load(service, vips, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""What every kind of request needs: where the service is, who asks, and its name resolved without DNS."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import boto3
+from botocore.config import Config as BotoConfig
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+PORT = 443
+REGION = "us-east-1"  # RadosGW takes any region that is signed for
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What seter wrote. `interval` is seconds; the keys are read from their files when they are needed."""
+
+    dns_name: str
+    vips: tuple[str, ...]
+    interval: float
+    ca: Path
+    access_key_file: Path = field(repr=False)
+    secret_key_file: Path = field(repr=False)
+    metrics_port: int
+
+    @classmethod
+    def read(cls, path: str) -> Service:
+        """Raises ValueError with the reason."""
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            service = cls(
+                dns_name=str(found["dns_name"]),
+                vips=tuple(str(vip) for vip in found["vips"]),
+                interval=float(found["interval"]),
+                ca=Path(found["ca"]),
+                access_key_file=Path(found["access_key"]),
+                secret_key_file=Path(found["secret_key"]),
+                metrics_port=int(found["metrics_port"]),
+            )
+        except (OSError, KeyError, TypeError, ValueError) as fault:
+            raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
+        if not service.vips or service.interval <= 0:
+            raise ValueError(f"{path}: there has to be a virtual IP, and the interval is above 0")
+        return service
+
+    def keys(self) -> tuple[str, str]:
+        """Access key and secret key. Raises OSError."""
+        return _line(self.access_key_file), _line(self.secret_key_file)
+
+    def tls(self) -> ssl.SSLContext:
+        """Verifies by the deployment's CA alone. Raises OSError."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def client(self, *, timeout: float = 10.0, attempts: int = 1) -> S3Client:
+        """A boto3 client. `timeout` in seconds is for connecting and for each read. Raises OSError."""
+        access, secret = self.keys()
+        return boto3.client(
+            "s3",
+            endpoint_url=f"https://{self.dns_name}",
+            region_name=REGION,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+            verify=str(self.ca),
+            config=BotoConfig(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},  # buckets below the name would need a wildcard in DNS
+                connect_timeout=timeout,
+                read_timeout=timeout,
+                retries={"total_max_attempts": attempts, "mode": "standard"},
+                # RadosGW 18 takes checksum trailers without verifying them: they would promise what is not kept.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+
+def _line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+@contextmanager
+def resolved(dns_name: str, vip: str) -> Iterator[None]:
+    """While it lasts, this process finds `dns_name` at `vip`, like curl's --resolve; the URL and SNI keep the name."""
+    lookup = socket.getaddrinfo
+
+    def answer(
+        host: str | bytes | None,
+        port: str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> object:
+        return lookup(vip if host == dns_name else host, port, family, type, proto, flags)
+
+    with mock.patch.object(socket, "getaddrinfo", answer):
+        yield

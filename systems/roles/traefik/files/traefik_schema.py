@@ -1,0 +1,365 @@
+"""What Traefik 3.7 takes as dynamic configuration from a key-value store, and what is wrong with a tree of it.
+
+One unknown key or one value of the wrong type makes Traefik refuse everything, and a wrong value of the right type (a
+strategy that does not exist, no attempts to retry) makes it answer 404 to everybody at once. So a tree is checked here,
+keys and values, before anything reaches etcd. Only keys that we have tried are known; add one when a tree needs it.
+
+Sources: doc.traefik.io, "KV configuration reference" and "Rules & priority", version 3.7.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+Check = Callable[[str], str]  # a value → what is wrong with it, or ""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+INDEX = re.compile(r"[0-9]+")
+DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
+TOKEN = re.compile(r"\s*(?:(&&|\|\||[!(),])|([A-Za-z]+)|`([^`]*)`|\"((?:[^\"\\]|\\.)*)\")")
+MATCHERS = {  # name → how many arguments: at least, at most
+    "Host": (1, 1),
+    "HostRegexp": (1, 1),
+    "Path": (1, 1),
+    "PathPrefix": (1, 1),
+    "PathRegexp": (1, 1),
+    "Method": (1, 1),
+    "Header": (2, 2),
+    "HeaderRegexp": (2, 2),
+    "Query": (1, 2),
+    "QueryRegexp": (1, 2),
+    "ClientIP": (1, 1),
+}
+
+
+def text(value: str) -> str:
+    """Anything but nothing."""
+    return "" if value else "it is empty"
+
+
+def flag(value: str) -> str:
+    """`true` or `false`."""
+    return "" if value in ("true", "false") else "it must be true or false"
+
+
+def count(value: str) -> str:
+    """A whole number, 0 or more, that fits 31 bits."""
+    return "" if re.fullmatch(r"[0-9]{1,9}", value) else "it must be a whole number from 0 to 999999999"
+
+
+def positive(value: str) -> str:
+    """A whole number, 1 or more."""
+    return count(value) or ("it must be at least 1" if int(value) == 0 else "")
+
+
+def duration(value: str) -> str:
+    """A duration with its unit, more than nothing."""
+    if not DURATION.fullmatch(value):
+        return "it must be a duration with a unit, such as 250ms or 12h"
+    return "" if re.search(r"[1-9]", value) else "it must be longer than nothing"
+
+
+def path(value: str) -> str:
+    """The path of a URL."""
+    return "" if re.fullmatch(r"/[!-~]*", value) else "it must start with / and hold no blanks"
+
+
+def server_url(value: str) -> str:
+    """Where a server listens: scheme, host, maybe a port, nothing else."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"it is no URL: {error}"
+    if parts.scheme not in ("http", "https", "h2c") or not host:
+        return "it must read http://HOST:PORT"
+    bare = value == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+    return "" if bare else "it must end after the port"
+
+
+def status(value: str) -> str:
+    """An HTTP status."""
+    return "" if re.fullmatch(r"[1-5][0-9]{2}", value) else "it must be an HTTP status from 100 to 599"
+
+
+def name(value: str) -> str:
+    """The name of something, `NAME` or `NAME@PROVIDER`."""
+    own, _, provider = value.partition("@")
+    good = NAME.fullmatch(own) and (not provider or NAME.fullmatch(provider)) and not value.endswith("@")
+    return "" if good else "it must be a name, or NAME@PROVIDER"
+
+
+def pem(kind: str) -> Check:
+    """Text in PEM that holds a thing of this kind."""
+    whole = re.compile(rf"-----BEGIN ((?:[A-Z]+ )?{kind})-----\s[A-Za-z0-9+/=\s]+-----END \1-----")
+    return lambda value: "" if whole.search(value) else f"it holds no {kind.lower()} in PEM"
+
+
+def one_of(*choices: str) -> Check:
+    """One of these words."""
+    return lambda value: "" if value in choices else f"it must be one of {', '.join(choices)}"
+
+
+def prefix(value: str) -> str:
+    """An address or a prefix."""
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return "it must be an address or a prefix"
+    return ""
+
+
+def matcher_problem(matcher: str, arguments: list[str]) -> str:
+    """What is wrong with one matcher of a rule, or ""."""
+    if matcher not in MATCHERS:
+        return f"there is no matcher {matcher}"
+    least, most = MATCHERS[matcher]
+    if not least <= len(arguments) <= most:
+        return f"{matcher} takes {least if least == most else f'{least} or {most}'} arguments, not {len(arguments)}"
+    last = arguments[-1]
+    if matcher.endswith("Regexp"):
+        try:
+            re.compile(last)
+        except re.error as error:
+            return f"{last!r} is no regular expression: {error}"
+    if matcher == "ClientIP":
+        return prefix(last) and f"{last!r} is neither an address nor a prefix"
+    if matcher == "Host" and not re.fullmatch(r"[!-)+-~]+", last):
+        return f"{last!r} is no host name"
+    if matcher in ("Path", "PathPrefix") and not last.startswith("/"):
+        return f"the path {last!r} does not start with /"
+    return ""
+
+
+class RuleParser:
+    """Reads `Host(`a`) && (PathPrefix(`/x`) || !Method(`PUT`))`; raises ValueError."""
+
+    def __init__(self, rule: str) -> None:
+        self.tokens = list(self.split(rule))
+        self.at = 0
+
+    @staticmethod
+    def split(rule: str) -> Iterator[tuple[str, str]]:
+        """Kind (`sign`, `word` or `text`) and text of each token."""
+        position, end = 0, len(rule.rstrip())
+        while position < end:
+            found = TOKEN.match(rule, position)
+            if not found:
+                raise ValueError(f"{rule[position:].strip()[:20]!r} is not understood")
+            position = found.end()
+            sign, word, raw, quoted = found.groups()
+            yield ("sign", sign) if sign else ("word", word) if word else ("text", raw if raw is not None else quoted)
+
+    def next(self, *wanted: str) -> str:
+        """Step over the next token when it is one of these signs; "" when not."""
+        if self.at < len(self.tokens) and self.tokens[self.at][0] == "sign" and self.tokens[self.at][1] in wanted:
+            self.at += 1
+            return self.tokens[self.at - 1][1]
+        return ""
+
+    def take(self, kind: str, what: str) -> str:
+        """Step over a token of this kind."""
+        if self.at >= len(self.tokens) or self.tokens[self.at][0] != kind:
+            raise ValueError(f"{what} is missing after {self.at} parts of the rule")
+        self.at += 1
+        return self.tokens[self.at - 1][1]
+
+    def must(self, sign: str) -> None:
+        """Step over this sign."""
+        if not self.next(sign):
+            raise ValueError(f"{sign!r} is missing after {self.at} parts of the rule")
+
+    def whole(self) -> None:
+        """The whole rule."""
+        self.expression()
+        if self.at != len(self.tokens):
+            raise ValueError(f"{self.tokens[self.at][1]!r} does not belong where it stands")
+
+    def expression(self) -> None:
+        """Terms joined by && and ||."""
+        self.term()
+        while self.next("&&", "||"):
+            self.term()
+
+    def term(self) -> None:
+        """`!` term, an expression in parentheses, or a matcher with its arguments."""
+        if self.next("!"):
+            return self.term()
+        if self.next("("):
+            self.expression()
+            return self.must(")")
+        matcher = self.take("word", "a matcher")
+        self.must("(")
+        arguments = [self.take("text", "an argument in quotes")]
+        while self.next(","):
+            arguments.append(self.take("text", "an argument in quotes"))
+        self.must(")")
+        if problem := matcher_problem(matcher, arguments):
+            raise ValueError(problem)
+        return None
+
+
+def rule(value: str) -> str:
+    """A rule that says which requests a router takes."""
+    try:
+        RuleParser(value).whole()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+TLS_VERSION = one_of("VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
+# `*` stands for a name, `#` for a place in a list.
+KEYS: dict[str, Check] = {
+    "http/routers/*/rule": rule,
+    "http/routers/*/service": name,
+    "http/routers/*/priority": positive,
+    "http/routers/*/entryPoints/#": name,
+    "http/routers/*/middlewares/#": name,
+    "http/routers/*/tls": flag,
+    "http/routers/*/tls/options": name,
+    "http/middlewares/*/retry/attempts": positive,
+    "http/middlewares/*/retry/initialInterval": duration,
+    "http/middlewares/*/inFlightReq/amount": positive,
+    "http/middlewares/*/ipAllowList/sourceRange/#": prefix,
+    "http/middlewares/*/redirectScheme/scheme": one_of("http", "https"),
+    "http/middlewares/*/redirectScheme/permanent": flag,
+    "http/middlewares/*/headers/customRequestHeaders/*": lambda value: "",
+    "http/middlewares/*/headers/customResponseHeaders/*": lambda value: "",
+    "http/services/*/loadBalancer/strategy": one_of("wrr", "p2c", "hrw", "leasttime"),
+    "http/services/*/loadBalancer/passHostHeader": flag,
+    "http/services/*/loadBalancer/serversTransport": name,
+    "http/services/*/loadBalancer/servers/#/url": server_url,
+    "http/services/*/loadBalancer/servers/#/weight": count,
+    "http/services/*/loadBalancer/healthCheck/path": path,
+    "http/services/*/loadBalancer/healthCheck/interval": duration,
+    "http/services/*/loadBalancer/healthCheck/unhealthyInterval": duration,
+    "http/services/*/loadBalancer/healthCheck/timeout": duration,
+    "http/services/*/loadBalancer/healthCheck/status": status,
+    "http/services/*/loadBalancer/passiveHealthCheck/failureWindow": duration,
+    "http/services/*/loadBalancer/passiveHealthCheck/maxFailedAttempts": positive,
+    "http/services/*/weighted/services/#/name": name,
+    "http/services/*/weighted/services/#/weight": count,
+    "http/services/*/failover/service": name,
+    "http/services/*/failover/fallback": name,
+    "http/serversTransports/*/maxIdleConnsPerHost": positive,
+    "http/serversTransports/*/disableHTTP2": flag,
+    "http/serversTransports/*/serverName": text,
+    "http/serversTransports/*/forwardingTimeouts/dialTimeout": duration,
+    "http/serversTransports/*/forwardingTimeouts/responseHeaderTimeout": duration,
+    "http/serversTransports/*/forwardingTimeouts/idleConnTimeout": duration,
+    "tls/certificates/#/certFile": pem("CERTIFICATE"),
+    "tls/certificates/#/keyFile": pem("PRIVATE KEY"),
+    "tls/options/*/minVersion": TLS_VERSION,
+    "tls/options/*/maxVersion": TLS_VERSION,
+    "tls/options/*/sniStrict": flag,
+    "tls/options/*/cipherSuites/#": text,
+    "tls/options/*/alpnProtocols/#": text,
+}
+# A key whose value names something → where such things are.
+REFERENCES = {
+    "http/routers/*/service": "http/services",
+    "http/routers/*/middlewares/#": "http/middlewares",
+    "http/routers/*/tls/options": "tls/options",
+    "http/services/*/loadBalancer/serversTransport": "http/serversTransports",
+    "http/services/*/weighted/services/#/name": "http/services",
+    "http/services/*/failover/service": "http/services",
+    "http/services/*/failover/fallback": "http/services",
+}
+# Whoever has one key of a thing must have these.
+NEEDED = {
+    "http/routers/*": ("rule", "service"),
+    "http/services/*/loadBalancer": ("servers/0/url",),
+    "http/services/*/loadBalancer/servers/#": ("url",),
+    "http/services/*/loadBalancer/healthCheck": ("path", "interval"),
+    "http/services/*/weighted/services/#": ("name",),
+    "http/services/*/failover": ("service", "fallback"),
+    "http/middlewares/*/retry": ("attempts",),
+    "tls/certificates/#": ("certFile", "keyFile"),
+}
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Whether this key has the form of this pattern."""
+    parts, wanted = key.split("/"), pattern.split("/")
+    if len(parts) != len(wanted):
+        return False
+    forms = {"*": NAME, "#": INDEX}
+    return all(
+        forms[want].fullmatch(part) if want in forms else part == want for part, want in zip(parts, wanted, strict=True)
+    )
+
+
+def pattern_of(key: str, patterns: Mapping[str, object]) -> str:
+    """The pattern that this key has the form of, or ""."""
+    return next((pattern for pattern in patterns if matches(pattern, key)), "")
+
+
+def key_problems(tree: Mapping[str, str]) -> Iterator[str]:
+    """Unknown keys and wrong values."""
+    for key, value in tree.items():
+        pattern = pattern_of(key, KEYS)
+        if not pattern:
+            yield f"{key}: Traefik knows no such key, or we have not tried it"
+        elif problem := KEYS[pattern](value):
+            yield f"{key}: {problem}"
+
+
+def reference_problems(tree: Mapping[str, str]) -> Iterator[str]:
+    """Names of things that are not in the tree; what another provider has cannot be seen from here."""
+    for key, value in tree.items():
+        folder = REFERENCES.get(pattern_of(key, REFERENCES), "")
+        known = value == "default" and folder == "tls/options"
+        if folder and "@" not in value and not known and not any(at.startswith(f"{folder}/{value}/") for at in tree):
+            yield f"{key}: there is no {folder}/{value} in the tree"
+
+
+def folders(tree: Mapping[str, str]) -> list[str]:
+    """Everything that has keys below it."""
+    found = {"/".join(key.split("/")[:depth]) for key in tree for depth in range(1, key.count("/") + 1)}
+    return sorted(found)
+
+
+def need_problems(tree: Mapping[str, str]) -> Iterator[str]:
+    """Things that lack what they need, or are two things at once."""
+    for folder in folders(tree):
+        for needed in NEEDED.get(pattern_of(folder, NEEDED), ()):
+            spellings = re.escape(f"{folder}/{needed}").replace("/0/", "/0+/")
+            if not any(re.fullmatch(spellings, key) for key in tree):
+                yield f"{folder}: {needed} is missing"
+        if matches("http/services/*", folder):
+            kinds = {key.split("/")[3] for key in tree if key.startswith(f"{folder}/")}
+            if len(kinds) > 1:
+                yield f"{folder}: it cannot be {' and '.join(sorted(kinds))} at once"
+        weights = [value for key, value in tree.items() if re.fullmatch(rf"{re.escape(folder)}/[0-9]+/weight", key)]
+        if weights and set(weights) <= {"0"}:
+            yield f"{folder}: all weights are 0, so nothing is sent anywhere"
+
+
+def list_problems(tree: Mapping[str, str]) -> Iterator[str]:
+    """Lists with holes or with places of unequal width: Traefik sorts them as text."""
+    for folder in folders(tree):
+        if not any(matches(pattern, f"{folder}/0") for pattern in LISTS):
+            continue
+        parts = {key.removeprefix(f"{folder}/").split("/")[0] for key in tree if key.startswith(f"{folder}/")}
+        places = sorted(part for part in parts if INDEX.fullmatch(part))
+        width = len(places[0]) if places else 0
+        if any(len(place) != width for place in places):
+            yield f"{folder}: pad the places of the list to one width, {', '.join(places)} sort as text"
+        elif [int(place) for place in places] != list(range(len(places))):
+            yield f"{folder}: the places of the list must count from 0 without a hole"
+
+
+LISTS = {pattern[: pattern.index("#") + 1] for pattern in KEYS if "#" in pattern}
+
+
+def problems(tree: Mapping[str, str]) -> list[str]:
+    """All that is wrong with a tree, keys relative to the root; sorted. An empty list is a good tree."""
+    if not any(key.startswith("http/routers/") for key in tree):
+        return ["the tree has no router: Traefik would answer 404 to everybody"]
+    return sorted(
+        [*key_problems(tree), *reference_problems(tree), *need_problems(tree), *list_problems(tree)],
+    )

@@ -1,0 +1,96 @@
+system "s3-lb" {
+  summary = "One address for S3: routers spread it over gateways, each ends TLS and prefers its own RadosGW"
+
+  # These reach every role below that declares the name; a role's parameter may also name one of them as its value.
+  parameters {
+    vips     = ["192.0.2.10", "2001:db8::10"]
+    dns_name = "s3.example.test"
+    monitors = "storage"
+  }
+
+  group "storage" {
+    summary = "The Ceph cluster behind: ours in a lab, another team's elsewhere"
+    role "network" {}
+    role "ceph-mon" {}
+    role "ceph-mgr" {}
+    role "ceph-osd" {}
+  }
+
+  group "routers" {
+    summary  = "The neighbours: ours in a lab, the data centre's elsewhere"
+    at_least = 2
+    role "network" {}
+    role "bird-router" {
+      asn      = 64512
+      peers    = "gateways"
+      peer_asn = 64513
+    }
+  }
+
+  group "gateways" {
+    summary  = "Each announces the virtual IPs, ends TLS and balances to RadosGW; roles start in this order"
+    at_least = 3
+    role "network" {
+      addresses = "vips"
+    }
+    role "etcd" {
+      members = "gateways"
+    }
+    role "radosgw" {
+      monitors = "storage"
+    }
+    role "traefik" {
+      backends      = "gateways"
+      local_weight  = 10
+      remote_weight = 1
+    }
+    role "bird-gateway" {
+      asn      = 64513
+      peers    = "routers"
+      peer_asn = 64512
+    }
+    role "health" {}
+    withdraw {
+      command = ["/usr/local/lib/seter/health", "withdraw"]
+    }
+    idle {
+      ports = [443]
+    }
+  }
+
+  group "monitoring" {
+    role "network" {}
+    role "prometheus" {}
+  }
+
+  group "clients" {
+    summary = "Behind the routers: stores and reads objects as a customer would, all the time"
+    role "network" {
+      routes_to = "vips"
+      via       = "routers"
+    }
+    role "s3-client" {}
+  }
+
+  check "spread" {
+    routes = "vips"
+    on     = "routers"
+    expect = "gateways"
+    within = "30s"
+  }
+
+  check "round-trip" {
+    s3     = "dns_name"
+    on     = "clients"
+    within = "30s"
+  }
+
+  rollout {
+    canary     = 1
+    at_once    = 1
+    watch      = "10s"
+    confirm    = "60s"
+    budget     = 0
+    on_failure = "roll back"
+  }
+}

@@ -1,0 +1,43 @@
+target "container" {
+  kind        = "container"
+  image       = "debian-13"
+  experiments = true
+
+  network "fabric" {}
+  network "clients" {}
+
+  nodes "storage" {
+    node "st1" {
+      networks = ["fabric"]
+    }
+  }
+  nodes "routers" {
+    node "rt1" {
+      networks = ["fabric", "clients"]
+    }
+    node "rt2" {
+      networks = ["fabric", "clients"]
+    }
+  }
+  nodes "gateways" {
+    node "gw1" {
+      networks = ["fabric"]
+    }
+    node "gw2" {
+      networks = ["fabric"]
+    }
+    node "gw3" {
+      networks = ["fabric"]
+    }
+  }
+  nodes "monitoring" {
+    node "mo1" {
+      networks = ["fabric"]
+    }
+  }
+  nodes "clients" {
+    node "cl1" {
+      networks = ["clients"]
+    }
+  }
+}

@@ -1,0 +1,82 @@
+"""A BIRD that knows `show protocols`, `enable` and `disable`, answering as BIRD 2.17.6 does on its control socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class StandIn:
+    """`up` is what it announces, `asked` every command it got; `refuses` are protocols that it does not know."""
+
+    def __init__(self, path: Path, protocols: tuple[str, ...]) -> None:
+        self.up = dict.fromkeys(protocols, False)
+        self.asked: list[str] = []
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        lines = connection.makefile("rw", encoding="utf-8")
+        try:
+            lines.write("0001 BIRD 2.17.6 ready.\n")
+            lines.flush()
+            for line in lines:
+                lines.write(self._answer(line.strip()))
+                lines.flush()
+        except (OSError, ValueError):  # the other side, or `hang_up`
+            return
+
+    def _answer(self, command: str) -> str:
+        self.asked.append(command)
+        name = command.split()[-1]
+        if name not in self.up:
+            return "9001 syntax error, unexpected CF_SYM_UNDEFINED\n"
+        if command.startswith("show protocols"):
+            state = "up  " if self.up[name] else "down"
+            return (
+                "2002-Name       Proto      Table      State  Since         Info\n"
+                f"1002-{name}       Static     master4    {state}   2026-11-25 02:00:28.559  \n0000 \n"
+            )
+        wanted = command.startswith("enable")
+        code = {True: ("0010", "already enabled"), False: ("0008", "already disabled")}[wanted]
+        if self.up[name] != wanted:
+            self.up[name] = wanted
+            code = {True: ("0011", "enabled"), False: ("0009", "disabled")}[wanted]
+        return f"{code[0]}-{name}: {code[1]}\n0000 \n"
+
+    def hang_up(self) -> None:
+        """Cut all connections, as a BIRD that dies does."""
+        for connection in self._connections:
+            connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._connections.clear()
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._server.close()
+        self.hang_up()
+
+
+@contextmanager
+def stand_in(path: Path, protocols: tuple[str, ...] = ("vip4", "vip6")) -> Iterator[StandIn]:
+    """One for the length of the block."""
+    bird = StandIn(path, protocols)
+    try:
+        yield bird
+    finally:
+        bird.close()

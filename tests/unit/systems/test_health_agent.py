@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from bird_control import Bird
+from health_agent import Agent, Config, Judge, Outcome, Probe, State, Wish
+
+from seter.certificates import make_authority, make_certificate
+from tests.unit.systems.bird_stand_in import StandIn, stand_in
+
+GOOD, SLOW, BAD = Outcome.GOOD, Outcome.SLOW, Outcome.BAD
+NAME = "s3.example.test"
+
+
+def config(folder: Path, **changes: object) -> Config:
+    document = {
+        "dns_name": NAME,
+        "protocols": ["vip4", "vip6"],
+        "interval": 0.01,
+        "timeout": 0.3,
+        "fall": 2,
+        "rise": 2,
+        "fresh_every": 3,
+        "ca": str(folder / "ca.crt"),
+        "bird": str(folder / "ctl"),
+        "folder": str(folder),
+        "metrics_port": 9551,
+    }
+    path = folder / "health.json"
+    path.write_text(json.dumps(document | changes))
+    return Config.read(str(path))
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdicts"),
+    [
+        ([GOOD, GOOD], [False, True]),
+        ([GOOD, BAD, GOOD, GOOD], [False, False, False, True]),
+        ([GOOD, GOOD, BAD], [False, True, False]),
+        ([GOOD, GOOD, SLOW, GOOD, SLOW, GOOD], [False, True, True, True, True, True]),
+        ([GOOD, GOOD, SLOW, SLOW], [False, True, True, False]),
+        ([GOOD, SLOW, GOOD, GOOD], [False, False, False, True]),
+    ],
+)
+def test_bad_counts_at_once_slow_when_it_repeats_and_good_when_it_repeats(
+    outcomes: list[Outcome], verdicts: list[bool]
+) -> None:
+    judge = Judge(fall=2, rise=2)
+    assert [judge.hear(outcome) for outcome in outcomes] == verdicts
+
+
+# What BIRD is told
+
+
+class Bench:
+    """An agent on a stand-in of BIRD whose check answers what a test says."""
+
+    def __init__(self, folder: Path, bird: StandIn) -> None:
+        self.bird = bird
+        self.answer: Callable[[], tuple[Outcome, str]] = lambda: (GOOD, "")
+        self.wish = Wish(folder / "wish")
+        self.state = State()
+        self.agent = Agent(config(folder), Bird(str(folder / "ctl")), lambda: self.answer(), self.wish, self.state)
+
+    def tick(self, outcome: Outcome = GOOD, times: int = 1) -> None:
+        self.answer = lambda: (outcome, "" if outcome is GOOD else "as the test says")
+        for _ in range(times):
+            self.agent.tick()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with stand_in(tmp_path / "ctl") as bird:
+        yield Bench(tmp_path, bird)
+
+
+def test_nothing_is_announced_before_the_node_has_served_twice(bench: Bench) -> None:
+    bench.tick()
+    assert bench.bird.up == {"vip4": False, "vip6": False}
+    bench.tick()
+    assert bench.bird.up == {"vip4": True, "vip6": True}
+    assert bench.state.report()["settled"]
+
+
+def test_all_families_are_withdrawn_together_when_the_service_dies(bench: Bench) -> None:
+    bench.tick(times=2)
+    bench.tick(BAD)
+    assert bench.bird.up == {"vip4": False, "vip6": False}
+    assert not bench.state.announced
+
+
+def test_a_bird_that_knows_one_family_only_announces_none(tmp_path: Path) -> None:
+    with stand_in(tmp_path / "ctl", ("vip4",)) as bird:
+        bench = Bench(tmp_path, bird)
+        bench.tick(times=3)
+        assert bird.up == {"vip4": False}
+        assert not bench.state.announced
+
+
+def test_a_reconfiguration_that_disables_is_put_right_on_the_next_tick(bench: Bench) -> None:
+    bench.tick(times=2)
+    bench.bird.up.update(vip4=False, vip6=False)
+    bench.tick()
+    assert bench.bird.up == {"vip4": True, "vip6": True}
+    assert bench.state.corrections == 1
+
+
+def test_a_reconfiguration_that_enables_does_not_bring_a_drained_node_back(bench: Bench) -> None:
+    bench.wish.withdraw()
+    bench.tick(times=3)
+    bench.bird.up.update(vip4=True, vip6=True)
+    bench.tick()
+    assert bench.bird.up == {"vip4": False, "vip6": False}
+    assert bench.state.report()["wanted"] == "withdrawn" and bench.state.healthy
+
+
+def test_one_family_alone_is_never_left_announced(bench: Bench) -> None:
+    bench.tick(times=2)
+    bench.bird.up.update(vip6=False)
+    bench.tick()
+    assert bench.bird.up == {"vip4": True, "vip6": True}
+
+
+def test_a_check_that_cannot_run_withdraws(bench: Bench) -> None:
+    bench.tick(times=2)
+
+    def broken() -> tuple[Outcome, str]:
+        raise MemoryError("no more")
+
+    bench.answer = broken
+    bench.agent.tick()
+    assert bench.bird.up == {"vip4": False, "vip6": False}
+    assert "cannot check" in bench.state.reason
+
+
+def test_the_end_of_the_agent_withdraws(bench: Bench) -> None:
+    bench.tick(times=2)
+    bench.agent.withdraw()
+    assert bench.bird.up == {"vip4": False, "vip6": False}
+
+
+def test_an_agent_that_crashed_and_came_back_does_not_make_the_route_flap(bench: Bench) -> None:
+    bench.bird.up.update(vip4=True, vip6=True)
+    bench.agent.adopt()
+    bench.tick()
+    assert not [command for command in bench.bird.asked if command.startswith("disable")]
+
+
+def test_the_agent_outlives_a_bird_that_dies_and_announces_when_it_is_back(tmp_path: Path) -> None:
+    with stand_in(tmp_path / "ctl") as first:
+        bench = Bench(tmp_path, first)
+        bench.tick(times=2)
+    bench.tick()
+    assert not bench.state.announced and bench.state.bird_failures == 1
+    (tmp_path / "ctl").unlink()
+    with stand_in(tmp_path / "ctl") as second:
+        bench.tick()
+        assert second.up == {"vip4": True, "vip6": True}
+
+
+def test_nothing_is_told_to_bird_while_nothing_changes(bench: Bench) -> None:
+    bench.tick(times=2)
+    bench.bird.asked.clear()
+    bench.tick(times=5)
+    assert all(command.startswith("show") for command in bench.bird.asked)
+
+
+# The operator's wish
+
+
+def test_a_wish_outlives_the_agent_but_not_the_node(tmp_path: Path) -> None:
+    Wish(tmp_path / "wish").withdraw()
+    assert Wish(tmp_path / "wish").withdrawn()
+    assert not Wish(tmp_path / "wish", life="another boot").withdrawn()
+
+
+def test_a_wish_can_be_taken_back(tmp_path: Path) -> None:
+    wish = Wish(tmp_path / "wish")
+    wish.withdraw()
+    wish.admit()
+    assert not wish.withdrawn()
+
+
+def test_without_a_wish_the_checks_decide_and_an_unreadable_one_keeps_the_node_out(tmp_path: Path) -> None:
+    wish = Wish(tmp_path / "wish")
+    assert not wish.withdrawn()
+    (tmp_path / "wish").mkdir()
+    assert wish.withdrawn()
+
+
+# The check, against a real TLS server
+
+
+class Service:
+    """An HTTPS server: `status` is what it answers, `delay` seconds how long it thinks, `connections` how many came."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.status, self.delay, self.connections = 200, 0.0, 0
+        authority = make_authority("test")
+        pair = make_certificate(authority, name, [name])
+        (folder / "ca.crt").write_text(authority.certificate)
+        (folder / "server.pem").write_text(pair.key + pair.certificate)
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                service.connections += 1
+                super().setup()
+
+            def do_GET(self) -> None:
+                time.sleep(service.delay)
+                right = (self.path, self.headers["Host"]) == ("/swift/healthcheck", NAME)
+                self.send_response(service.status if right else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem")
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+        )
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.server.server_address[1])
+
+
+@contextmanager
+def serving(folder: Path, name: str = NAME) -> Iterator[Service]:
+    service = Service(folder, name)
+    try:
+        yield service
+    finally:
+        service.server.shutdown()
+        service.server.server_close()
+
+
+def test_a_service_that_answers_is_good_and_the_connection_is_kept_for_some_checks(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        probe = Probe(config(tmp_path), service.address)
+        assert [probe.check() for _ in range(7)] == [(GOOD, "")] * 7
+        assert service.connections == 3
+
+
+def test_a_wrong_answer_is_bad_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        service.status = 503
+        assert Probe(config(tmp_path), service.address).check() == (BAD, "answer 503 to /swift/healthcheck")
+
+
+def test_a_late_answer_is_slow_and_not_bad(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        service.delay = 1.0
+        outcome, reason = Probe(config(tmp_path, timeout=0.1), service.address).check()
+        assert (outcome, reason) == (SLOW, "no answer within 0.1 s")
+
+
+def test_a_refused_connection_is_bad(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        address = service.address
+    outcome, reason = Probe(config(tmp_path), address).check()
+    assert outcome is BAD and "ConnectionRefused" in reason
+
+
+def test_a_certificate_for_another_name_is_bad(tmp_path: Path) -> None:
+    with serving(tmp_path, "other.example.test") as service:
+        outcome, reason = Probe(config(tmp_path), service.address).check()
+        assert outcome is BAD and "CERTIFICATE_VERIFY_FAILED" in reason
+
+
+def test_a_certificate_of_another_authority_is_bad(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        (tmp_path / "ca.crt").write_text(make_authority("somebody else").certificate)
+        outcome, reason = Probe(config(tmp_path), service.address).check()
+        assert outcome is BAD and "CERTIFICATE_VERIFY_FAILED" in reason
+
+
+def test_a_missing_authority_is_bad_and_not_a_crash(tmp_path: Path) -> None:
+    outcome, reason = Probe(config(tmp_path), ("127.0.0.1", 1)).check()
+    assert outcome is BAD and "FileNotFoundError" in reason
+
+
+def test_a_kept_connection_that_was_closed_says_nothing_about_the_service(tmp_path: Path) -> None:
+    with serving(tmp_path) as first:
+        probe = Probe(config(tmp_path, fresh_every=100), first.address)
+        assert probe.check() == (GOOD, "")
+        kept = probe._connection
+        assert kept is not None and kept.sock is not None
+        kept.sock.close()
+        assert probe.check() == (GOOD, "")
+
+
+# The configuration
+
+
+def test_a_configuration_without_virtual_ips_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there has to be a virtual IP"):
+        config(tmp_path, protocols=[])
+
+
+def test_a_configuration_that_lacks_something_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "health.json").write_text("{}")
+    with pytest.raises(ValueError, match="dns_name"):
+        Config.read(str(tmp_path / "health.json"))
