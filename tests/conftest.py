@@ -1,7 +1,7 @@
 """What all tests share: the tools as a person runs them, and the demo's system, deployed once for those that ask.
 
-Images are built into the working folder's own store, because what is built is recognised by its content; deployments get an
-instance name of their own and go at the end, also after Ctrl-C.
+Images are built into the working folder's own store, because what is built is recognised by its content;
+deployments get an instance name of their own and go at the end, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class Running:
     instance: str
 
     def seter(self, verb: str, *words: str, **options: Any) -> Ended:
-        return self.tools("seter", verb, "s3-lb", "--target", "container", "--instance", self.instance, *words, **options)
+        return self.tools(
+            "seter", verb, "s3-lb", "--target", "container", "--instance", self.instance, *words, **options
+        )
 
     def docker(self, *argv: str, check: bool = True) -> str:
         ended = subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=120)
@@ -85,7 +87,9 @@ class Running:
     def containers(self) -> dict[str, str]:
         """Name → id of all containers of the deployment."""
         label = f"label=seter.deployment=s3-lb/container/{self.instance}"
-        lines = self.docker("ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}").splitlines()
+        lines = self.docker(
+            "ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}"
+        ).splitlines()
         return dict(line.split() for line in lines)
 
 

@@ -1,0 +1,329 @@
+"""Container images into a Docker engine and out of it, by its API. Everything that passes is checked.
+
+`docker load` and `docker save` speak the format of moby's image/tarexport: a tar with manifest.json, configurations and
+layers. An engine whose layers, from the bottom up, are known does not open their files (tried with 20.10), so they are
+left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from common.errors import BadInput, Conflict, Corrupt, Error, NotFound, Unavailable
+from common.files import CHUNK
+from common.model import Artifact, Digest
+from naust import manifest as oci
+from naust.listing import name_of
+from naust.manifest import Blob, ContainerImage
+from naust.store.interface import Store
+from naust.verified import chunks, content
+
+REPOSITORY = "naust"  # images from a store are naust/NAME:TAG in the engine
+PATIENCE = 600  # seconds that an engine may say nothing; it reads a layer to its end first
+_SMALL = 1 << 20  # bytes; configurations and manifests are smaller
+
+Keep = Callable[[BinaryIO], Blob]
+Known = Callable[[Digest], Blob | None]
+
+
+def load(store: Store, artifact: Artifact, client: docker.DockerClient | None = None) -> Digest:
+    """See that the engine has this image, under the name `naust/NAME:TAG`, and return its id. Twice is once.
+
+    Constant memory; layers that the engine has are not read. Raises Corrupt, and the engine takes nothing, if a blob is
+    damaged; Conflict if the name is another image's; BadInput if it is no container image; Unavailable.
+    """
+    image = _image(store, artifact)
+    with _engine(client) as engine:
+        if not _has(engine, image.config.digest):
+            _load(engine, store, artifact, image)
+        _name(engine, artifact, image.config.digest)
+    return image.config.digest
+
+
+def name_in_engine(artifact: Artifact) -> str:
+    """What `load` calls it there."""
+    reference = artifact.reference
+    return f"{REPOSITORY}/{reference.name}:{reference.tag or f'sha256-{artifact.digest.short}'}"
+
+
+def save(
+    image: str, keep: Keep, *, known: Known = lambda digest: None, client: docker.DockerClient | None = None
+) -> ContainerImage:
+    """Read an image out of the engine. `keep` is called with each layer as a stream, reads it to its end and says what
+    it was; see `into`. A layer that is `known` already comes out as that; if it is the lowest, it is not even read.
+
+    Raises NotFound if the engine has no such image, Corrupt if what it gives is not what it says, Unavailable.
+    """
+    with _engine(client) as engine:
+        described = _inspect(engine, image)
+        layers = [Digest.parse(each) for each in _layers_of(described)]
+        stream = cast(Iterator[bytes], engine.api.get_image(described["Id"], chunk_size=CHUNK))
+        skip = bool(layers) and known(layers[0]) is not None
+        with tarfile.open(fileobj=_Stream(stream), mode="r|", bufsize=CHUNK) as archive:
+            saved = _Saved.read(archive, keep, skip_lowest=skip)
+    return saved.image(Digest.parse(described["Id"]), layers, known)
+
+
+def into(folder: Path) -> Keep:
+    """For `save`: each layer becomes a file in this folder."""
+
+    def keep(source: BinaryIO) -> Blob:
+        path = folder / f"layer-{len(list(folder.glob('layer-*')))}.tar"
+        total, size = hashlib.sha256(), 0
+        with path.open("xb") as file:
+            while chunk := source.read(CHUNK):
+                total.update(chunk)
+                size += file.write(chunk)
+        return Blob(Digest("sha256", total.hexdigest()), size, path=path)
+
+    return keep
+
+
+# Loading
+
+
+class _Image:
+    """A container image in a store: what its manifest and its configuration say, which agree."""
+
+    def __init__(self, config: Blob, configuration: bytes, layers: Sequence[Blob]) -> None:
+        self.config, self.configuration, self.layers = config, configuration, layers
+
+
+def _image(store: Store, artifact: Artifact) -> _Image:
+    name, whole = name_of(artifact.reference), str(artifact.reference)
+    read = oci.parse(store.manifest(name, artifact.reference.tag or str(artifact.digest)), whole)
+    if read.digest != artifact.digest:
+        raise Corrupt(f"{whole} is {read.digest}, not {artifact.digest}", resolution="Look again with `naust show`.")
+    if read.config is None or read.config.media_type != oci.CONFIG:
+        raise BadInput(f"{whole} is no container image", resolution="Pull it to a file: naust pull REFERENCE FILE.")
+    configuration = content(store, name, read.config, whole)
+    if oci.diff_ids(configuration, whole) != tuple(layer.digest for layer in read.layers):
+        raise Corrupt(
+            f"the layers of {whole} are not those of its configuration",
+            details="They must be uncompressed tars, in the order of its diff ids.",
+            resolution="Push or build the artefact again.",
+        )
+    return _Image(read.config, configuration, read.layers)
+
+
+def _load(engine: docker.DockerClient, store: Store, artifact: Artifact, image: _Image) -> None:
+    known = _layers_known(engine, [str(layer.digest) for layer in image.layers])
+    try:
+        _send(engine, _archive(store, artifact, image, skip=known))
+    except Error as error:
+        if not known or isinstance(error, Corrupt | Unavailable):
+            raise
+        # Somebody removed the image whose layers were counted on: send them all.
+        _send(engine, _archive(store, artifact, image, skip=0))
+    if not _has(engine, image.config.digest):
+        raise Error(
+            f"the Docker engine took {artifact.reference}, but has no image {image.config.digest}",
+            resolution="Look into the engine's log: journalctl -u docker.",
+        )
+
+
+def _send(engine: docker.DockerClient, archive: Iterator[bytes]) -> None:
+    api: Any = engine.api  # its stubs leave these methods untyped
+    for line in api.load_image(archive):
+        if "error" in line:
+            raise Error(
+                f"the Docker engine refuses the image: {line['error']}",
+                resolution="See that it has space left (`docker system df`), then run the command again.",
+            )
+
+
+def _archive(store: Store, artifact: Artifact, image: _Image, *, skip: int) -> Iterator[bytes]:
+    """What `docker load` reads. manifest.json comes last: without it, as when a layer turns out to be damaged, the
+    engine takes nothing."""
+    names = [f"{layer.digest.hex}.tar" for layer in image.layers]
+    config = f"{image.config.digest.hex}.json"
+    yield from _member(config, len(image.configuration), iter((image.configuration,)))
+    sent = set(names[:skip])
+    for name, layer in zip(names, image.layers, strict=True):
+        if name not in sent:
+            sent.add(name)
+            with chunks(store, name_of(artifact.reference), layer, str(artifact.reference)) as pieces:
+                yield from _member(name, layer.size, pieces)
+    manifest = json.dumps([{"Config": config, "RepoTags": None, "Layers": names}]).encode()
+    yield from _member("manifest.json", len(manifest), iter((manifest,)))
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _member(name: str, size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    yield header.tobuf(tarfile.GNU_FORMAT)
+    yield from pieces
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _layers_known(engine: docker.DockerClient, wanted: Sequence[str]) -> int:
+    """How many layers, from the bottom up, the engine has in this order; then it does not want to see them."""
+    best = 0
+    for each in engine.api.images(all=True, quiet=True):
+        try:
+            layers = _layers_of(_inspect(engine, each))
+        except ImageNotFound:
+            continue  # removed since
+        same = next((i for i, (a, b) in enumerate(zip(layers, wanted, strict=False)) if a != b), None)
+        best = max(best, min(len(layers), len(wanted)) if same is None else same)
+    return best
+
+
+def _inspect(engine: docker.DockerClient, image: str) -> Mapping[str, Any]:
+    api: Any = engine.api  # its stubs leave these methods untyped
+    return cast(Mapping[str, Any], api.inspect_image(image))
+
+
+def _layers_of(described: Mapping[str, Any]) -> list[str]:
+    return list(described["RootFS"].get("Layers") or ())
+
+
+def _has(engine: docker.DockerClient, image_id: Digest) -> bool:
+    try:
+        return bool(_inspect(engine, str(image_id))["Id"] == str(image_id))
+    except ImageNotFound:
+        return False
+
+
+def _name(engine: docker.DockerClient, artifact: Artifact, image_id: Digest) -> None:
+    wanted = name_in_engine(artifact)
+    try:
+        there = _inspect(engine, wanted)["Id"]
+    except ImageNotFound:
+        repository, _, tag = wanted.partition(":")
+        engine.api.tag(str(image_id), repository, tag)
+        return
+    if there != str(image_id):
+        raise Conflict(
+            f"the Docker engine has another image named {wanted}",
+            details=f"It is {there}; the store's is {image_id}.",
+            resolution=f"See whose it is; `docker image rm {wanted}` takes the name away.",
+        )
+
+
+# Saving
+
+
+class _Saved:
+    """What a `docker save` stream held."""
+
+    def __init__(self) -> None:
+        self.small: dict[str, bytes] = {}
+        self.kept: dict[str, Blob] = {}
+        self.links: dict[str, str] = {}
+        self._keep: Keep | None = None
+
+    @classmethod
+    def read(cls, archive: tarfile.TarFile, keep: Keep, *, skip_lowest: bool) -> _Saved:
+        saved = cls()
+        saved._keep = keep
+        for member in archive:
+            folder, _, file = member.name.rpartition("/")
+            if member.issym():
+                # Engines up to 24 write a layer that occurs twice as a link: ../ID/layer.tar
+                saved.links[member.name] = member.linkname.removeprefix("../")
+            elif member.isreg() and not (skip_lowest and file == "layer.tar" and saved._is_lowest(folder)):
+                saved._take(member, cast(BinaryIO, archive.extractfile(member)))
+        return saved
+
+    def _take(self, member: tarfile.TarInfo, source: BinaryIO) -> None:
+        if member.size <= _SMALL:
+            self.small[member.name] = source.read()
+        elif self._keep is not None:
+            self.kept[member.name] = self._keep(source)
+
+    def _is_lowest(self, folder: str) -> bool:
+        """Engines up to 24 put a description before each layer, which names the layer below."""
+        described = self.small.get(f"{folder}/json")
+        return described is not None and "parent" not in json.loads(described)
+
+    def image(self, image_id: Digest, layers: Sequence[Digest], known: Known) -> ContainerImage:
+        """The image, all of it checked. Raises Corrupt."""
+        try:
+            (listed,) = json.loads(self.small["manifest.json"])
+            config, files = self.small[listed["Config"]], listed["Layers"]
+        except (KeyError, ValueError) as error:
+            raise _bad_save(f"There is no manifest of one image in it: {error!r}.") from error
+        if Digest.of(config) != image_id or len(files) != len(layers):
+            raise _bad_save(f"It is of {Digest.of(config)} with {len(files)} layers, not of {image_id}.")
+        return ContainerImage(
+            config, tuple(self._layer(file, digest, known) for file, digest in zip(files, layers, strict=True))
+        )
+
+    def _layer(self, file: str, digest: Digest, known: Known) -> Blob:
+        file = self.links.get(file, file)
+        already = known(digest)
+        if already is not None:
+            return already
+        if file in self.small and self._keep is not None:
+            self.kept[file] = self._keep(io.BytesIO(self.small[file]))
+        blob = self.kept.get(file)
+        if blob is None or blob.digest != digest:
+            raise _bad_save(f"Layer {digest} is {blob.digest if blob else 'missing'}.")
+        return blob
+
+
+class _Stream(io.RawIOBase):
+    """Pieces of bytes as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed says WriteableBuffer, private
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+def _bad_save(details: str) -> Corrupt:
+    return Corrupt(
+        "the Docker engine gave an image that is not what it should be", details=details, resolution="Build it anew."
+    )
+
+
+# The engine
+
+
+@contextmanager
+def _engine(client: docker.DockerClient | None) -> Iterator[docker.DockerClient]:
+    """The given engine, or the one that the environment names (DOCKER_HOST), with its errors in our words."""
+    try:
+        engine = client or docker.from_env(timeout=PATIENCE)
+        try:
+            yield engine
+        finally:
+            if client is None:
+                engine.close()
+    except ImageNotFound as error:
+        raise NotFound(
+            "the Docker engine has no such image",
+            details=str(error.explanation),
+            resolution="`docker image ls` shows what it has.",
+        ) from error
+    except APIError as error:
+        raise Error(
+            "the Docker engine could not do it", details=str(error.explanation or error), resolution="See its log."
+        ) from error
+    except (DockerException, requests.RequestException) as error:
+        raise Unavailable(
+            "the Docker engine does not answer",
+            details=str(error),
+            resolution="See that it runs and that this user may use it: `docker version`. DOCKER_HOST names another.",
+        ) from error

@@ -1,0 +1,259 @@
+"""What an artefact consists of: an OCI image manifest, made and read as data. Nothing here touches a store.
+
+OCI image specification 1.1: manifest.md (also "Guidelines for artifact usage"), config.md, layer.md, annotations.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from common.errors import BadInput, Corrupt
+from common.model import Artifact, Digest, Kind, Reference
+from naust.version import split
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
+EMPTY_CONFIG = b"{}"
+
+CREATED = "org.opencontainers.image.created"
+VERSION = "org.opencontainers.image.version"
+REVISION = "org.opencontainers.image.revision"
+TITLE = "org.opencontainers.image.title"
+KIND = "naust.kind"
+MADE_FROM = "naust.made-from"  # fingerprint of the recipe
+INPUTS = "naust.inputs"  # JSON: list of {name, version, digest}
+IMAGE_ID = "naust.image-id"  # what a container engine calls it: the digest of the configuration
+
+LONGEST_LISTED = 1024  # characters of an annotation that a listing still carries
+# Media types that are registered (IANA), else those of freedesktop.org's shared-mime-info.
+_BY_SUFFIX = {
+    ".qcow2": "application/x-qemu-disk",
+    ".tar": "application/x-tar",
+    ".gz": "application/gzip",
+    ".tgz": "application/gzip",
+    ".zst": "application/zstd",
+    ".xz": "application/x-xz",
+    ".zip": "application/zip",
+    ".json": "application/json",
+    ".txt": "text/plain",
+    ".deb": "application/vnd.debian.binary-package",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A descriptor: which bytes, how many, of what type. `path` is where they are; None says that a store has them."""
+
+    digest: Digest
+    size: int
+    media_type: str = LAYER
+    path: Path | None = None
+
+    def described(self, title: str = "") -> dict[str, object]:
+        """As a manifest has it."""
+        plain: dict[str, object] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        return plain | ({"annotations": {TITLE: title}} if title else {})
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """An image's configuration, byte for byte, and its layers from the bottom up: uncompressed tars, so that a layer's
+    digest is its diff id. A layer without a path is in the store already."""
+
+    config: bytes
+    layers: tuple[Blob, ...]
+
+    @property
+    def id(self) -> Digest:
+        """What the engine calls it."""
+        return Digest.of(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest that was read. `title` is the file name that its only layer had, or ''."""
+
+    digest: Digest
+    media_type: str
+    artifact_type: str
+    config: Blob | None
+    layers: tuple[Blob, ...]
+    children: tuple[Blob, ...]  # of an index
+    subject: Digest | None
+    annotations: tuple[tuple[str, str], ...]
+    title: str = ""
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """Everything that must be there for this to be whole, each once."""
+        every = (*((self.config,) if self.config else ()), *self.layers, *self.children)
+        return tuple({blob.digest: blob for blob in every}.values())
+
+
+def encode(document: Mapping[str, object]) -> bytes:
+    """JSON whose bytes depend on the content alone."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def container_manifest(image: ContainerImage, annotations: Mapping[str, str]) -> bytes:
+    """The manifest of a container image."""
+    config = Blob(image.id, len(image.config), CONFIG)
+    layers = [layer.described() for layer in image.layers]
+    return _manifest({"config": config.described(), "layers": layers}, annotations)
+
+
+def file_manifest(kind: Kind, file: Blob, title: str, annotations: Mapping[str, str]) -> bytes:
+    """The manifest of one file."""
+    config = Blob(Digest.of(EMPTY_CONFIG), len(EMPTY_CONFIG), EMPTY)
+    parts = {"config": config.described(), "layers": [file.described(title)], "artifactType": artifact_type(kind)}
+    return _manifest(parts, annotations)
+
+
+def artifact_type(kind: Kind) -> str:
+    """The artifact type of a kind other than container."""
+    return f"application/vnd.naust.{kind}.v1"
+
+
+def file_type(name: str) -> str:
+    """Media type of a file, by its name."""
+    return _BY_SUFFIX.get(Path(name).suffix.lower(), "application/octet-stream")
+
+
+def annotated(
+    kind: Kind,
+    version: str,
+    *,
+    created: str = "",
+    made_from: Digest | None = None,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """What every artefact says about itself. There is no date of publication in it: the same content must get the
+    same digest on every day; that date is in the tag. `created` is when the content was made, if that is known."""
+    own = {KIND: str(kind), VERSION: version}
+    own |= {CREATED: created} if created else {}
+    return dict(more or {}) | own | ({MADE_FROM: str(made_from)} if made_from else {})
+
+
+def created(config: bytes) -> str:
+    """When a container image was made, as its configuration says (RFC 3339); '' if it does not."""
+    try:
+        return str(json.loads(config).get("created") or "")
+    except (ValueError, AttributeError):
+        return ""
+
+
+def parse(data: bytes, what: str) -> Manifest:
+    """Read a manifest or index. `what` names it in errors. Raises Corrupt."""
+    try:
+        document = json.loads(data)
+        subject = document.get("subject")
+        config = document.get("config")
+        layers = tuple(_blob(each) for each in document.get("layers", ()))
+        return Manifest(
+            digest=Digest.of(data),
+            media_type=str(document.get("mediaType") or MANIFEST),
+            artifact_type=str(document.get("artifactType") or (config or {}).get("mediaType", "")),
+            config=_blob(config) if config else None,
+            layers=layers,
+            children=tuple(_blob(each) for each in document.get("manifests", ())),
+            subject=Digest.parse(subject["digest"]) if subject else None,
+            annotations=tuple(sorted((str(k), str(v)) for k, v in (document.get("annotations") or {}).items())),
+            title=_title(document) if len(layers) == 1 else "",
+        )
+    # RecursionError: a document that is nested without end is as bad as one that is cut off.
+    except (BadInput, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(what, f"{type(error).__name__}: {error}") from error
+
+
+def artifact(name: str, tag: str, data: bytes) -> Artifact:
+    """The artefact that a tag stands for, from its manifest. Its date is that of publication, if the tag tells it.
+
+    Raises Corrupt.
+    """
+    reference = Reference.parse(f"{name}:{tag}")
+    read = parse(data, str(reference))
+    said = dict(read.annotations)
+    dated = split(tag)
+    return Artifact(
+        reference=reference,
+        version=said.get(VERSION) or (dated[0] if dated else tag),
+        digest=read.digest,
+        size=len(data) + sum(blob.size for blob in read.blobs),
+        media_type=read.artifact_type or read.media_type,
+        created=dated[1] if dated else moment(said.get(CREATED, "")),
+        made_from=_optional(said.get(MADE_FROM, "")),
+        annotations=read.annotations,
+    )
+
+
+def brief(artifact: Artifact) -> Artifact:
+    """The artefact as listings have it: without annotations that are long, such as all packages of an image."""
+    short = tuple(pair for pair in artifact.annotations if len(pair[1]) <= LONGEST_LISTED)
+    return replace(artifact, annotations=short)
+
+
+def inputs(artifact: Artifact) -> Iterator[tuple[str, str, str]]:
+    """Name, version and digest of everything that it was made from; nothing if it does not say."""
+    try:
+        listed = json.loads(artifact.annotation(INPUTS) or "[]")
+    except ValueError:
+        return
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict):
+            yield str(each.get("name", "")), str(each.get("version", "")), str(each.get("digest", ""))
+
+
+def diff_ids(config: bytes, what: str) -> tuple[Digest, ...]:
+    """The digests of the uncompressed layers, bottom first, as an image's configuration has them. Raises Corrupt."""
+    try:
+        listed: Sequence[object] = json.loads(config)["rootfs"]["diff_ids"]
+        return tuple(Digest.parse(str(each)) for each in listed)
+    except (BadInput, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(what, f"its configuration names no layers: {error}") from error
+
+
+def moment(text: str) -> datetime:
+    """A date as an annotation or a configuration has it; the epoch if it is none."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def _manifest(parts: Mapping[str, object], annotations: Mapping[str, str]) -> bytes:
+    return encode({"schemaVersion": 2, "mediaType": MANIFEST, **parts, "annotations": dict(annotations)})
+
+
+def _blob(descriptor: Mapping[str, object]) -> Blob:
+    size = descriptor["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"{size!r} is no size")
+    return Blob(Digest.parse(str(descriptor["digest"])), size, str(descriptor["mediaType"]))
+
+
+def _title(document: Mapping[str, object]) -> str:
+    layer = cast(Sequence[Mapping[str, object]], document["layers"])[0]
+    annotations = layer.get("annotations")
+    return str(annotations.get(TITLE, "")) if isinstance(annotations, dict) else ""
+
+
+def _optional(text: str) -> Digest | None:
+    try:
+        return Digest.parse(text) if text else None
+    except BadInput:
+        return None
+
+
+def _unreadable(what: str, details: str) -> Corrupt:
+    return Corrupt(
+        f"the manifest of {what} cannot be read", details=details, resolution="Push or build the artefact again."
+    )

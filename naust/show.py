@@ -1,0 +1,131 @@
+"""One artefact, with all that it says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from common.model import Artifact, Digest
+from naust import manifest as oci
+from naust.address import uri
+from naust.listing import name_of, resolve
+from naust.store.interface import Store
+
+# What has a field of its own, so that it is not shown twice.
+_FIELDS = (oci.VERSION, oci.REVISION, oci.KIND, oci.MADE_FROM, oci.INPUTS, oci.CREATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A blob of an artefact, and whether the store has it."""
+
+    digest: Digest
+    size: int
+    media_type: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that the artefact was made from."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `naust show` shows. `published` is the date of the name, `created` what the artefact says of itself."""
+
+    uri: str
+    reference: str
+    kind: str
+    name: str
+    version: str
+    published: datetime
+    created: str
+    digest: Digest
+    size: int
+    media_type: str
+    revision: str
+    made_from: Digest | None
+    inputs: tuple[Input, ...]
+    parts: tuple[Part, ...]
+    annotations: Mapping[str, str]
+
+
+def show(store: Store, wanted: str) -> Description:
+    """Describe an artefact. Reads its manifest and asks for the sizes of its blobs, but does not read them.
+
+    Raises NotFound, BadInput; Corrupt if the manifest is damaged.
+    """
+    found = resolve(store, wanted)
+    name = name_of(found.reference)
+    read = oci.parse(store.manifest(name, str(found.digest)), str(found.reference))
+    return Description(
+        uri=uri(store.url, found),
+        reference=str(found.reference),
+        kind=str(found.reference.kind),
+        name=found.reference.name,
+        version=found.version,
+        published=found.created,
+        created=found.annotation(oci.CREATED),
+        digest=found.digest,
+        size=found.size,
+        media_type=found.media_type,
+        revision=found.annotation(oci.REVISION),
+        made_from=found.made_from,
+        inputs=tuple(Input(*each) for each in oci.inputs(found)),
+        parts=tuple(_part(store, name, blob) for blob in read.blobs),
+        annotations={key: text for key, text in found.annotations if key not in _FIELDS},
+    )
+
+
+def rows(described: Description) -> Sequence[tuple[str, str]]:
+    """The description as lines of name and value, for people."""
+    lines = [
+        ("URI", described.uri),
+        ("kind", described.kind),
+        ("name", described.name),
+        ("version", described.version),
+        ("published", described.published.isoformat()),
+        ("created", described.created),
+        ("digest", str(described.digest)),
+        ("size", f"{described.size} bytes"),
+        ("type", described.media_type),
+        ("source revision", described.revision),
+        ("made from", str(described.made_from or "")),
+        *described.annotations.items(),
+        *(("blob", _line(part)) for part in described.parts),
+        *(("input", " ".join((each.name, each.version, each.digest))) for each in described.inputs),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _line(part: Part) -> str:
+    missing = "" if part.stored else "  MISSING"
+    return f"{part.digest} {part.size} bytes {part.media_type}{missing}"
+
+
+def _part(store: Store, name: str, blob: oci.Blob) -> Part:
+    stored = store.stat(name, blob.digest) == blob.size
+    return Part(blob.digest, blob.size, blob.media_type, stored)
+
+
+def describe(store: Store, artifact: Artifact) -> Mapping[str, object]:
+    """An artefact of a listing as a program gets it: fields in the order of their use."""
+    return {
+        "uri": uri(store.url, artifact),
+        "kind": artifact.reference.kind,
+        "name": artifact.reference.name,
+        "tag": artifact.reference.tag,
+        "version": artifact.version,
+        "published": artifact.created,
+        "digest": artifact.digest,
+        "size": artifact.size,
+        "media_type": artifact.media_type,
+        "made_from": artifact.made_from,
+        "annotations": dict(artifact.annotations),
+    }

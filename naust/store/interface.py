@@ -1,0 +1,207 @@
+"""What a store is: named manifests and the blobs that they consist of, both addressed by their SHA-256.
+
+The model is OCI's (image specification 1.1, distribution specification 1.1). `name` is always `kind/name`, as in
+`container/traefik`; a reference is a tag, or a digest as text.
+
+Every method may raise `Unavailable` (the store does not answer; the only error that is worth a second try) and `Denied`
+(it answers and says no). Other errors are named at the method. No back-end retries, limits or logs by itself: wrappers
+with this same interface do.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from common.errors import BadInput, Conflict, Corrupt, NotFound
+from common.model import Artifact, Digest, Reference
+from naust.version import is_dated
+
+LONGEST_NAME = 255  # octets; distribution specification 1.1, "Pulling manifests", and NAME_MAX of Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a store can do beyond keeping things. What it cannot, its callers have to live without, and say so."""
+
+    compare_and_swap: bool  # two writers of one name: exactly one wins. Else: check, put, read back
+    lists_blobs: bool  # it is Collectable
+    holds: bool  # `hold` keeps others out; else it only looks as if
+    referrers: bool  # knows by itself who names a manifest as subject
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """A manifest that names another one as its subject: a signature, an SBOM, a chunk index."""
+
+    digest: Digest
+    size: int
+    media_type: str
+    artifact_type: str
+
+
+class Store(ABC):
+    """Where artefacts are kept."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The store's URL, without a slash at its end and without credentials."""
+
+    @abstractmethod
+    def traits(self) -> Traits:
+        """What it can do. Constant; never raises."""
+
+    # Blobs
+
+    @abstractmethod
+    def stat(self, name: str, digest: Digest) -> int | None:
+        """Size of a blob in bytes, or None if it is not there. Says nothing on whether its bytes are right."""
+
+    @abstractmethod
+    def read(
+        self, name: str, digest: Digest, start: int = 0, length: int | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        """The blob's bytes from `start`, `length` of them or all. They are not checked: `naust.verified` does that.
+
+        Raises NotFound.
+        """
+
+    @abstractmethod
+    def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
+        """Store a blob. Nobody sees it until it is whole, durable and has this digest and size; writing it twice is
+        writing it once, and `source` is not read if it is there. A writer that dies leaves nothing that is seen.
+        `mount_from` names where the store has the blob already, which only registries need to be told.
+
+        Raises Corrupt if `source` holds something else; Error when there is no space.
+        """
+
+    @abstractmethod
+    def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
+        """As `write`, for bytes whose digest nobody knows before they were read, which happens once.
+
+        Raises Error when there is no space.
+        """
+
+    # Manifests
+
+    @abstractmethod
+    def manifest(self, name: str, reference: str) -> bytes:
+        """The manifest with this tag or digest, byte for byte, checked.
+
+        Raises NotFound; Corrupt if it is not what it was.
+        """
+
+    @abstractmethod
+    def put_manifest(self, name: str, reference: str, manifest: bytes, *, replacing: Digest | None = None) -> Digest:
+        """Let `reference` stand for this manifest, at once and durably, if until now it stood for `replacing`
+        (None: for nothing). That it stands for this manifest already is success too. All that the manifest names must
+        be there: a reader sees all of an artefact or nothing. A dated tag is never replaced.
+
+        Returns the manifest's digest. Raises Conflict if the reference stands for something else, NotFound if a blob
+        is missing, Corrupt if `reference` is a digest and not the manifest's.
+        """
+
+    @abstractmethod
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """All names that begin with `prefix` and have a tag, sorted."""
+
+    @abstractmethod
+    def tags(self, name: str) -> Iterator[str]:
+        """All tags of a name, sorted; none if there is no such name."""
+
+    @abstractmethod
+    def referrers(self, name: str, digest: Digest, type: str | None = None) -> Iterator[Referrer]:
+        """The manifests of this name whose subject is `digest`, of one artifact type or of all."""
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        """Keep other publishers of this name out while the block runs, where `traits().holds`; waits for them.
+
+        For looking first and putting then. What must never go wrong relies on `put_manifest` alone.
+        """
+        return nullcontext()
+
+
+class Collectable(ABC):
+    """A store whose blobs naust itself takes away. (A registry collects by itself.)"""
+
+    @abstractmethod
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        """Every blob and its size in bytes, in no order; manifests are blobs too."""
+
+    @abstractmethod
+    def delete(self, digest: Digest) -> None:
+        """Take a blob away; that it is not there is success. Whether it may go is the caller's to know."""
+
+
+class Indexed(ABC):
+    """A store that lists quickly, from an index that it rebuilds by itself."""
+
+    @abstractmethod
+    def artifacts(self, prefix: str = "") -> Iterator[tuple[str, Artifact | Corrupt]]:
+        """Every artefact that has a tag and whose name begins with `prefix`, each with its name, in no order: the same
+        as going through names, tags and manifests. One that cannot be read comes as the error that says so.
+
+        What is listed is not checked (`manifest` does that) and brief: see naust.manifest.brief.
+        """
+
+
+def check_name(name: str) -> str:
+    """The name, if it is `kind/name` and no more; so it is safe as a path. Raises BadInput."""
+    reference = Reference.parse(name)
+    if reference.tag or len(name) > LONGEST_NAME:
+        raise BadInput(f"{name!r} names no artefact", resolution=f"A name is KIND/NAME, at most {LONGEST_NAME} long.")
+    return name
+
+
+def check_tag(name: str, tag: str) -> str:
+    """The tag, if it is one; so it is safe as a file name. Raises BadInput."""
+    if not tag or Reference.parse(f"{check_name(name)}:{tag}").tag != tag:
+        raise BadInput(f"{tag!r} is no tag", resolution="A tag has letters, digits, `.`, `_` and `-`, at most 128.")
+    return tag
+
+
+def check_replacing(name: str, tag: str, replacing: Digest | None) -> None:
+    """Versions are immutable, whatever the caller thinks that they stand for. Raises Conflict."""
+    if replacing is not None and is_dated(tag):
+        raise Conflict(
+            f"{name}:{tag} is a version, and versions never change",
+            resolution="Publish again: the new content gets a name with its own date.",
+        )
+
+
+def taken(name: str, reference: str, there: Digest | None, wanted: Digest, replacing: Digest | None) -> Conflict:
+    """The error for a name that stands for something else than the writer believed."""
+    believed = f"stands for {replacing}" if replacing else "is free"
+    return Conflict(
+        f"{name}:{reference} stands for {there or 'nothing'}",
+        details=f"{wanted} was to take its place, in the belief that it {believed}.",
+        resolution="Somebody else was faster. Look at what is there now with `naust show`, then decide anew.",
+    )
+
+
+def mismatch(digest: Digest, size: int, found: Digest, length: int) -> Corrupt:
+    """The error of a source that holds something else."""
+    return Corrupt(
+        f"what was to be stored as {digest} is something else",
+        details=f"Expected were {size} bytes; came {length}{' or more' if length > size else ''}, with {found}.",
+        resolution="Nothing was stored. The source changed or is damaged: make it anew.",
+    )
+
+
+def no_blob(name: str, digest: Digest, url: str) -> NotFound:
+    """The error for a blob that is not there."""
+    return NotFound(
+        f"{url} has no blob {digest} of {name}", resolution="Push or build the artefact again; only that is sent."
+    )
+
+
+def no_manifest(name: str, reference: str, url: str) -> NotFound:
+    """The error for a tag or digest that stands for no manifest."""
+    return NotFound(
+        f"{url} has no {name}{'@' if ':' in reference else ':'}{reference}",
+        resolution="`naust list` shows what there is.",
+    )

@@ -1,0 +1,138 @@
+"""A store in memory, for tests and for what is only passed on. One process, any number of threads."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO
+
+from common.errors import Corrupt
+from common.model import Digest
+from naust import manifest as oci
+from naust.store.interface import (
+    Collectable,
+    Referrer,
+    Store,
+    Traits,
+    check_name,
+    check_replacing,
+    check_tag,
+    mismatch,
+    no_blob,
+    no_manifest,
+    taken,
+)
+
+_TRAITS = Traits(compare_and_swap=True, lists_blobs=True, holds=True, referrers=True)
+
+
+class MemoryStore(Store, Collectable):
+    """Gone with the process."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Digest, bytes] = {}
+        self._tagged: dict[str, dict[str, Digest]] = {}
+        self._subjects: dict[tuple[str, Digest], set[Digest]] = {}
+        self._lock = threading.Lock()
+        self._held: dict[str, threading.Lock] = {}
+
+    @property
+    def url(self) -> str:
+        return "memory://"
+
+    def traits(self) -> Traits:
+        return _TRAITS
+
+    def stat(self, name: str, digest: Digest) -> int | None:
+        check_name(name)
+        found = self._contents.get(digest)
+        return None if found is None else len(found)
+
+    @contextmanager
+    def read(self, name: str, digest: Digest, start: int = 0, length: int | None = None) -> Iterator[BinaryIO]:
+        check_name(name)
+        if digest not in self._contents:
+            raise no_blob(name, digest, self.url)
+        end = None if length is None else start + length
+        yield io.BytesIO(self._contents[digest][start:end])
+
+    def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
+        if self.stat(name, digest) == size:
+            return
+        data = source.read(size + 1)
+        if (Digest.of(data), len(data)) != (digest, size):
+            raise mismatch(digest, size, Digest.of(data), len(data))
+        self._contents[digest] = data
+
+    def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
+        check_name(name)
+        data = source.read()
+        digest = Digest.of(data)
+        self._contents[digest] = data
+        return digest, len(data)
+
+    def manifest(self, name: str, reference: str) -> bytes:
+        check_name(name)
+        digest = Digest.parse(reference) if ":" in reference else self._tags(name).get(check_tag(name, reference))
+        if digest is None or digest not in self._contents:
+            raise no_manifest(name, reference, self.url)
+        return self._contents[digest]
+
+    def put_manifest(self, name: str, reference: str, manifest: bytes, *, replacing: Digest | None = None) -> Digest:
+        wanted = Digest.of(manifest)
+        read = oci.parse(manifest, f"{check_name(name)}:{reference}")
+        missing = next((blob for blob in read.blobs if self.stat(name, blob.digest) != blob.size), None)
+        if missing:
+            raise no_blob(name, missing.digest, self.url)
+        if ":" in reference and Digest.parse(reference) != wanted:
+            raise Corrupt(f"the manifest of {name} is not {reference}", resolution="Nothing was stored.")
+        with self._lock:
+            if ":" not in reference:
+                self._swap(name, check_tag(name, reference), wanted, replacing)
+            self._contents[wanted] = manifest
+            if read.subject:
+                self._subjects.setdefault((name, read.subject), set()).add(wanted)
+        return wanted
+
+    def _swap(self, name: str, tag: str, wanted: Digest, replacing: Digest | None) -> None:
+        check_replacing(name, tag, replacing)
+        there = self._tags(name).get(tag)
+        if there not in (wanted, replacing):
+            raise taken(name, tag, there, wanted, replacing)
+        if there is None and replacing is not None:
+            raise taken(name, tag, there, wanted, replacing)
+        self._tagged.setdefault(name, {})[tag] = wanted
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        yield from sorted(name for name in self._tagged if name.startswith(prefix))
+
+    def tags(self, name: str) -> Iterator[str]:
+        yield from sorted(self._tags(check_name(name)))
+
+    def referrers(self, name: str, digest: Digest, type: str | None = None) -> Iterator[Referrer]:
+        for found in sorted(self._subjects.get((check_name(name), digest), ())):
+            read = oci.parse(self._contents[found], f"{name}@{found}")
+            if type in (None, read.artifact_type):
+                yield Referrer(found, len(self._contents[found]), read.media_type, read.artifact_type)
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        with self._lock:
+            lock = self._held.setdefault(check_name(name), threading.Lock())
+        return _holding(lock)
+
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        yield from [(digest, len(data)) for digest, data in self._contents.items()]
+
+    def delete(self, digest: Digest) -> None:
+        self._contents.pop(digest, None)
+
+    def _tags(self, name: str) -> dict[str, Digest]:
+        return self._tagged.get(name, {})
+
+
+@contextmanager
+def _holding(lock: threading.Lock) -> Iterator[None]:
+    with lock:
+        yield

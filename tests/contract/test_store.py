@@ -1,0 +1,310 @@
+"""What every store promises (naust/store/interface.py). A new back-end is one more line in STORES."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.errors import BadInput, Conflict, Corrupt, Error, NotFound
+from common.model import Digest, Kind
+from naust import manifest as oci
+from naust.listing import artifacts
+from naust.manifest import Blob
+from naust.store.directory import DirectoryStore
+from naust.store.interface import Collectable, Indexed, Store
+from naust.store.memory import MemoryStore
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "directory": lambda folder: DirectoryStore(folder / "store"),
+    "memory": lambda folder: MemoryStore(),
+}
+NAME = "file/thing"
+DATED = "1.0-20261124T221500Z"
+HOSTILE = (
+    "../x", "file/../../x", "/etc/passwd", "file//x", "file/x/y", "file/.x", "file/x\0", "file/x\n", "file/..",
+    "blobs/sha256", ".locks/x", "file", "", "file/X", "file/x:1", "file/" + "a" * 300,
+)  # fmt: skip
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    yield STORES[request.param](tmp_path)
+
+
+class Unread(io.BytesIO):
+    """A source that must not be touched."""
+
+    def read(self, *_: object) -> bytes:
+        raise AssertionError("what is there already is not read again")
+
+
+def put(store: Store, content: bytes, tag: str = "", *, name: str = NAME, **more: str) -> bytes:
+    """Store a one-blob manifest; with a tag, under it."""
+    for data in (content, oci.EMPTY_CONFIG):
+        store.write(name, Digest.of(data), len(data), io.BytesIO(data))
+    blob = Blob(Digest.of(content), len(content), "text/plain")
+    manifest = oci.file_manifest(Kind.FILE, blob, "thing", oci.annotated(Kind.FILE, "1.0", more=more))
+    if tag:
+        store.put_manifest(name, tag, manifest)
+    return manifest
+
+
+def blobs(store: Store) -> set[Digest]:
+    assert isinstance(store, Collectable)
+    return {digest for digest, _ in store.blobs()}
+
+
+# Blobs
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"ab" * (1 << 20)], ids=["empty", "one", "2MiB"])
+def test_what_was_written_comes_out(store: Store, content: bytes) -> None:
+    digest = Digest.of(content)
+    assert store.stat(NAME, digest) is None
+    store.write(NAME, digest, len(content), io.BytesIO(content))
+    assert store.stat(NAME, digest) == len(content)
+    with store.read(NAME, digest) as source:
+        assert source.read() == content
+
+
+def test_a_part_comes_out_where_it_was_asked_for(store: Store) -> None:
+    digest, _ = store.add(NAME, io.BytesIO(b"0123456789"))
+    for start, length, expected in ((3, 4, b"3456"), (8, 10, b"89"), (4, None, b"456789"), (0, 0, b""), (20, 5, b"")):
+        with store.read(NAME, digest, start, length) as source:
+            assert source.read() == expected
+
+
+@pytest.mark.parametrize(("content", "size"), [(b"other", 5), (b"wan", 6), (b"wanted", 7), (b"wanted and more", 6)])
+def test_another_content_than_announced_leaves_nothing(store: Store, content: bytes, size: int) -> None:
+    digest = Digest.of(b"wanted")
+    with pytest.raises(Corrupt) as error:
+        store.write(NAME, digest, size, io.BytesIO(content))
+    assert str(digest) in error.value.message
+    assert store.stat(NAME, digest) is None
+    assert not blobs(store)
+
+
+def test_writing_twice_is_writing_once(store: Store) -> None:
+    digest = Digest.of(b"once")
+    store.write(NAME, digest, 4, io.BytesIO(b"once"))
+    store.write(NAME, digest, 4, Unread(b"once"))
+    assert store.add(NAME, io.BytesIO(b"once")) == (digest, 4)
+    assert blobs(store) == {digest}
+
+
+def test_blobs_are_shared_by_all_names(store: Store) -> None:
+    digest, _ = store.add("file/one", io.BytesIO(b"shared"))
+    store.write("vm/two", digest, 6, Unread(b"shared"))
+    with store.read("vm/two", digest) as source:
+        assert source.read() == b"shared"
+
+
+def test_what_is_not_there_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound), store.read(NAME, Digest.of(b"no")):
+        pass
+    for reference in ("no", str(Digest.of(b"no"))):
+        with pytest.raises(NotFound):
+            store.manifest(NAME, reference)
+    assert list(store.names()) == list(store.tags(NAME)) == list(store.referrers(NAME, Digest.of(b"no"))) == []
+
+
+def test_a_deleted_blob_is_gone_and_deleting_twice_is_deleting_once(store: Store) -> None:
+    assert isinstance(store, Collectable)
+    digest, _ = store.add(NAME, io.BytesIO(b"x"))
+    store.delete(digest)
+    store.delete(digest)
+    assert store.stat(NAME, digest) is None
+
+
+# Manifests and names
+
+
+def test_a_manifest_comes_out_by_tag_and_by_digest_byte_for_byte(store: Store) -> None:
+    manifest = put(store, b"content", DATED)
+    assert store.manifest(NAME, DATED) == store.manifest(NAME, str(Digest.of(manifest))) == manifest
+
+
+def test_a_manifest_is_refused_while_a_blob_is_missing(store: Store) -> None:
+    manifest = put(store, b"content")
+    assert isinstance(store, Collectable)
+    store.delete(Digest.of(b"content"))
+    with pytest.raises(NotFound) as error:
+        store.put_manifest(NAME, DATED, manifest)
+    assert str(Digest.of(b"content")) in error.value.message
+    assert not list(store.names())
+
+
+def test_a_manifest_is_refused_under_a_digest_that_is_not_its_own(store: Store) -> None:
+    manifest = put(store, b"content")
+    with pytest.raises(Corrupt):
+        store.put_manifest(NAME, str(Digest.of(b"other")), manifest)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}" * 2, b'{"layers": 1}', b'{"config": {"digest": "md5:0"}}', b"[" * 100_000]
+)
+def test_what_is_no_manifest_is_refused(store: Store, data: bytes) -> None:
+    with pytest.raises(Corrupt):
+        store.put_manifest(NAME, DATED, data)
+    assert not list(store.names())
+
+
+def test_a_name_that_is_taken_is_a_conflict_and_stays(store: Store) -> None:
+    first, second = put(store, b"first", DATED), put(store, b"second")
+    with pytest.raises(Conflict):
+        store.put_manifest(NAME, DATED, second)
+    store.put_manifest(NAME, DATED, first)
+    assert store.manifest(NAME, DATED) == first
+
+
+def test_a_channel_moves_only_from_where_the_mover_believes_it_is(store: Store) -> None:
+    first, second = put(store, b"first", "production"), put(store, b"second")
+    for believed in (None, Digest.of(second), Digest.of(b"other")):
+        third = put(store, b"third")
+        with pytest.raises(Conflict):
+            store.put_manifest(NAME, "production", third, replacing=believed)
+    store.put_manifest(NAME, "production", second, replacing=Digest.of(first))
+    assert store.manifest(NAME, "production") == second
+    with pytest.raises(Conflict):
+        store.put_manifest(NAME, "staging", second, replacing=Digest.of(first))
+
+
+def test_a_version_never_moves(store: Store) -> None:
+    first, second = put(store, b"first", DATED), put(store, b"second")
+    with pytest.raises(Conflict):
+        store.put_manifest(NAME, DATED, second, replacing=Digest.of(first))
+    assert store.manifest(NAME, DATED) == first
+
+
+def test_names_and_tags_are_listed_in_order(store: Store) -> None:
+    for name in ("vm/b", "file/b", "file/a"):
+        for tag in ("2", "1"):
+            put(store, b"x", tag, name=name)
+    assert list(store.names()) == ["file/a", "file/b", "vm/b"]
+    assert list(store.names("file/")) == ["file/a", "file/b"]
+    assert list(store.tags("vm/b")) == ["1", "2"]
+
+
+def test_referrers_of_a_manifest_are_found_by_type(store: Store) -> None:
+    subject = Digest.of(put(store, b"subject", DATED))
+    for kind in ("signature", "sbom"):
+        document = {"config": Blob(Digest.of(b"{}"), 2, oci.EMPTY).described(), "artifactType": f"test/{kind}"}
+        manifest = oci.encode(document | {"subject": Blob(subject, 1, oci.MANIFEST).described(), "layers": []})
+        store.put_manifest(NAME, str(Digest.of(manifest)), manifest)
+    assert {each.artifact_type for each in store.referrers(NAME, subject)} == {"test/signature", "test/sbom"}
+    assert [each.artifact_type for each in store.referrers(NAME, subject, "test/sbom")] == ["test/sbom"]
+    assert not list(store.referrers("file/other", subject))
+
+
+# Hostile names
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_refused_everywhere(store: Store, tmp_path: Path, name: str) -> None:
+    digest, manifest = Digest.of(b"x"), put(store, b"x")
+    before = sorted(tmp_path.rglob("*"))
+    for act in (
+        lambda: store.stat(name, digest),
+        lambda: store.write(name, Digest.of(b"y"), 1, io.BytesIO(b"y")),
+        lambda: store.add(name, io.BytesIO(b"y")),
+        lambda: store.manifest(name, "1"),
+        lambda: store.put_manifest(name, "1", manifest),
+        lambda: list(store.tags(name)),
+        lambda: list(store.referrers(name, digest)),
+        lambda: store.hold(name).__enter__(),
+    ):
+        with pytest.raises(BadInput):
+            act()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@given(tag=st.text(max_size=200) | st.sampled_from(["..", ".", "../../x", "/x", "a/b", "a\0", "a\n", "", "x" * 129]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_no_tag_leads_out_of_the_store(store: Store, tmp_path: Path, tag: str) -> None:
+    manifest = put(store, b"x")
+    outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "store")} - {
+        tmp_path / "store"
+    }
+    try:
+        store.put_manifest(NAME, tag, manifest)
+        assert store.manifest(NAME, tag) == manifest
+    except Error:
+        assert tag not in store.tags(NAME)
+    assert outside == {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "store")} - {
+        tmp_path / "store"
+    }
+
+
+# Many at once
+
+
+def test_of_many_who_want_one_name_exactly_one_gets_it(store: Store) -> None:
+    assert store.traits().compare_and_swap
+    manifests = [put(store, str(number).encode()) for number in range(8)]
+    start, won = threading.Barrier(8), []
+
+    def publish(manifest: bytes) -> None:
+        start.wait()
+        try:
+            store.put_manifest(NAME, DATED, manifest)
+            won.append(manifest)
+        except Conflict:
+            pass
+
+    threads = [threading.Thread(target=publish, args=(manifest,)) for manifest in manifests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [store.manifest(NAME, DATED)]
+
+
+def test_who_holds_a_name_keeps_others_out(store: Store) -> None:
+    assert store.traits().holds
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with store.hold(NAME):
+                inside += 1
+                most = max(most, inside)
+                threading.Event().wait(0.0005)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+# Listing
+
+
+def test_the_index_says_what_the_manifests_say(store: Store) -> None:
+    for number in range(5):
+        put(
+            store,
+            str(number).encode(),
+            f"1.{number}-20261124T22150{number}Z",
+            name=f"file/n{number % 2}",
+            inputs="x" * 5000,
+        )
+    walked = {
+        oci.brief(oci.artifact(name, tag, store.manifest(name, tag)))
+        for name in store.names()
+        for tag in store.tags(name)
+    }
+    assert set(artifacts(store)) == walked
+    assert [each.reference.tag[:3] for each in artifacts(store)] == ["1.4", "1.3", "1.2", "1.1", "1.0"]
+    assert {each.reference.name for each in artifacts(store, Kind.FILE, "n1")} == {"n1"}
+    if isinstance(store, Indexed):
+        assert {each for _, each in store.artifacts()} == walked
