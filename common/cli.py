@@ -91,6 +91,8 @@ def _invoke(name: str, verb: Verb, words: list[str]) -> int:
         if not hasattr(error, "format_message"):
             raise
         raise BadInput(str(error.format_message()), resolution=f"See {name} --help.") from error
+    if code == INTERRUPTED:  # what newer Typers make of Ctrl-C
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

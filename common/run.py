@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -80,8 +81,10 @@ def ended(code: int) -> str:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The allowed part of our environment, with `extra` on top."""
-    return {name: os.environ[name] for name in ALLOWED if name in os.environ} | dict(extra or {})
+    """The allowed part of our environment, with `extra` on top. Programs that were installed with us come first."""
+    ours = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    ours["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), ours.get("PATH", os.defpath)))
+    return ours | dict(extra or {})
 
 
 def find(program: str) -> str:

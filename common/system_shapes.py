@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from common.errors import BadInput
 from common.hcl import Literal
+from common.model import Reference
 from common.names import as_command, as_expected, as_network_length, as_user
 from common.role import NOWHERE, Check, Image, Place, Places, Value
 from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, command_only, ways_faults
@@ -93,6 +95,14 @@ def as_at_least(literal: Literal) -> int:
     return number
 
 
+def as_artifact(literal: Literal) -> str:
+    """`kind/name:tag`."""
+    try:
+        return str(Reference.parse(as_text(literal)))
+    except BadInput as error:
+        raise Wrong(error.message, "write KIND/NAME:VERSION, one that `naust list` shows") from None
+
+
 ROLE_USE = Shape(
     name="role",
     summary="A role of the group, with what this group tells it. Roles start in this order and stop in the reverse",
@@ -100,7 +110,7 @@ ROLE_USE = Shape(
     label="name",
     label_summary="name of a role",
     settings=(
-        Setting("artifact", "artefact", as_text, "A pinned artefact, `container/NAME:VERSION`; else the newest"),
+        Setting("artifact", "artefact", as_artifact, "A pinned artefact, `container/NAME:VERSION`; else the newest"),
     ),
     open="parameters",
     open_summary="A parameter of the role: a literal, or the name of a parameter of the system",

@@ -1,0 +1,1 @@
+"""smie: from a role to an artefact."""

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Protocol
 
 from common.model import Verdict
@@ -57,14 +58,14 @@ class Probe(ABC):
         """One try. Never raises because the answer is bad: that is what the verdict is for."""
 
 
-def wait_for(probe: Probe, check: Check, scene: Scene) -> Verdict:
-    """Try until the verdict is good or `check.within` has passed; the last verdict."""
+def wait_for(probe: Probe, check: Check, scene: Scene, stop: Event | None = None) -> Verdict:
+    """Try until the verdict is good, `check.within` has passed or `stop` is set; the last verdict."""
     deadline = time.monotonic() + check.within.total_seconds()
+    stopped = stop or Event()
     while True:
         verdict = probe.run(check, scene)
-        if verdict.ok or time.monotonic() + PAUSE > deadline:
+        if verdict.ok or time.monotonic() + PAUSE > deadline or stopped.wait(PAUSE):
             return verdict
-        time.sleep(PAUSE)
 
 
 def bounded(argv: Sequence[str], seconds: int = LONGEST_TRY) -> tuple[str, ...]:

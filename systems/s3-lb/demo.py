@@ -23,7 +23,7 @@ TRY_NEXT = (
     ("naust list", "what was built, newest first"),
     ("naust show container/traefik", "one artefact: where it is, what it was made from"),
     ("seter status s3-lb --target container", "every node and role, wanted and running"),
-    ("seter exec s3-lb --target container rt1 bird-router -- ip route show 192.0.2.10", "the next hops in a router's kernel"),
+    ("seter exec s3-lb --target container rt1 bird-router -- ip route show 192.0.2.10", "next hops in the kernel"),
     ("seter prove s3-lb --target container", "break a gateway again, under load"),
     ("seter destroy s3-lb --target container --yes", "take it all away"),
 )

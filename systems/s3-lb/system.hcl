@@ -85,6 +85,12 @@ system "s3-lb" {
     within = "30s"
   }
 
+  check "watched" {
+    command = ["/usr/local/lib/seter/prometheus-targets"]
+    on      = "monitoring"
+    within  = "60s"
+  }
+
   rollout {
     canary     = 1
     at_once    = 1

@@ -47,9 +47,4 @@ role "prometheus" {
     expect = "200"
     within = "30s"
   }
-
-  check "sees-all" {
-    command = ["/usr/local/lib/seter/prometheus-targets"]
-    within  = "60s"
-  }
 }

@@ -32,7 +32,7 @@ target "container" {
   }
   nodes "monitoring" {
     node "mo1" {
-      networks = ["fabric"]
+      networks = ["fabric", "clients"] # it also watches what clients see
     }
   }
   nodes "clients" {

@@ -191,6 +191,13 @@ TARGET = "lab/targets/container.hcl"
             'lab/targets/container.hcl:8: nodes "edge": node "n1": address: "2001:db8::1" is no IPv4 address; '
             "write it as address6",
         ),
+        (
+            SYSTEM,
+            'role "proxy" {}',
+            'role "proxy" { artifact = "proxy" }',
+            'lab/system.hcl:12: group "edge": role "proxy": artifact: \'proxy\' names no artefact; '
+            "write KIND/NAME:VERSION, one that `naust list` shows",
+        ),
         # roles that need
         (
             SYSTEM,

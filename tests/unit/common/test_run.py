@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import Missing
-from common.run import CommandFailed, environment, run
+from common.run import CommandFailed, environment, find, run
 
 PYTHON = sys.executable
 
@@ -58,10 +58,16 @@ def test_a_failure_says_what_was_run_and_its_last_lines() -> None:
 
 def test_a_missing_program_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(Missing) as failure:
         run(["packer", "build"])
     assert failure.value.message == "packer is not installed"
     assert "apt-get install packer" in failure.value.resolution
+
+
+def test_what_was_installed_with_us_is_found_without_being_in_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert find("ansible-playbook") == str(Path(sys.executable).parent / "ansible-playbook")
 
 
 def test_time_runs_out_and_the_whole_group_is_ended(tmp_path: Path) -> None:

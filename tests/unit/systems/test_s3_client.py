@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import s3_client
-from s3_load import Answer, Failure, Log, as_text, load, report
+from s3_load import Answer, Failure, Getter, Log, as_text, load, report
 from s3_round_trip import BLOCK, PART, Pattern, Sink, digest_of
 from s3_service import Service, resolved
 
@@ -127,3 +127,15 @@ def test_a_configuration_that_lacks_something_is_refused_by_name(
     file.write_text("{}")
     assert s3_client.main(["--config", str(file), "check-config"]) == 2
     assert "dns_name" in capsys.readouterr().err
+
+
+def test_a_header_that_proxies_remove_is_not_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature over Connection held against RadosGW itself and got 403 behind Traefik, which removes the header."""
+    monkeypatch.setattr(Service, "keys", lambda self: ("access", "secret"))
+    monkeypatch.setattr(Service, "tls", lambda self: None)
+    service = Service("s3.example.test", ("192.0.2.10",), 1.0, tmp_path, tmp_path, tmp_path, 9552)
+    headers = {name.lower(): value for name, value in Getter(service, b"")._headers().items()}
+    assert headers["connection"] == "close"
+    signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    assert "connection" not in signed
+    assert "host" in signed

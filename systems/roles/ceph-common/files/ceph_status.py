@@ -45,7 +45,8 @@ def summary(role: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     known = ("state", "quorum", "osd_fsid", "num_pgs", "version", "release")
     told = {key: answer[key] for key in known if key in answer}
     states = QUESTIONS[role][1]
-    return {"role": role, "ok": not states or answer.get("state") in states, **told}
+    text = str(answer.get("state") or answer.get("version") or "answers")
+    return {"ok": not states or answer.get("state") in states, "summary": text, "role": role, **told}
 
 
 def cluster_summary(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,9 +84,9 @@ class Getter:
 
     def _headers(self) -> dict[str, str]:
         request = AWSRequest("GET", f"https://{self._service.dns_name}/{BUCKET}/{KEY}")
-        request.headers["Connection"] = "close"
         self._signer.add_auth(request)
-        return dict(request.headers.items())
+        # After signing: a proxy removes this header (RFC 9110, 7.6.1), and a signature that covers it would not hold.
+        return {**dict(request.headers.items()), "Connection": "close"}
 
 
 def _left(deadline: float) -> float:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from urllib.parse import urlsplit
 
 Check = Callable[[str], str]  # a value → what is wrong with it, or ""
@@ -282,20 +283,16 @@ NEEDED = {
 }
 
 
-def matches(pattern: str, key: str) -> bool:
-    """Whether this key has the form of this pattern."""
-    parts, wanted = key.split("/"), pattern.split("/")
-    if len(parts) != len(wanted):
-        return False
-    forms = {"*": NAME, "#": INDEX}
-    return all(
-        forms[want].fullmatch(part) if want in forms else part == want for part, want in zip(parts, wanted, strict=True)
-    )
+@cache
+def form(pattern: str) -> re.Pattern[str]:
+    """The pattern as a regular expression."""
+    parts = {"*": NAME.pattern, "#": INDEX.pattern}
+    return re.compile("/".join(parts.get(part, re.escape(part)) for part in pattern.split("/")))
 
 
-def pattern_of(key: str, patterns: Mapping[str, object]) -> str:
+def pattern_of(key: str, patterns: Iterable[str]) -> str:
     """The pattern that this key has the form of, or ""."""
-    return next((pattern for pattern in patterns if matches(pattern, key)), "")
+    return next((pattern for pattern in patterns if form(pattern).fullmatch(key)), "")
 
 
 def key_problems(tree: Mapping[str, str]) -> Iterator[str]:
@@ -317,49 +314,49 @@ def reference_problems(tree: Mapping[str, str]) -> Iterator[str]:
             yield f"{key}: there is no {folder}/{value} in the tree"
 
 
-def folders(tree: Mapping[str, str]) -> list[str]:
-    """Everything that has keys below it."""
-    found = {"/".join(key.split("/")[:depth]) for key in tree for depth in range(1, key.count("/") + 1)}
-    return sorted(found)
+def below(tree: Mapping[str, str]) -> dict[str, list[str]]:
+    """Everything that has keys below it, with those keys as they read from there."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(tree):
+        parts = key.split("/")
+        for depth in range(1, len(parts)):
+            found.setdefault("/".join(parts[:depth]), []).append("/".join(parts[depth:]))
+    return found
 
 
-def need_problems(tree: Mapping[str, str]) -> Iterator[str]:
-    """Things that lack what they need, or are two things at once."""
-    for folder in folders(tree):
-        for needed in NEEDED.get(pattern_of(folder, NEEDED), ()):
-            spellings = re.escape(f"{folder}/{needed}").replace("/0/", "/0+/")
-            if not any(re.fullmatch(spellings, key) for key in tree):
-                yield f"{folder}: {needed} is missing"
-        if matches("http/services/*", folder):
-            kinds = {key.split("/")[3] for key in tree if key.startswith(f"{folder}/")}
-            if len(kinds) > 1:
-                yield f"{folder}: it cannot be {' and '.join(sorted(kinds))} at once"
-        weights = [value for key, value in tree.items() if re.fullmatch(rf"{re.escape(folder)}/[0-9]+/weight", key)]
-        if weights and set(weights) <= {"0"}:
-            yield f"{folder}: all weights are 0, so nothing is sent anywhere"
+def need_problems(folder: str, keys: Sequence[str]) -> Iterator[str]:
+    """What a thing lacks, or that it is two things at once."""
+    places = {re.sub(r"(?<=/)0+(?=/)", "0", key) for key in keys}  # a padded first place is the first place
+    for needed in NEEDED.get(pattern_of(folder, NEEDED), ()):
+        if needed not in places:
+            yield f"{folder}: {needed} is missing"
+    kinds = sorted({key.split("/")[0] for key in keys})
+    if form("http/services/*").fullmatch(folder) and len(kinds) > 1:
+        yield f"{folder}: it cannot be {' and '.join(kinds)} at once"
 
 
-def list_problems(tree: Mapping[str, str]) -> Iterator[str]:
-    """Lists with holes or with places of unequal width: Traefik sorts them as text."""
-    for folder in folders(tree):
-        if not any(matches(pattern, f"{folder}/0") for pattern in LISTS):
-            continue
-        parts = {key.removeprefix(f"{folder}/").split("/")[0] for key in tree if key.startswith(f"{folder}/")}
-        places = sorted(part for part in parts if INDEX.fullmatch(part))
-        width = len(places[0]) if places else 0
-        if any(len(place) != width for place in places):
-            yield f"{folder}: pad the places of the list to one width, {', '.join(places)} sort as text"
-        elif [int(place) for place in places] != list(range(len(places))):
-            yield f"{folder}: the places of the list must count from 0 without a hole"
+def list_problems(tree: Mapping[str, str], folder: str, keys: Sequence[str]) -> Iterator[str]:
+    """A list with holes, with places of unequal width (Traefik sorts them as text), or with zero weights alone."""
+    if not pattern_of(f"{folder}/0", LISTS):
+        return
+    places = sorted({place for key in keys if INDEX.fullmatch(place := key.split("/")[0])})
+    if len({len(place) for place in places}) > 1:
+        yield f"{folder}: pad the places of the list to one width, {', '.join(places)} sort as text"
+    elif [int(place) for place in places] != list(range(len(places))):
+        yield f"{folder}: the places of the list must count from 0 without a hole"
+    weights = {tree[f"{folder}/{key}"] for key in keys if key.endswith("/weight")}
+    if weights == {"0"}:
+        yield f"{folder}: all weights are 0, so nothing is sent anywhere"
 
 
-LISTS = {pattern[: pattern.index("#") + 1] for pattern in KEYS if "#" in pattern}
+LISTS = sorted({pattern[: pattern.index("#") + 1] for pattern in KEYS if "#" in pattern})
 
 
 def problems(tree: Mapping[str, str]) -> list[str]:
     """All that is wrong with a tree, keys relative to the root; sorted. An empty list is a good tree."""
     if not any(key.startswith("http/routers/") for key in tree):
         return ["the tree has no router: Traefik would answer 404 to everybody"]
-    return sorted(
-        [*key_problems(tree), *reference_problems(tree), *need_problems(tree), *list_problems(tree)],
-    )
+    found = [*key_problems(tree), *reference_problems(tree)]
+    for folder, keys in below(tree).items():
+        found += [*need_problems(folder, keys), *list_problems(tree, folder, keys)]
+    return sorted(found)

@@ -1,0 +1,260 @@
+"""The acts of a roll-out on real nodes: the provisioner makes and writes, Ansible starts, probes look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from common.console import Report
+from common.errors import Error
+from common.model import Event
+from seter import checks
+from seter.plan import Act, Step
+from seter.plays import Play, cluster_play, inventory, service_play
+from seter.provisioner.interface import Answer
+from seter.rollout import Batch, RolloutStopped
+from seter.state import Subnets, WantedGroup, cluster_mark
+from seter.survey import Survey, service_variables
+
+NODES_AT_ONCE = 8
+IDLE_PAUSE = 0.5  # seconds between two looks at a node's connections
+WORD_EVERY = 5  # seconds between two words about a wait
+CUT_AFTER = timedelta(seconds=30)  # connections that are still open then are cut
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AddressesTaken(Error):
+    """Somebody took the subnet between the survey and now; a new survey finds another."""
+
+    def __init__(self, network: str, subnets: Subnets) -> None:
+        super().__init__(f"{subnets.v4} for network {network} was taken meanwhile", resolution="Run the command again.")
+
+
+class Apply:
+    """See `rollout.Acts`."""
+
+    def __init__(self, survey: Survey, report: Report, *, cut_after: timedelta = CUT_AFTER) -> None:
+        self._survey = survey
+        self._provisioner = survey.provisioner
+        self._report = report
+        self._cut_after = cut_after
+        self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
+
+    def make_network(self, network: str) -> None:
+        """The network is there, with the addresses that everything was rendered for."""
+        subnets = self._survey.map.subnets[network]
+        self._report(Event("network", network, f"{subnets.v4}, {subnets.v6}"))
+        if not self._provisioner.ensure_network(network, subnets):
+            raise AddressesTaken(network, subnets)
+
+    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
+        """Validate the new files where that is possible, stop processes, make nodes, switch files."""
+        self._each(lambda node: self._prepare_node(node, [step for step in steps if step.node == node]), nodes)
+
+    def _prepare_node(self, node: str, steps: Sequence[Step]) -> None:
+        tree, acts = self._survey.trees[node], {step.act for step in steps}
+        makes = any(act.makes_node for act in acts)
+        if Act.WRITE_FILES in acts and not makes:
+            root = self._provisioner.lay(node, tree)
+            self._validate(node, root)
+        self._stop(node, steps, all_of_them=makes)
+        if makes:
+            self._report(Event("node", node, "making it"))
+            self._provisioner.ensure(self._survey.shapes[node], tree)
+        elif Act.WRITE_FILES in acts:
+            self._report(Event("files", node, "switched"))
+            self._provisioner.switch(node, tree)
+
+    def _validate(self, node: str, root: str) -> None:
+        """Each running process judges the files that it is about to get, before anything is stopped."""
+        observed = self._survey.observed.nodes[node]
+        for seat in self._survey.blueprint.seats_of(node):
+            process, state = seat.role.process, observed.role(seat.role.name)
+            if process is None or not process.validate or state is None or process.type == "oneshot":
+                continue
+            wanted = self._survey.wanted.nodes[node].role(seat.role.name)
+            if state.running and wanted is not None and state.files != wanted.files:
+                argv = [part.replace("{root}", root) for part in process.validate]
+                answer = self._provisioner.execute(node, seat.role.name, argv, user=process.user)
+                if answer.code != 0:
+                    raise _stopped(node, f"{seat.role.name} refuses its new files", answer)
+
+    def _stop(self, node: str, steps: Sequence[Step], *, all_of_them: bool) -> None:
+        """In the reverse order of starting; what is made anew is removed too, so that its name is free."""
+        seats = {seat.role.name: seat for seat in self._survey.blueprint.seats_of(node)}
+        there = self._survey.observed.nodes.get(node)
+        known = [name for name, state in there.roles if state.has_process] if there is not None else []
+        going = {step.role for step in steps if step.act.starts_process or step.act is Act.REMOVE_ROLE}
+        stopping = [name for name in known if all_of_them or name in going]
+        order = {name: number for number, name in enumerate(seats)}
+        for name in sorted(stopping, key=lambda name: order.get(name, -1), reverse=True):
+            process = seats[name].role.process if name in seats else None
+            within = int(process.stop_within.total_seconds()) if process is not None else 10
+            self._provisioner.remove_role(node, name, within)
+
+    def start(self, batches: Sequence[Batch]) -> None:
+        """One run of Ansible for all batches; then the marks of the cluster steps are left."""
+        plays: list[Play] = []
+        for batch in batches:
+            plays += [service_play(role, nodes) for role, nodes in batch.starts]
+            plays += [self._cluster_play(batch.group, role) for role in batch.clusters]
+        if plays:
+            self._survey.ansible.run(plays, inventory(self._host_variables(batches)))
+        for batch in batches:
+            for role in batch.clusters:
+                self._leave_mark(batch.group, role)
+
+    def _cluster_play(self, group: str, role: str) -> Play:
+        first = self._group(group).first
+        return cluster_play(role, first, self._provisioner.join(first, role).container)
+
+    def _host_variables(self, batches: Sequence[Batch]) -> dict[str, dict[str, object]]:
+        starts = [(node, role) for batch in batches for role, nodes in batch.starts for node in nodes]
+        firsts = [self._group(batch.group).first for batch in batches if batch.clusters]
+        names = dict.fromkeys([*(node for node, _ in starts), *firsts])
+        seats = self._survey.blueprint.seat
+        blocks = self._each(lambda start: service_variables(self._survey, seats[start]), starts)
+        processes: dict[str, dict[str, object]] = {name: {} for name in names}
+        for (node, role), block in zip(starts, blocks, strict=True):
+            processes[node][role] = block
+        return {name: {**self._survey.variables[name], "processes": processes[name]} for name in names}
+
+    def owe_cluster(self, group: str, role: str) -> None:
+        """Take the mark away; a first node that is not there yet has none."""
+        first = self._group(group).first
+        if first in self._survey.observed.nodes:
+            self._provisioner.cluster_done(first, role, "")
+
+    def _leave_mark(self, group: str, role: str) -> None:
+        wanted = self._group(group)
+        state = self._survey.wanted.nodes[wanted.first].role(role)
+        assert state is not None
+        lives = [(name, self._provisioner.join(name, role).identity) for name in wanted.nodes]
+        self._provisioner.cluster_done(wanted.first, role, cluster_mark(role, state, lives))
+
+    def reload(self, node: str, role: str) -> None:
+        """By the role's own command; what it has read now is remembered on the node."""
+        process = self._survey.blueprint.seat[node, role].role.process
+        state = self._survey.wanted.nodes[node].role(role)
+        assert process is not None and state is not None
+        self._report(Event("reload", f"{role} on {node}"))
+        answer = self._provisioner.execute(node, role, process.reload, user=process.user)
+        if answer.code != 0:
+            raise _stopped(node, f"{role} could not be reloaded", answer)
+        self._provisioner.loaded(node, role, state.process)
+
+    def withdraw(self, node: str) -> None:
+        """By the group's own command, then wait until no connection is open, at most `cut_after`."""
+        group = self._survey.blueprint.group(self._survey.blueprint.seats_of(node)[0].node.group)
+        self._report(Event("withdraw", node))
+        self._command(node, group.withdraw, "could not be withdrawn")
+        if group.idle_ports:
+            self._wait_until_idle(node, group.idle_ports)
+
+    def _wait_until_idle(self, node: str, ports: Sequence[int]) -> None:
+        started = told = time.monotonic()
+        while count := self._connections(node, ports):
+            now = time.monotonic()
+            left = self._cut_after.total_seconds() - (now - started)
+            if left <= 0:
+                self._report(Event("withdraw", node, f"{count} connections are still open and will be cut"))
+                return
+            if now - told >= WORD_EVERY:
+                told = now
+                self._report(Event("waiting", node, f"{count} connections are open; at most {left:.0f} s more"))
+            time.sleep(IDLE_PAUSE)
+
+    def admit(self, node: str) -> None:
+        """The same command with `admit` for `withdraw`: an agent that was not made anew still keeps traffic away."""
+        group = self._survey.blueprint.group(self._survey.blueprint.seats_of(node)[0].node.group)
+        self._report(Event("admit", node))
+        self._command(node, admission(group.withdraw), "could not be admitted")
+
+    def _command(self, node: str, argv: Sequence[str], failed: str) -> None:
+        role = agent_of([seat.role.name for seat in self._survey.blueprint.seats_of(node)], argv)
+        process = self._survey.blueprint.seat[node, role].role.process
+        answer = self._provisioner.execute(node, role, argv, user=process.user if process is not None else "")
+        if answer.code != 0:
+            raise _stopped(node, failed, answer)
+
+    def _connections(self, node: str, ports: Sequence[int]) -> int:
+        """Connections from other machines to these ports, as ss(8) lists them."""
+        role = next(seat.role.name for seat in self._survey.blueprint.seats_of(node)[::-1] if seat.role.process)
+        ports_filter = " or ".join(f"sport = :{port}" for port in ports)
+        argv = ["ss", "-Htn", "state", "established", f"( {ports_filter} )"]
+        return foreign_connections(self._provisioner.execute(node, role, argv).stdout)
+
+    def check(self, nodes: Sequence[str]) -> None:
+        """All checks of the nodes' roles."""
+        self._conclude(checks.check_nodes(self._survey, nodes, self._report))
+
+    def look_before(self) -> None:
+        """One try each, without waiting."""
+        found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
+        self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
+
+    def check_system(self, *, all_of_them: bool) -> None:
+        """The system's checks, as far as their groups are complete."""
+        names = None if all_of_them else self._held
+        self._conclude(checks.check_system(self._survey, self._report, only_complete=True, names=names))
+
+    def _conclude(self, found: Iterable[checks.Found]) -> None:
+        bad = [one for one in found if not one.verdict.ok]
+        if bad:
+            raise RolloutStopped(
+                f"{len(bad)} checks do not hold; the roll-out stopped there",
+                details="\n".join(str(one) for one in bad),
+                resolution="What was changed so far stays, the rest is as it was. Mend the cause and deploy again; "
+                "seter status shows where everything is.",
+            )
+
+    def remove_node(self, node: str) -> None:
+        """With its processes and its state."""
+        self._report(Event("node", node, "removing it"))
+        self._provisioner.remove(node)
+
+    def remove_network(self, network: str) -> None:
+        """When its nodes are gone."""
+        self._report(Event("network", network, "removing it"))
+        self._provisioner.remove_network(network)
+
+    def _group(self, name: str) -> WantedGroup:
+        return next(group for group in self._survey.wanted.groups if group.name == name)
+
+    @staticmethod
+    def _each(act: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        with ThreadPoolExecutor(NODES_AT_ONCE) as threads:
+            return list(threads.map(act, things))
+
+
+def foreign_connections(listing: str) -> int:
+    """How many lines of `ss -Htn` (queues, local, peer) are connections from elsewhere: a node's own probes are not."""
+    count = 0
+    for line in listing.splitlines():
+        local, peer = (end.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for end in line.split()[-2:])
+        count += peer != local and not peer.startswith("127.") and peer != "::1"
+    return count
+
+
+def admission(withdraw: Sequence[str]) -> tuple[str, ...]:
+    """What takes a withdrawal back: the same command, its word `withdraw` replaced by `admit`."""
+    return tuple("admit" if word == "withdraw" else word for word in withdraw)
+
+
+def agent_of(roles: Sequence[str], argv: Sequence[str]) -> str:
+    """Whose program a group's command is: the role of the program's name, else the role that starts last."""
+    program = PurePosixPath(argv[0]).name
+    return program if program in roles else roles[-1]
+
+
+def _stopped(node: str, what: str, answer: Answer) -> RolloutStopped:
+    return RolloutStopped(
+        f"{node}: {what}",
+        details=(answer.stderr.strip() or answer.stdout.strip()),
+        resolution="The node was left as it is now, the rest is as it was. Mend the cause and deploy again.",
+    )

@@ -1,0 +1,101 @@
+"""From the names in a definition to artefacts with digests, and from those to images in the node's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from common.errors import NotFound
+from common.model import Artifact, Digest, Event
+
+if TYPE_CHECKING:
+    from common.console import Report
+    from naust.manifest import Manifest
+    from naust.store.interface import Store
+
+AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, not the engine's
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An artefact, what it consists of, and the id that a container engine gives to its image."""
+
+    artifact: Artifact
+    manifest: Manifest
+    id: str
+
+
+def resolve_all(store: Store, references: Iterable[str]) -> dict[str, Image]:
+    """Each reference's image. Raises NotFound naming everything that is missing, with the command that builds it."""
+    found: dict[str, Image] = {}
+    missing: list[str] = []
+    for text in dict.fromkeys(references):
+        try:
+            found[text] = _resolve(store, text)
+        except NotFound:
+            missing.append(text)
+    if missing:
+        names = " ".join(text.partition(":")[0].partition("/")[2] for text in missing)
+        raise NotFound(
+            f"no artefact {', '.join(missing)} in {store.url}",
+            resolution=f"Build what is missing with: smie build {names}",
+        )
+    return found
+
+
+def _resolve(store: Store, text: str) -> Image:
+    from naust.listing import name_of, resolve
+    from naust.manifest import parse
+
+    artifact = resolve(store, text)
+    data = store.manifest(name_of(artifact.reference), str(artifact.digest))
+    manifest = parse(data, str(artifact.reference))
+    if manifest.config is None:
+        raise NotFound(f"{artifact.reference} is no container image", resolution="Name one of kind container.")
+    return Image(artifact, manifest, str(manifest.config.digest))
+
+
+def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
+    """Read every byte of these artefacts, each blob once, and compare with its digest. Raises Corrupt.
+
+    Also of those that the engine has already: what cannot be had again from the store is not deployed from it.
+    """
+    from naust.listing import name_of
+    from naust.verified import chunks
+
+    blobs = {blob.digest: (blob, image) for image in images for blob in image.manifest.blobs}
+    total = sum(blob.size for blob, _ in blobs.values())
+    report(Event("verify", f"{len(blobs)} blobs", f"{total / (1 << 20):.0f} MiB"))
+
+    def read(digest: Digest) -> None:
+        blob, image = blobs[digest]
+        with chunks(store, name_of(image.artifact.reference), blob, str(image.artifact.reference)) as pieces:
+            for _ in pieces:
+                pass
+
+    # The largest first, so that the last one to end is a small one.
+    order = sorted(blobs, key=lambda digest: blobs[digest][0].size, reverse=True)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for _ in threads.map(read, order):
+            pass
+
+
+def load_all(store: Store, images: Iterable[Image], report: Report) -> None:
+    """See that the engine has exactly these images."""
+    from naust.engine import load
+
+    def one(image: Image) -> None:
+        report(Event("load", str(image.artifact.reference)))
+        load(store, image.artifact)
+
+    unique = {image.id: image for image in images}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for _ in threads.map(one, unique.values()):
+            pass
+
+
+def names(images: Mapping[str, Image]) -> dict[str, str]:
+    """For records: each reference and the digest that it stood for."""
+    return {text: f"{image.artifact.reference}@{image.artifact.digest}" for text, image in images.items()}

@@ -1,0 +1,146 @@
+"""Who sits where: the definitions of a system and a target, resolved to roles on nodes. Looks at nothing but files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from common.catalog import Catalog
+from common.errors import BadInput
+from common.parameters import resolve
+from common.role import Process, Role, Value
+from common.system import Deployment, Group, Node, System, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One role on one node, with the parameters that hold there."""
+
+    node: Node
+    role: Role
+    parameters: Mapping[str, Value]
+    artifact: str  # `container/traefik`, or with a pinned version
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(node, role)."""
+        return self.node.name, self.role.name
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A system on a target, before anything is looked at."""
+
+    deployment: Deployment
+    system: System
+    target: Target
+    seats: tuple[Seat, ...]
+    roles_folder: Path
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The system's groups that have nodes on this target, in file order."""
+        present = {node.group for node in self.target.nodes}
+        return tuple(group for group in self.system.groups if group.name in present)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The target's nodes, group by group as the system orders them, within a group in file order."""
+        order = {group.name: number for number, group in enumerate(self.groups)}
+        return tuple(sorted(self.target.nodes, key=lambda node: order[node.group]))
+
+    @cached_property
+    def seat(self) -> Mapping[tuple[str, str], Seat]:
+        """Seats by (node, role)."""
+        return {seat.key: seat for seat in self.seats}
+
+    def group(self, name: str) -> Group:
+        """The group of this name."""
+        return next(group for group in self.groups if group.name == name)
+
+    def nodes_of(self, group: str) -> tuple[Node, ...]:
+        """The group's nodes in file order."""
+        return tuple(node for node in self.nodes if node.group == group)
+
+    def seats_of(self, node: str) -> tuple[Seat, ...]:
+        """The node's seats in starting order."""
+        return tuple(seat for seat in self.seats if seat.node.name == node)
+
+    def roles_of_groups(self) -> dict[str, tuple[Role, ...]]:
+        """Each group's roles in starting order."""
+        return {group.name: tuple(use.role for use in group.roles) for group in self.groups}
+
+
+def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
+    """Read and check all definitions that the deployment reaches. Raises BadInput with all problems at once."""
+    catalog = Catalog.open(systems)
+    system, target = catalog.definition(deployment.system, deployment.target)
+    seats = tuple(
+        Seat(node, use.role, resolve(system, group, use, target, node), use.artifact or f"container/{use.role.name}")
+        for group in system.groups
+        for node in target.nodes
+        if node.group == group.name
+        for use in group.roles
+    )
+    return Blueprint(deployment, system, target, seats, catalog.folder / "roles")
+
+
+def known_group(blueprint: Blueprint, name: str) -> str:
+    """The name, if it is one of the deployment's groups or empty. Raises BadInput."""
+    names = [group.name for group in blueprint.groups]
+    if name and name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Its groups are: {', '.join(names)}."
+        raise BadInput(f"{blueprint.deployment} has no group {name!r}", resolution=hint)
+    return name
+
+
+def sysctls(node: Node, roles: Iterable[Role]) -> tuple[tuple[str, str], ...]:
+    """What the node's kernel must be set to, sorted. Raises BadInput when two roles want it differently."""
+    wanted: dict[str, tuple[Role, str]] = {}
+    for role in roles:
+        for name, value in role.sysctls:
+            other, there = wanted.setdefault(name, (role, value))
+            if there != value:
+                raise BadInput(
+                    f"{_line(role)}: node {node.name} cannot have {name}={value}: role {other.name} wants {there}",
+                    resolution=f"Roles on one node share its kernel settings: change this line or {_line(other)}.",
+                )
+    return tuple(sorted((name, value) for name, (_, value) in wanted.items()))
+
+
+def _line(role: Role) -> str:
+    """Where the role says what it wants of the kernel."""
+    place = dict(role.places).get("sysctls", role.place)
+    return f"{place.file}:{place.line}"
+
+
+def refuse_addresses(nodes: Iterable[Node]) -> None:
+    """Nodes that are made get their addresses from us. Raises BadInput for one that the target gives."""
+    for node in nodes:
+        if node.address or node.address6:
+            raise BadInput(
+                f"{node.place.file}:{node.place.line}: node {node.name} has an address, "
+                "but the addresses of container nodes are picked when their networks are made",
+                resolution="Take the address out; networks = […] says where the node is.",
+            )
+
+
+def process_block(process: Process) -> dict[str, object]:
+    """What of a process block a running process is made of; a change in the rest needs no new start."""
+    return {
+        "command": list(process.command),
+        "type": process.type,
+        "user": process.user,
+        "uid": process.uid,
+        "groups": list(process.groups),
+        "capabilities": list(process.capabilities),
+        "writes": list(process.writes),
+        "environment": dict(process.environment),
+        "restart": process.restart,
+        "stop_signal": process.stop_signal,
+        "stop_within": int(process.stop_within.total_seconds()),
+    }

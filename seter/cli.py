@@ -1,0 +1,263 @@
+"""The command line of seter: one small function a verb. What a verb does is in the module of its name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common import console
+from common.cli import Json, Store, Systems, Yes, main
+from common.errors import BadInput
+from common.system import Deployment
+
+if TYPE_CHECKING:
+    from seter.plan import Plan
+    from seter.status import Status
+    from seter.survey import Request
+
+SystemName = Annotated[str, typer.Argument(metavar="SYSTEM", help="Name of the system, such as s3-lb.")]
+TargetName = Annotated[str, typer.Option("--target", help="Where its nodes come from: targets/NAME.hcl.")]
+Instance = Annotated[str, typer.Option("--instance", help="Name of this deployment among several.")]
+Only = Annotated[str, typer.Option("--only", metavar="GROUP", help="Leave all other groups as they are.")]
+CHANGES = 3
+
+
+def plan(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    only: Only = "",
+    systems: Systems = None,
+    store: Store = None,
+    json: Json = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
+) -> None:
+    """Show what deploy would do, step by step and why; change nothing.
+
+    Exit codes: 0 shown, 2 bad input, 3 changes (with --exit-code), 7 a foreign thing has our name.
+    """
+    from seter.survey import survey
+
+    seen = survey(_request(system, target, instance, systems, store, only), console.reporter())
+    console.json_result(_plan_json(seen.plan)) if json else _show(seen.plan)
+    if exit_code and not seen.plan.is_empty:
+        raise typer.Exit(CHANGES)
+
+
+def deploy(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    only: Only = "",
+    systems: Systems = None,
+    store: Store = None,
+    yes: Yes = False,
+    cut_after: Annotated[int, typer.Option(help="Seconds that open connections may last on a drained node.")] = 30,
+) -> None:
+    """Make what is there what the definitions say.
+
+    Exit codes: 0 done or no change, 2 bad input or not confirmed, 5 a node failed and the roll-out stopped, 7 lease or
+    conflict, 8 damaged artefact, 9 engine or store unavailable, 130 interrupted; deploy again to go on.
+    """
+    from seter.deploy import deploy as carry_out
+
+    request = _request(system, target, instance, systems, store, only)
+    outcome = carry_out(
+        request, report=console.reporter(), confirm=_confirmed(yes), cut_after=timedelta(seconds=cut_after)
+    )
+    if outcome.plan.is_empty:
+        console.result(f"{request.deployment}: no change")
+    else:
+        console.result(f"{request.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
+
+
+def status(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    systems: Systems = None,
+    store: Store = None,
+    json: Json = False,
+    checks: Annotated[bool, typer.Option("--checks", help="Run all checks too.")] = False,
+) -> None:
+    """Show every role on every node: what runs, and whether it is what is wanted.
+
+    Exit codes: 0 shown, 2 bad input, 9 engine or store unavailable.
+    """
+    from seter.status import status as look
+
+    found = look(_request(system, target, instance, systems, store), console.reporter(), checks=checks)
+    console.json_result(found) if json else _show_status(found)
+
+
+def verify(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    systems: Systems = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Run the checks of the system and of all its roles, now.
+
+    Exit codes: 0 all hold, 1 some do not, 2 bad input.
+    """
+    from seter.verify import verify as ask
+
+    found = ask(_request(system, target, instance, systems, store), console.reporter())
+    if json:
+        console.json_result(found)
+    else:
+        rows = [
+            ("good" if each.verdict.ok else "BAD", each.subject, each.verdict.check, each.verdict.measured)
+            for each in found
+        ]
+        console.table(("verdict", "subject", "check", "measured"), rows)
+    if not all(each.verdict.ok for each in found):
+        raise typer.Exit(1)
+
+
+def prove(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    systems: Systems = None,
+    store: Store = None,
+    victim: Annotated[str, typer.Option("--victim", metavar="NODE", help="Node to break; else the first.")] = "",
+    json: Json = False,
+) -> None:
+    """Use the system, cut a node's power under load, bring it back, use it again; say whether it held.
+
+    Exit codes: 0 it held, 1 it did not, 2 bad input or a target not marked for experiments, 7 deploy first.
+    """
+    from seter.prove import prove as show
+    from seter.prove import rows
+
+    proof = show(_request(system, target, instance, systems, store), console.reporter(), victim)
+    if json:
+        console.json_result({"held": proof.held, **dict(console.fields_of(proof))})
+    else:
+        console.result("\n".join(proof.routes))
+        console.table(("verdict", "step", "took", "measured", "expected"), rows(proof))
+    if not proof.held:
+        raise typer.Exit(1)
+
+
+def exec(
+    system: SystemName,
+    target: TargetName,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="Role whose place it runs in.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")],
+    instance: Instance = "main",
+    systems: Systems = None,
+    root: Annotated[bool, typer.Option("--root", help="Run as root instead of the role's user.")] = False,
+) -> None:
+    """Run a command on a node, where a role's process runs and as its user.
+
+    Exit code: that of the command; 2 when there is no such node, role or process.
+    """
+    from seter.exec import execute
+
+    answer = execute(_deployment(system, target, instance), systems, node, role, command, root=root)
+    sys.stdout.write(answer.stdout)
+    sys.stderr.write(answer.stderr)
+    raise typer.Exit(answer.code)
+
+
+def destroy(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    systems: Systems = None,
+    yes: Yes = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the secrets and the record too.")] = False,
+) -> None:
+    """Remove everything that carries the deployment's mark, and nothing else.
+
+    Exit codes: 0 removed or nothing there, 2 bad input or not confirmed, 7 lease or conflict.
+    """
+    from seter.destroy import destroy as remove
+    from seter.destroy import names_of
+
+    deployment = _deployment(system, target, instance)
+    names = names_of(deployment, systems)
+    if names and not yes:
+        console.note("\n".join(f"  remove {name}" for name in names))
+        _ask("Remove all of these?")
+    removed = remove(deployment, forget=forget)
+    console.result(f"{deployment}: {len(removed)} removed" if removed else f"{deployment}: nothing is there")
+
+
+def _deployment(system: str, target: str, instance: str) -> Deployment:
+    return Deployment(system, target, instance)
+
+
+def _request(system: str, target: str, instance: str, systems: Systems, store: Store, only: str = "") -> Request:
+    from seter.survey import Request
+
+    return Request(_deployment(system, target, instance), systems, store, only)
+
+
+def _confirmed(yes: bool) -> Callable[[Plan], bool]:
+    def confirm(plan: Plan) -> bool:
+        console.note("\n".join(f"  {step}" for step in plan.steps))
+        if not yes:
+            _ask(f"Carry out these {len(plan.steps)} steps?")
+        return True
+
+    return confirm
+
+
+def _ask(question: str) -> None:
+    """Go on only with a yes. Raises BadInput without a terminal, so that nothing waits for an answer unheard."""
+    if not sys.stdin.isatty():
+        raise BadInput(
+            "this needs a yes, and there is no terminal to ask at", resolution="Give --yes; nothing was changed."
+        )
+    if input(f"{question} [yes/no] ").strip().lower() not in ("y", "yes"):
+        raise BadInput("not confirmed", resolution="Nothing was changed.")
+
+
+def _show(plan: Plan) -> None:
+    if plan.is_empty:
+        console.result(f"{plan.deployment}: no change")
+        return
+    rows = [(step.group, step.node, step.role, step.act.value, step.reason) for step in plan.steps]
+    console.table(("group", "node", "role", "act", "reason"), rows, title=f"{plan.deployment}: {len(rows)} steps")
+
+
+def _plan_json(plan: Plan) -> object:
+    return {"deployment": plan.deployment, "fingerprint": plan.fingerprint, "steps": plan.steps}
+
+
+def _show_status(found: Status) -> None:
+    rows = [
+        (row.node, row.role, row.artifact, row.state, "yes" if row.converged else "not converged", row.summary)
+        for row in found.roles
+    ]
+    console.table(("node", "role", "artefact", "state", "as wanted", "says"), rows, title=found.deployment)
+    for check in found.checks:
+        console.result(f"{'good' if check.verdict.ok else 'BAD'}: {check}")
+
+
+def run() -> None:
+    """Entry point of the script `seter`."""
+    verbs: dict[str, Callable[..., None]] = {
+        "plan": plan,
+        "deploy": deploy,
+        "status": status,
+        "verify": verify,
+        "prove": prove,
+        "exec": exec,
+        "destroy": destroy,
+    }
+    sys.exit(main("seter", "deploys systems on targets", verbs))
+
+
+if __name__ == "__main__":
+    run()

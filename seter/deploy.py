@@ -1,0 +1,118 @@
+"""`seter deploy`: make what is there what is wanted.
+
+Cut at any point, by kill -9 too, the next deploy looks again and does what is left: nothing is decided from memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from common.console import Report
+from common.errors import BadInput, Conflict, Error
+from common.model import Event
+from seter import artifacts, record
+from seter.apply import CUT_AFTER, AddressesTaken, Apply
+from seter.plan import Plan
+from seter.rollout import Rollout
+from seter.survey import Request, Survey, survey
+
+TRIES = 5  # surveys in a row that may lose their addresses to somebody else
+Confirm = Callable[[Plan], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a deploy did. `seconds` is how long it took in all."""
+
+    plan: Plan
+    seconds: float
+
+
+def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: timedelta = CUT_AFTER) -> Outcome:
+    """Look, plan, ask, and carry out the plan that was shown.
+
+    `confirm` is shown the plan and says whether to go on; it is not asked when there is nothing to do. Raises
+    BadInput when it says no, Conflict when another run holds the lease or the world moved meanwhile, RolloutStopped
+    when a node failed.
+    """
+    started = time.monotonic()
+    seen = survey(request, report)
+    if seen.plan.is_empty:
+        _finish_checks(seen, report)
+        return Outcome(seen.plan, time.monotonic() - started)
+    if not confirm(seen.plan):
+        raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
+    with record.leased(request.deployment, "deploy"):
+        plan = _carry_out(request, seen, report, cut_after)
+    return Outcome(plan, time.monotonic() - started)
+
+
+def _finish_checks(seen: Survey, report: Report) -> None:
+    """Nothing differs; but if the last deploy did not get through its checks, they are still owed."""
+    if _checks_are_owed(seen):
+        with record.leased(seen.blueprint.deployment, "deploy"):
+            _roll_out(seen, report, CUT_AFTER)
+
+
+def _checks_are_owed(seen: Survey) -> bool:
+    return record.last(seen.blueprint.deployment).get("result", "done") != "done"
+
+
+def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta) -> Plan:
+    """Look once more now that nobody else deploys; a subnet that somebody took meanwhile costs one more look."""
+    for _ in range(TRIES):
+        seen = survey(request, report)
+        if _moved(shown, seen):
+            raise Conflict(
+                "what is there has changed since the plan was shown",
+                resolution="Nothing was changed. Run the command again and look at the new plan.",
+            )
+        try:
+            _roll_out(seen, report, cut_after)
+        except AddressesTaken as taken:
+            report(Event("network", taken.message))
+            shown = survey(request, report)
+        else:
+            return seen.plan
+    raise Conflict("no subnet stayed free", resolution="See what makes networks on this engine, then deploy again.")
+
+
+def _moved(shown: Survey, seen: Survey) -> bool:
+    """New secrets are made anew by each survey until they are saved, so only what stands still is compared."""
+    if shown.vault.is_new:
+        return [(step.act, step.node, step.role) for step in shown.plan.steps] != [
+            (step.act, step.node, step.role) for step in seen.plan.steps
+        ]
+    return shown.plan.fingerprint != seen.plan.fingerprint
+
+
+def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
+    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
+    seen.vault.save()
+    touched = {step.node for step in seen.plan.steps}
+    owed = [node.name for node in seen.blueprint.nodes if node.name not in touched] if _checks_are_owed(seen) else []
+    steps = tuple(str(step) for step in seen.plan.steps)
+    written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
+    try:
+        used = _used(seen)
+        artifacts.verify_all(seen.store, used, report)
+        artifacts.load_all(seen.store, used, report)
+        acts = Apply(seen, report, cut_after=cut_after)
+        Rollout(seen.plan, seen.wanted, seen.observed, acts).run()
+        acts.check(owed)
+    except BaseException as error:
+        reason = error.message if isinstance(error, Error) else type(error).__name__
+        record.conclude(seen.blueprint.deployment, written, f"failed: {reason}")
+        raise
+    record.conclude(seen.blueprint.deployment, written, "done")
+
+
+def _used(seen: Survey) -> list[artifacts.Image]:
+    """The images that this plan starts something from."""
+    nodes = any(step.act.makes_node for step in seen.plan.steps)
+    used = [seen.images[f"container/{seen.blueprint.target.image}"]] if nodes else []
+    seats = seen.blueprint.seat
+    return used + [seen.image_of(seats[step.node, step.role]) for step in seen.plan.steps if step.act.starts_process]

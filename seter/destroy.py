@@ -1,0 +1,46 @@
+"""`seter destroy`: remove what carries a deployment's mark. Definitions are not asked: they may have changed or gone.
+
+Secrets and the record stay in the deployment's folder, so that a new deploy has the same CA and clients still trust it;
+`--forget` removes them too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from common.catalog import Catalog
+from common.system import Deployment
+from seter.provisioner.interface import Provisioner
+from seter.record import home, leased
+from seter.survey import PROVISIONERS, open_provisioner
+
+NO_KEY = b"-"  # what lies on the nodes does not matter here
+
+
+def names_of(deployment: Deployment, systems: Path | None) -> tuple[str, ...]:
+    """Nodes and networks that are there. Raises BadInput when there are none and no definition knows the name."""
+    observed = _provisioner(deployment).observe(NO_KEY)
+    names = (*observed.nodes, *(f"network {name}" for name in observed.networks))
+    if not names and not home(deployment).exists():
+        Catalog.open(systems).definition(deployment.system, deployment.target)
+    return names
+
+
+def destroy(deployment: Deployment, *, forget: bool = False) -> tuple[str, ...]:
+    """Remove it, also when half-made; the names of what went. Raises Conflict when another run has the lease."""
+    folder = home(deployment)
+    with leased(deployment, "destroy"):
+        removed = _provisioner(deployment).destroy()
+        shutil.rmtree(folder / "rendered", ignore_errors=True)
+        if forget:
+            shutil.rmtree(folder)
+    if not any(folder.glob("secrets.age")):
+        shutil.rmtree(folder, ignore_errors=True)
+    return removed
+
+
+def _provisioner(deployment: Deployment) -> Provisioner:
+    """Only one kind of target makes nodes, so its kind need not be looked up in definitions that may be gone."""
+    (kind,) = PROVISIONERS
+    return open_provisioner(kind, deployment)

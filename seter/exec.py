@@ -1,0 +1,36 @@
+"""`seter exec`: one command on one node, by hand."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import BadInput
+from common.system import Deployment
+from seter.blueprint import Blueprint, Seat, read_blueprint
+from seter.provisioner.interface import Answer
+from seter.survey import open_provisioner
+
+
+def execute(
+    deployment: Deployment, systems: Path | None, node: str, role: str, argv: Sequence[str], *, root: bool = False
+) -> Answer:
+    """Run the command where the role's process runs. Raises BadInput for unknown names, NotFound if it does not run."""
+    blueprint = read_blueprint(deployment, systems)
+    seat = _seat(blueprint, node, role)
+    provisioner = open_provisioner(blueprint.target.kind, deployment)
+    user = seat.role.process.user if seat.role.process is not None and not root else "root"
+    return provisioner.execute(node, role, argv, user=user)
+
+
+def _seat(blueprint: Blueprint, node: str, role: str) -> Seat:
+    found = blueprint.seat.get((node, role))
+    if found is None:
+        roles = [seat.role.name for seat in blueprint.seats_of(node)]
+        names = roles or [each.name for each in blueprint.nodes]
+        what, word = (f"role {role!r} on node {node}", role) if roles else (f"node {node!r}", node)
+        close = difflib.get_close_matches(word, names, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+        raise BadInput(f"there is no {what}", resolution=hint)
+    return found

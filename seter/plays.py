@@ -1,0 +1,77 @@
+"""Plays and inventory for Ansible, as data. Pure; `seter.ansible` runs them.
+
+Every play names the nodes that it concerns and nothing else decides: there is no `when`, no tag and no limit. The
+variables of a node are in the inventory; a play adds only what belongs to its role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Play = dict[str, Any]
+Inventory = dict[str, Any]
+
+
+def inventory(nodes: Mapping[str, Mapping[str, Any]]) -> Inventory:
+    """All nodes with their variables; everything runs here unless a play says otherwise."""
+    shared = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    return {"all": {"hosts": {name: dict(variables) for name, variables in nodes.items()}, "vars": shared}}
+
+
+def render_play(nodes: Sequence[str]) -> Play:
+    """Write files for these nodes; each node's variable `roots` says of which roles, and where to.
+
+    Nodes do not wait for each other, so that all processors are used to the end.
+    """
+    task = _include("{{ seter_role }}", "configure")
+    task |= {"loop": "{{ roots | list }}", "loop_control": {"loop_var": "seter_role"}}
+    task |= {"vars": {"root": "{{ roots[seter_role] }}"}}
+    play = _play("Render", nodes, [task], vars={})
+    del play["any_errors_fatal"]  # the strategy does not know it; a node that fails makes the whole run fail
+    return {**play, "strategy": "ansible.builtin.host_pinned"}
+
+
+def service_play(role: str, nodes: Sequence[str]) -> Play:
+    """Start a role's process on these nodes; each node's variable `processes` says what."""
+    return _play(
+        f"Start {role}",
+        nodes,
+        [_include(role, "service")],
+        vars={"process": f"{{{{ processes['{role}'] }}}}", "root": "/etc/seter/now"},
+    )
+
+
+def cluster_play(role: str, node: str, container: str) -> Play:
+    """What happens once for a group, from inside the role's container on its first node."""
+    return _play(
+        f"Set up the cluster of {role}",
+        [node],
+        [_include(role, "cluster")],
+        vars={
+            "ansible_connection": "community.docker.docker",
+            "ansible_host": container,
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "root": "/etc/seter/now",
+        },
+    )
+
+
+def _play(name: str, nodes: Sequence[str], tasks: list[dict[str, Any]], *, vars: Mapping[str, Any]) -> Play:
+    return {
+        "name": name,
+        "hosts": ",".join(nodes),
+        "gather_facts": False,
+        # A node that fails ends the run: the rest of the roll-out is ours to decide, not Ansible's.
+        "any_errors_fatal": True,
+        "vars": dict(vars),
+        "tasks": tasks,
+    }
+
+
+def _include(role: str, phase: str) -> dict[str, Any]:
+    # Without ".yml": with it Ansible skips the validation of arguments without a word.
+    return {
+        "name": f"{phase.capitalize()} {role}".replace("{{ seter_role }}", "roles"),
+        "ansible.builtin.include_role": {"name": role, "tasks_from": phase},
+    }

@@ -1,0 +1,389 @@
+"""Nodes as containers of a Docker engine.
+
+A node is a tiny container that owns the network namespace, the kernel settings and the volumes; the containers of its
+roles join it, as processes share a host. It needs no capability at all and has no restart policy: whoever starts it
+again has to run the set-up and the roles after it. Every flag here was tried by hand (dockerd 20.10).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+from docker.types import IPAMConfig, IPAMPool
+from requests.exceptions import RequestException
+
+from common.errors import Conflict, Denied, Error, Missing, NotFound, Unavailable
+from common.system import Deployment
+from seter.provisioner import labels
+from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
+from seter.provisioner.subnets import GATEWAY, address, free, routes
+from seter.state import Observed, Subnets
+from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, mark_archive, read_archive
+
+THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
+CALL_TIMEOUT = 120  # seconds
+VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
+T = TypeVar("T")
+
+# Runs on the node: both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many.
+SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets &&
+ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
+for old in vault/*; do [ "$old" = "$2" ] || rm -rf "$old"; done"""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Docker's errors as ours, saying what was being done."""
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise NotFound(f"{what}: {error.explanation}", resolution="Run seter deploy; it makes what is gone.") from error
+    except docker.errors.APIError as error:
+        raise Error(
+            f"{what}: Docker refused: {error.explanation}",
+            resolution="Mend what Docker says and run the command again; it takes up where this one stopped.",
+        ) from error
+    except (RequestException, docker.errors.DockerException) as error:
+        raise _unreachable(what, error) from error
+
+
+def _unreachable(what: str, error: Exception) -> Error:
+    text = str(error)
+    if "FileNotFoundError" in text or "No such file" in text:
+        return Missing(
+            "Docker is not installed, or its daemon does not run",
+            details=text,
+            resolution="Install it with: apt-get install docker.io; then start dockerd, or set DOCKER_HOST.",
+        )
+    if "PermissionError" in text or "Permission denied" in text:
+        return Denied(
+            "this user may not use Docker", details=text, resolution="Add the user to group docker, or become root."
+        )
+    return Unavailable(f"{what}: Docker does not answer", details=text, resolution="See that dockerd runs; try again.")
+
+
+class ContainerProvisioner(Provisioner):
+    """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self._mark = f"{labels.DEPLOYMENT}={deployment}"
+        with translated("connecting"):
+            self._api: Any = docker.APIClient(
+                base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
+            )
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+
+    # names
+
+    def node_name(self, node: str) -> str:
+        """Name of a node's container."""
+        return f"{self.deployment.prefix}.{node}"
+
+    def role_name(self, node: str, role: str) -> str:
+        """Name of the container of a role's process."""
+        return f"{self.deployment.prefix}.{node}.{role}"
+
+    def network_name(self, network: str) -> str:
+        """Name of a network."""
+        return f"{self.deployment.prefix}.{network}"
+
+    def volume_name(self, node: str, volume: str) -> str:
+        """Name of one of a node's volumes."""
+        return f"{self.deployment.prefix}.{node}.{volume}"
+
+    # looking
+
+    def observe(self, key: bytes) -> Observed:
+        """See the interface. One list call each for containers, networks and volumes, two calls for each node."""
+        with translated("looking at the deployment"):
+            listed, networks, volumes = self._listings()
+            nodes = {c["Labels"][labels.NODE]: c for c in listed if c["Labels"].get(labels.PART) == "node"}
+            looked = dict(zip(nodes, self._threads.map(self._look, nodes.values()), strict=True))
+        states = {}
+        for name, (identity, lying) in looked.items():
+            roles = [c for c in listed if c["Labels"].get(labels.ROLE) and c["Labels"].get(labels.NODE) == name]
+            states[name] = labels.node_state(nodes[name], identity, roles, lying, key)
+        return Observed(labels.subnets(networks), states, labels.places([*volumes, *nodes.values()]))
+
+    def _listings(self) -> tuple[list[Any], list[Any], list[Any]]:
+        mine = {"label": [self._mark]}
+        containers = self._threads.submit(self._api.containers, all=True, filters=mine)
+        networks = self._threads.submit(self._api.networks, filters=mine)
+        volumes = self._threads.submit(self._api.volumes, filters=mine)
+        return containers.result(), networks.result(), volumes.result()["Volumes"] or []
+
+    def _look(self, node: Mapping[str, Any]) -> tuple[str, Lying]:
+        """A node's life and what lies on it."""
+        identity = self._identity(node["Id"])
+        try:
+            stream, _ = self._api.get_archive(node["Id"], ROOT)
+            return identity, read_archive(b"".join(stream))
+        except docker.errors.NotFound:
+            return identity, Lying({}, {}, {}, {})
+
+    def _identity(self, container: str) -> str:
+        seen = self._api.inspect_container(container)
+        return f"{seen['Id']}@{seen['State']['StartedAt']}"
+
+    def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
+        """See the interface."""
+        containers = {self.node_name(node) for node in nodes}
+        containers |= {self.role_name(node, role) for node, names in roles.items() for role in names}
+        volumes = {self.volume_name(node, volume) for node in nodes for volume in VOLUMES}
+        wanted_networks = {self.network_name(network) for network in networks}
+        with translated("looking for names that are taken"):
+            lists = (
+                ("container", containers, self._threads.submit(self._api.containers, all=True)),
+                ("volume", volumes, self._threads.submit(self._api.volumes)),
+                ("network", wanted_networks, self._threads.submit(self._api.networks)),
+            )
+            for what, names, listing in lists:
+                found = listing.result()
+                self._refuse(what, names, found["Volumes"] or [] if what == "volume" else found)
+
+    def _refuse(self, what: str, names: set[str], found: Iterable[Mapping[str, Any]]) -> None:
+        for thing in found:
+            own = (thing.get("Labels") or {}).get(labels.DEPLOYMENT) == str(self.deployment)
+            taken = names & {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}
+            if taken and not own:
+                raise _foreign(what, taken.pop())
+
+    def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
+        """See the interface. Taken is what any Docker network has and what this host has a route to."""
+        with translated("looking for free addresses"):
+            pools = [pool for net in self._api.networks() for pool in (net["IPAM"]["Config"] or [])]
+        taken = [IPv4Network(pool["Subnet"], strict=False) for pool in pools if ":" not in pool.get("Subnet", ":")]
+        known = Path("/proc/net/route")
+        taken += routes(known.read_text()) if known.exists() else ()
+        return free(str(self.deployment), network, pool, length, taken)
+
+    # networks
+
+    def ensure_network(self, network: str, subnets: Subnets) -> bool:
+        """See the interface. Not `internal`: that would drop the virtual IPs, which are in no subnet of the bridge."""
+        name = self.network_name(network)
+        ipam = IPAMConfig(
+            pool_configs=[
+                IPAMPool(subnet=prefix, gateway=address(prefix, GATEWAY)) for prefix in (subnets.v4, subnets.v6)
+            ]
+        )
+        options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+        marks = labels.of_part(self.deployment, "network") | {labels.NETWORK: network}
+        try:
+            self._api.create_network(
+                name, "bridge", options=options, ipam=ipam, check_duplicate=True, labels=marks, enable_ipv6=True
+            )
+        except docker.errors.APIError as error:
+            text = str(error.explanation)
+            if "overlap" in text:
+                return False
+            if "already exists" not in text:
+                raise Error(f"network {name}: {text}", resolution="Mend what Docker says and deploy again.") from error
+            self._refuse("network", {name}, self._api.networks(names=[name]))
+        return True
+
+    def remove_network(self, network: str) -> None:
+        """See the interface."""
+        name = self.network_name(network)
+        with translated(f"removing network {name}"):
+            for found in self._api.networks(names=[name], filters={"label": [self._mark]}):
+                self._api.remove_network(found["Id"])
+
+    # nodes
+
+    def ensure(self, shape: NodeShape, tree: NodeTree) -> None:
+        """See the interface. Files are laid before the node starts, so nothing ever runs on half of them."""
+        with translated(f"making node {shape.name}"):
+            existing = self._of_node(shape.name)
+            if self._is(shape, existing):
+                self.lay(shape.name, tree)
+                return self.switch(shape.name, tree)
+            self._remove_containers(existing)
+            container = self._create(shape)
+            self._api.put_archive(container, ROOT, tree.archive())
+            self._api.put_archive(container, STATE, tree.state_archive())
+            for network, v4, v6 in shape.networks[1:]:
+                self._api.connect_container_to_network(
+                    container, self.network_name(network), ipv4_address=v4, ipv6_address=v6
+                )
+            self._api.start(container)
+            self._api.put_archive(container, "/run", tree.run_archive())
+
+    def _of_node(self, node: str) -> list[Any]:
+        filters = {"label": [self._mark, f"{labels.NODE}={node}"]}
+        return list(self._api.containers(all=True, filters=filters))
+
+    @staticmethod
+    def _is(shape: NodeShape, existing: Iterable[Mapping[str, Any]]) -> bool:
+        return any(
+            listed["Labels"].get(labels.PART) == "node"
+            and listed["Labels"].get(labels.SHAPE) == shape.digest
+            and listed["State"] == "running"
+            for listed in existing
+        )
+
+    def _create(self, shape: NodeShape) -> str:
+        self._ensure_volumes(shape)
+        network, v4, v6 = shape.networks[0]
+        host = self._api.create_host_config(
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            network_mode=self.network_name(network),
+            binds=[f"{self.volume_name(shape.name, volume)}:{path}" for volume, path in VOLUMES.items()],
+            sysctls=dict(shape.sysctls),
+        )
+        endpoint = self._api.create_endpoint_config(ipv4_address=v4, ipv6_address=v6)
+        made = self._api.create_container(
+            shape.image,
+            command=["--", "sleep", "infinity"],
+            entrypoint=["tini"],
+            hostname=shape.name,
+            name=self.node_name(shape.name),
+            labels=labels.of_node(self.deployment, shape),
+            host_config=host,
+            networking_config=self._api.create_networking_config({self.network_name(network): endpoint}),
+        )
+        return str(made["Id"])
+
+    def _ensure_volumes(self, shape: NodeShape) -> None:
+        marks = labels.of_node(self.deployment, shape, "volume")
+        for volume in VOLUMES:
+            memory = {"type": "tmpfs", "device": "tmpfs", "o": "mode=0755"} if volume == "run" else {}
+            made = self._api.create_volume(self.volume_name(shape.name, volume), driver_opts=memory, labels=marks)
+            # Making a volume that is there returns that one, whoever made it.
+            self._refuse("volume", {made["Name"]}, [made])
+
+    def lay(self, node: str, tree: NodeTree) -> str:
+        """See the interface."""
+        name = self.node_name(node)
+        with translated(f"writing files of {node}"):
+            self._api.put_archive(name, STATE, tree.state_archive())
+            self._api.put_archive(name, "/run", tree.run_archive())
+            self._api.put_archive(name, ROOT, tree.archive(suffix=".next"))
+        return f"{ROOT}/{tree.trees_name()}"
+
+    def switch(self, node: str, tree: NodeTree) -> None:
+        """See the interface."""
+        argv = ["sh", "-c", SWITCH, "switch", tree.trees_name(), tree.vault_name(), str(KEPT)]
+        answer = self._execute(self.node_name(node), argv, user="root")
+        if answer.code != 0:
+            raise Error(f"files of {node} could not be switched", details=answer.stderr, resolution="Deploy again.")
+
+    def join(self, node: str, role: str) -> Joined:
+        """See the interface."""
+        with translated(f"looking at {node}"):
+            identity = self._identity(self.node_name(node))
+        return Joined(identity.partition("@")[0], self.role_name(node, role), identity)
+
+    def remove_role(self, node: str, role: str, within: int) -> None:
+        """See the interface."""
+        name = self.role_name(node, role)
+        with translated(f"stopping {role} on {node}"):
+            found = self._api.containers(all=True, filters={"label": [self._mark, f"{labels.ROLE}={role}"]})
+            mine = [listed for listed in found if f"/{name}" in listed["Names"]]
+            for listed in mine:
+                if listed["State"] in ("running", "restarting", "paused"):
+                    self._api.stop(listed["Id"], timeout=within)
+            self._remove_containers(mine)
+
+    def remove(self, node: str) -> None:
+        """See the interface."""
+        with translated(f"removing node {node}"):
+            self._remove_containers(self._of_node(node))
+            self._remove_volumes([f"{labels.NODE}={node}"])
+
+    def _remove_containers(self, listed: Iterable[Mapping[str, Any]]) -> None:
+        """Roles first: they live in the node's namespace."""
+        mine = list(listed)
+        for part in ("role", "node"):
+            ids = [container["Id"] for container in mine if container["Labels"].get(labels.PART) == part]
+            self._each(self._remove_container, ids)
+
+    def _remove_container(self, container: str) -> None:
+        try:
+            self._api.remove_container(container, force=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if error.status_code != 409 or "already in progress" not in str(error.explanation):
+                raise
+
+    def _remove_volumes(self, marks: Sequence[str]) -> list[str]:
+        found = self._api.volumes(filters={"label": [self._mark, *marks]})["Volumes"] or []
+        names = [volume["Name"] for volume in found]
+        self._each(self._api.remove_volume, names)
+        return names
+
+    def _each(self, act: Callable[[str], object], things: Iterable[str]) -> None:
+        for _ in self._threads.map(act, list(things)):
+            pass
+
+    # processes
+
+    def execute(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Answer:
+        """See the interface."""
+        name = self.role_name(node, role)
+        with translated(f"looking for {role} on {node}"):
+            marks = self._api.inspect_container(name)["Config"]["Labels"]
+        return self._execute(name, argv, user=user or marks.get(labels.USER, ""))
+
+    def _execute(self, container: str, argv: Sequence[str], *, user: str) -> Answer:
+        with translated(f"running {argv[0]} in {container}"):
+            try:
+                made = self._api.exec_create(container, list(argv), user=user)
+                out, err = self._api.exec_start(made["Id"], demux=True)
+            except docker.errors.APIError as error:
+                if error.status_code == 409:
+                    raise NotFound(
+                        f"{container} does not run", resolution="See seter status; seter deploy starts it."
+                    ) from error
+                raise
+            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
+
+    def loaded(self, node: str, role: str, process: str) -> None:
+        """See the interface."""
+        with translated(f"marking {role} on {node}"):
+            container = self._api.inspect_container(self.role_name(node, role))["Id"]
+            mark = mark_archive("loaded", role, labels.loaded_mark(container, process))
+            self._api.put_archive(self.node_name(node), ROOT, mark)
+
+    def cluster_done(self, node: str, role: str, mark: str) -> None:
+        """See the interface."""
+        with translated(f"marking {role} on {node}"):
+            self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
+
+    # the end
+
+    def kill(self, node: str) -> None:
+        """See the interface."""
+        with translated(f"killing {node}"):
+            listed = self._of_node(node)
+            running = [container["Id"] for container in listed if container["State"] in ("running", "restarting")]
+            self._each(lambda container: self._api.kill(container, "SIGKILL"), running)
+
+    def destroy(self) -> tuple[str, ...]:
+        """See the interface. Definitions are not asked, so it works when they have changed or are gone."""
+        with translated("destroying"):
+            containers, networks, _ = self._listings()
+            self._remove_containers(containers)
+            volumes = self._remove_volumes([])
+            self._each(self._api.remove_network, [network["Id"] for network in networks])
+        names = [container["Names"][0].lstrip("/") for container in containers]
+        return (*names, *volumes, *(network["Name"] for network in networks))
+
+
+def _foreign(what: str, name: str) -> Conflict:
+    return Conflict(
+        f"there is a {what} {name} that this deployment did not make",
+        resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with --instance.",
+    )

@@ -1,0 +1,115 @@
+"""Where nodes come from: the contract of all kinds of targets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seter.state import Observed, Subnets
+from seter.tree import NodeTree
+
+
+@dataclass(frozen=True, slots=True)
+class NodeShape:
+    """What a node is made of. A node whose shape has another digest is made anew."""
+
+    name: str
+    group: str
+    index: int
+    number: int
+    image: str  # image id
+    networks: tuple[tuple[str, str, str], ...]  # (network, IPv4 address, IPv6 address); the first is the main one
+    sysctls: tuple[tuple[str, str], ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How a role's process finds its node: what it joins, its own name there, and the life of the node it is for."""
+
+    node: str
+    container: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command on a node ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Provisioner(ABC):
+    """The nodes of one deployment.
+
+    Every method may be called twice and then changes nothing more, and every one may be cut at any point: the next
+    `observe` tells the truth. What carries our name but not our mark is never touched: Conflict. An engine or host
+    that does not answer: Unavailable.
+    """
+
+    @abstractmethod
+    def observe(self, key: bytes) -> Observed:
+        """Everything of the deployment that is there; digests of secrets are keyed with `key`. Changes nothing."""
+
+    @abstractmethod
+    def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
+        """Raise Conflict when a thing that is not ours has a name that we are about to use. Changes nothing."""
+
+    @abstractmethod
+    def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
+        """Addresses that are free now for a network that is not there yet. Reserves nothing."""
+
+    @abstractmethod
+    def ensure_network(self, network: str, subnets: Subnets) -> bool:
+        """Make the network. False when its addresses were taken meanwhile: ask for free ones again."""
+
+    @abstractmethod
+    def ensure(self, shape: NodeShape, tree: NodeTree) -> None:
+        """The node exists in this shape, runs, and holds these files. An older one is removed with its processes."""
+
+    @abstractmethod
+    def lay(self, node: str, tree: NodeTree) -> str:
+        """Lay files and secrets on a running node beside those in use; the folder on the node that holds the files."""
+
+    @abstractmethod
+    def switch(self, node: str, tree: NodeTree) -> None:
+        """Make what was laid there the files in use, at once; the last trees stay to go back to."""
+
+    @abstractmethod
+    def join(self, node: str, role: str) -> Joined:
+        """What the `process` role needs to start a role's process on the node as it lives now."""
+
+    @abstractmethod
+    def remove_role(self, node: str, role: str, within: int) -> None:
+        """Stop the role's process, giving it `within` seconds, and remove what it ran in. Nothing there is no error."""
+
+    @abstractmethod
+    def execute(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Answer:
+        """Run a command where the role's process runs, as its user if none is named. NotFound when it does not run."""
+
+    @abstractmethod
+    def loaded(self, node: str, role: str, process: str) -> None:
+        """Remember on the node that the running process has now read what `process` covers."""
+
+    @abstractmethod
+    def cluster_done(self, node: str, role: str, mark: str) -> None:
+        """Remember on the node that its group's cluster step succeeded."""
+
+    @abstractmethod
+    def remove(self, node: str) -> None:
+        """Remove the node, its processes and its state."""
+
+    @abstractmethod
+    def remove_network(self, network: str) -> None:
+        """Remove the network; it has no nodes any more."""
+
+    @abstractmethod
+    def kill(self, node: str) -> None:
+        """Cut the power: the node and all its processes end at once, without a word. Its state stays."""
+
+    @abstractmethod
+    def destroy(self) -> tuple[str, ...]:
+        """Remove all that carries the deployment's mark, and nothing else; the names of what was removed."""

@@ -1,0 +1,132 @@
+"""The marks that every container, network and volume of ours carries, and what they say when read back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from common.role import Process
+from common.system import Deployment
+from seter.provisioner.interface import NodeShape
+from seter.state import NodeState, Place, RoleState, Subnets
+from seter.tree import Lying, files_digest, tree_digest
+
+DEPLOYMENT = "seter.deployment"
+PART = "seter.part"  # node, role, network or volume
+NODE = "seter.node"
+GROUP = "seter.group"
+INDEX = "seter.index"
+NUMBER = "seter.number"
+SHAPE = "seter.shape"
+ROLE = "seter.role"
+NETWORK = "seter.network"
+TYPE = "seter.type"  # of the process: simple, notify, oneshot
+USER = "seter.user"  # who the process runs as, and commands beside it
+IMAGE = "seter.image"
+ARTIFACT = "seter.artifact"
+START = "seter.start"
+PROCESS = "seter.process"
+JOINED = "seter.joined"  # the life of the node that the process was started for
+
+Listed = Mapping[str, Any]  # one entry of a list of Docker's: of containers, networks or volumes
+
+
+def of_part(deployment: Deployment, part: str) -> dict[str, str]:
+    """What everything of a deployment carries."""
+    return {DEPLOYMENT: str(deployment), PART: part}
+
+
+def of_node(deployment: Deployment, shape: NodeShape, part: str = "node") -> dict[str, str]:
+    """Labels of a node's container and of its volumes, which remember its place when the container is gone."""
+    return of_part(deployment, part) | {
+        NODE: shape.name,
+        GROUP: shape.group,
+        INDEX: str(shape.index),
+        NUMBER: str(shape.number),
+        SHAPE: shape.digest,
+    }
+
+
+def of_role(
+    deployment: Deployment, node: str, role: str, state: RoleState, *, process: Process, image: str, joined: str
+) -> dict[str, str]:
+    """Labels of the container that a role's process runs in."""
+    return of_part(deployment, "role") | {
+        NODE: node,
+        ROLE: role,
+        TYPE: process.type,
+        USER: process.user,
+        IMAGE: image,
+        ARTIFACT: state.artifact,
+        START: state.start,
+        PROCESS: state.process,
+        JOINED: joined,
+    }
+
+
+def place(labels: Mapping[str, str]) -> Place:
+    """A node's place, as its container or a volume remembers it."""
+    return Place(labels[GROUP], int(labels[INDEX]), int(labels[NUMBER]))
+
+
+def runs(listed: Listed, identity: str) -> bool:
+    """Its process runs in the node's present life; a oneshot that ended well counts."""
+    labels = listed["Labels"]
+    if labels.get(JOINED) != identity:
+        return False
+    if labels.get(TYPE) == "oneshot":
+        return str(listed["State"]) == "exited" and str(listed["Status"]).startswith("Exited (0)")
+    return str(listed["State"]) == "running"
+
+
+def node_state(node: Listed, identity: str, roles: Iterable[Listed], lying: Lying, key: bytes) -> NodeState:
+    """One node, from its container, those of its roles and what lies on it."""
+    containers = {listed["Labels"][ROLE]: listed for listed in roles}
+    names = sorted(set(containers) | set(lying.files) | set(lying.secrets))
+    return NodeState(
+        shape=node["Labels"].get(SHAPE, ""),
+        files=tree_digest(lying.files),
+        secrets=tree_digest(lying.secrets, key),
+        roles=tuple((name, _role_state(name, containers.get(name), identity, lying)) for name in names),
+        running=str(node["State"]) == "running",
+        identity=identity,
+        cluster=tuple(sorted(lying.cluster.items())),
+    )
+
+
+def _role_state(name: str, listed: Listed | None, identity: str, lying: Lying) -> RoleState:
+    files = files_digest(lying.files.get(name, ()))
+    if listed is None:
+        return RoleState("", files, "", "", running=False)
+    labels = listed["Labels"]
+    # Somebody who gave the container's name to another image is found out by the image's id.
+    artifact = labels.get(ARTIFACT, "") if listed["ImageID"] == labels.get(IMAGE) else f"image {listed['ImageID']}"
+    start = labels.get(START, "") if listed["ImageID"] == labels.get(IMAGE) else "another image"
+    process = _reloaded(lying.loaded.get(name, ""), listed["Id"]) or labels.get(PROCESS, "unknown")
+    return RoleState(artifact, files, process, start, runs(listed, identity))
+
+
+def _reloaded(mark: str, container: str) -> str:
+    """What this very container read at its last reload; the mark of an earlier one says nothing."""
+    owner, _, digest = mark.partition(" ")
+    return digest if owner == container else ""
+
+
+def loaded_mark(container: str, process: str) -> str:
+    """The mark that `_reloaded` understands."""
+    return f"{container} {process}"
+
+
+def subnets(networks: Iterable[Listed]) -> dict[str, Subnets]:
+    """Addresses of our networks, by the name that the target's file gives them."""
+    found = {}
+    for network in networks:
+        prefixes = [pool["Subnet"] for pool in network["IPAM"]["Config"]]
+        v4, v6 = (next(prefix for prefix in prefixes if (":" in prefix) is six) for six in (False, True))
+        found[network["Labels"][NETWORK]] = Subnets(v4, v6)
+    return found
+
+
+def places(things: Iterable[Listed]) -> dict[str, Place]:
+    """Where nodes are. Containers come after volumes, so what runs wins over what is left of an earlier life."""
+    return {thing["Labels"][NODE]: place(thing["Labels"]) for thing in things}

@@ -1,0 +1,198 @@
+"""The secrets of one deployment: made once, kept in one age-encrypted file, the same on every deploy.
+
+The file is `secrets.age` in the deployment's folder; its key is the operator's identity ($SETER_IDENTITY, else
+~/.config/seter/identity), made at first use and readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets as random_source
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import BadInput, Conflict, Corrupt, Denied
+from common.files import write_atomically
+from common.model import Secret
+from common.role import Role, SecretNeed
+from seter.tree import File
+
+if TYPE_CHECKING:
+    import pyrage
+
+FORMAT = 1
+FILE = "secrets.age"
+MODE = 0o400
+PASSWORD_BYTES = 24  # 192 bits
+
+
+def identity_file() -> Path:
+    """Where the operator's age identity is."""
+    named = os.environ.get("SETER_IDENTITY")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Path(named) if named else home / "seter" / "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One secret that a role on a node needs, with the names that a certificate must cover."""
+
+    role: Role
+    need: SecretNeed
+    node: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Where it is kept: one for the deployment, or one for each node and role."""
+        if self.need.scope == "deployment":
+            return f"deployment/{self.need.make}/{self.need.name}"
+        return f"node/{self.node}/{self.role.name}/{self.need.make}/{self.need.name}"
+
+
+class Vault:
+    """The open secrets of a deployment. Nothing is written before `save`, and then only if something was made."""
+
+    def __init__(self, folder: Path, deployment: str, values: dict[str, dict[str, str]], *, new: bool) -> None:
+        self._file = folder / FILE
+        self._deployment = deployment
+        self._values = values
+        self._changed = new
+        self.is_new = new
+
+    @property
+    def key(self) -> bytes:
+        """Key of the digests that cover secrets."""
+        return bytes.fromhex(self._once("own/digests", lambda: {"hex": random_source.token_hex(32)})["hex"])
+
+    def files(self, wish: Wish) -> tuple[File, ...]:
+        """The files of a secret as they lie on the node, made if it is the first time."""
+        uid = wish.role.process.uid if wish.role.process is not None else 0
+        return tuple(File(name, data.encode(), MODE, uid) for name, data in self._content(wish).items())
+
+    def _content(self, wish: Wish) -> Mapping[str, str]:
+        if wish.need.make == "certificate":
+            return self._certificate(wish)
+        value = self._once(wish.key, lambda: {"value": make(wish.need.make)})
+        return {wish.need.name: value["value"]}
+
+    def _certificate(self, wish: Wish) -> Mapping[str, str]:
+        """Kept as long as the names that it must cover stay the same."""
+        from seter.certificates import Pair, make_authority, make_certificate
+
+        def authority() -> dict[str, str]:
+            pair = make_authority(self._deployment)
+            return {"certificate": pair.certificate, "key": pair.key}
+
+        def certificate() -> dict[str, str]:
+            common_name = wish.node if wish.need.scope == "node" else wish.names[0]
+            pair = make_certificate(Pair(ca["certificate"], ca["key"]), common_name, wish.names)
+            return {"certificate": pair.certificate, "key": pair.key, "names": names}
+
+        names = " ".join(wish.names)
+        ca = self._once("own/authority", authority)
+        if self._values.get(wish.key, {}).get("names", names) != names:
+            del self._values[wish.key]
+        made = self._once(wish.key, certificate)
+        name = wish.need.name
+        return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": ca["certificate"]}
+
+    def _once(self, key: str, made: Callable[[], dict[str, str]]) -> dict[str, str]:
+        if key not in self._values:
+            self._values[key] = made()
+            self._changed = True
+        return self._values[key]
+
+    def values(self) -> tuple[Secret, ...]:
+        """Every value in it, for those who must keep them out of what they show."""
+        return tuple(
+            Secret(value)
+            for entry in self._values.values()
+            for name, value in entry.items()
+            if name in ("value", "key", "hex")
+        )
+
+    def save(self) -> None:
+        """Write what was made; nothing happens when nothing was."""
+        if self._changed:
+            plain = json.dumps({"format": FORMAT, "values": self._values}).encode()
+            write_atomically(self._file, _encrypt(plain), mode=0o600)
+            self._changed = False
+
+
+def open_vault(folder: Path, deployment: str) -> Vault:
+    """The deployment's secrets; an empty vault when there are none yet. Raises Denied, Corrupt, BadInput."""
+    file = folder / FILE
+    if not file.exists():
+        return Vault(folder, deployment, {}, new=True)
+    content = json.loads(_decrypt(file))
+    if content["format"] > FORMAT:
+        raise BadInput(f"{file} was written by a newer seter", resolution="Use that version, or a newer one.")
+    return Vault(folder, deployment, content["values"], new=False)
+
+
+def refuse_lost_vault(vault: Vault, folder: Path, nodes: Sequence[str]) -> None:
+    """Nodes are there but their secrets are not: making new ones would cut off every peer. Raises Conflict."""
+    if vault.is_new and nodes:
+        raise Conflict(
+            f"nodes {', '.join(sorted(nodes))} exist, but {folder / FILE} does not",
+            resolution="Run seter in the folder it was deployed from, or set SETER_STATE to the folder's .seter; "
+            "or destroy the deployment first.",
+        )
+
+
+def make(kind: str) -> str:
+    """A new secret value. A cephx key is Ceph's CryptoKey: type 1 (AES), time, length, 16 random bytes, in base64."""
+    if kind == "password":
+        return random_source.token_urlsafe(PASSWORD_BYTES)
+    if kind == "cephx":
+        now = time.time_ns()
+        packed = struct.pack("<HIIH", 1, now // 10**9, now % 10**9, 16)
+        return base64.b64encode(packed + random_source.token_bytes(16)).decode()
+    raise BadInput(f"{kind!r} is no kind of secret", resolution="Use certificate, password or cephx.")
+
+
+def _identity() -> pyrage.x25519.Identity:
+    import pyrage
+
+    file = identity_file()
+    if not file.exists():
+        made = pyrage.x25519.Identity.generate()
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(file, f"# age identity of seter, public key {made.to_public()}\n{made}\n", mode=0o600)
+        return made
+    if file.stat().st_mode & 0o077:
+        raise Denied(f"{file} can be read by others", resolution=f"chmod 600 {file}")
+    lines = [line for line in file.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-")]
+    if not lines:
+        raise BadInput(f"{file} holds no age identity", resolution="Its line starts with AGE-SECRET-KEY-1.")
+    return pyrage.x25519.Identity.from_str(lines[0])
+
+
+def _encrypt(plain: bytes) -> bytes:
+    import pyrage
+
+    return bytes(pyrage.encrypt(plain, [_identity().to_public()], armored=True))
+
+
+def _decrypt(file: Path) -> bytes:
+    import pyrage
+
+    if not identity_file().exists():
+        raise Denied(
+            f"{file} is encrypted, and {identity_file()} does not exist",
+            resolution="Set SETER_IDENTITY to the identity that the deployment was made with.",
+        )
+    try:
+        return bytes(pyrage.decrypt(file.read_bytes(), [_identity()]))
+    except pyrage.DecryptError as error:
+        raise Corrupt(
+            f"{file} cannot be decrypted: {error}",
+            resolution=f"It was made for another identity than {identity_file()} (see SETER_IDENTITY), or is damaged.",
+        ) from error

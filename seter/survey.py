@@ -1,0 +1,299 @@
+"""What is wanted, what is there, and the plan between the two. Changes nothing; `deploy`, `plan`, `status` start here.
+
+definitions → artefacts → what is there → addresses → files (rendered only if something went in anew) → secrets → plan
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.console import Report
+from common.errors import BadInput
+from common.role import OnChange, Process
+from common.system import Deployment, Node
+from seter import artifacts
+from seter.ansible import Ansible
+from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
+from seter.plan import Plan, make_plan
+from seter.provisioner.interface import NodeShape, Provisioner
+from seter.record import home
+from seter.render import describe, make_work, render
+from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
+from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
+from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
+from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role
+
+if TYPE_CHECKING:
+    from naust.store.interface import Store
+
+# Kind of target → where its nodes come from.
+PROVISIONERS = {"container": "seter.provisioner.container:ContainerProvisioner"}
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the operator asked about."""
+
+    deployment: Deployment
+    systems: Path | None = None
+    store: str | None = None
+    only: str = ""  # a group; empty for all
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that is known before anything is touched."""
+
+    blueprint: Blueprint
+    store: Store
+    images: Mapping[str, artifacts.Image]
+    vault: Vault
+    provisioner: Provisioner
+    observed: Observed
+    map: Map
+    variables: Mapping[str, Variables]
+    shapes: Mapping[str, NodeShape]
+    trees: Mapping[str, NodeTree]
+    wanted: Wanted
+    plan: Plan
+    ansible: Ansible
+
+    def image_of(self, seat: Seat) -> artifacts.Image:
+        """What a seat's process runs from."""
+        return self.images[seat.artifact]
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Names of each group's nodes."""
+        return {group.name: group.nodes for group in self.wanted.groups}
+
+
+def open_provisioner(kind: str, deployment: Deployment) -> Provisioner:
+    """Where nodes of this kind come from. Raises BadInput for a kind that nobody provides."""
+    if kind not in PROVISIONERS:
+        kinds = ", ".join(PROVISIONERS)
+        raise BadInput(f"nothing provides targets of kind {kind!r}", resolution=f"Kinds are: {kinds}.")
+    module, _, name = PROVISIONERS[kind].partition(":")
+    made = getattr(import_module(module), name)(deployment)
+    assert isinstance(made, Provisioner)
+    return made
+
+
+def survey(request: Request, report: Report) -> Survey:
+    """Look at everything. Raises what is wrong with definitions, artefacts, secrets, names or the engine."""
+    from naust.store import open_store
+
+    folder = home(request.deployment)
+    blueprint = read_blueprint(request.deployment, request.systems)
+    known_group(blueprint, request.only)
+    refuse_addresses(blueprint.nodes)
+    store = open_store(request.store)
+    images = artifacts.resolve_all(store, _references(blueprint))
+    vault = open_vault(folder, str(request.deployment))
+    provisioner = open_provisioner(blueprint.target.kind, request.deployment)
+    observed = provisioner.observe(vault.key)
+    refuse_lost_vault(vault, folder, list(observed.nodes))
+    _refuse_foreign(blueprint, provisioner)
+    map = _make_map(blueprint, provisioner, observed)
+    variables = {node.name: _variables(blueprint, map, node) for node in blueprint.nodes}
+    ansible = Ansible(blueprint.roles_folder, report)
+    rendered = _rendered(blueprint, variables, folder / "rendered", ansible, report)
+    trees = {node.name: _tree(blueprint, map, vault, rendered, node) for node in blueprint.nodes}
+    shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
+    wanted = _wanted(blueprint, map, vault, images, trees, shapes)
+    plan = make_plan(wanted, observed, only=request.only)
+    return Survey(
+        blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan, ansible
+    )
+
+
+def _references(blueprint: Blueprint) -> list[str]:
+    node_image = f"container/{blueprint.target.image}"
+    return [node_image, *(seat.artifact for seat in blueprint.seats if seat.role.process is not None)]
+
+
+def _refuse_foreign(blueprint: Blueprint, provisioner: Provisioner) -> None:
+    roles = {
+        node.name: [seat.role.name for seat in blueprint.seats_of(node.name) if seat.role.process is not None]
+        for node in blueprint.nodes
+    }
+    networks = [network.name for network in blueprint.target.networks]
+    provisioner.refuse_foreign([node.name for node in blueprint.nodes], networks, roles)
+
+
+def _make_map(blueprint: Blueprint, provisioner: Provisioner, observed: Observed) -> Map:
+    subnets = {
+        network.name: observed.networks.get(network.name)
+        or provisioner.free_subnets(network.name, network.pool, network.length)
+        for network in blueprint.target.networks
+    }
+    return Map(blueprint.nodes, number(blueprint.nodes, observed.places), subnets)
+
+
+def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
+    """Everything that templates and tasks of the node's roles may see."""
+    groups = map.groups_from(node)
+    seen: Variables = {
+        "node": map.seen_from(node, node),
+        "groups_of": groups,
+        "deployment": str(blueprint.deployment),
+        "metrics_targets": metrics_targets(map, node, blueprint.roles_of_groups()),
+        "access": "container",
+        "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
+    }
+    for seat in blueprint.seats_of(node.name):
+        seen |= of_role(seat.role, seat.parameters, groups)
+    return seen
+
+
+def _rendered(
+    blueprint: Blueprint, variables: Mapping[str, Variables], store: Path, ansible: Ansible, report: Report
+) -> dict[tuple[str, str], tuple[File, ...]]:
+    """The files of each seat."""
+    works = make_work(blueprint.seats, variables, store.resolve())
+    if (event := describe(works)) is not None:
+        report(event)
+    render(works, variables, ansible)
+    return {work.seat.key: read_folder(work.folder) for work in works}
+
+
+def _tree(
+    blueprint: Blueprint, map: Map, vault: Vault, rendered: Mapping[tuple[str, str], tuple[File, ...]], node: Node
+) -> NodeTree:
+    seats = blueprint.seats_of(node.name)
+    files = {seat.role.name: rendered.get(seat.key, ()) for seat in seats}
+    secrets = {seat.role.name: _secrets(blueprint, map, vault, seat) for seat in seats}
+    processes = {seat.role.name: seat.role.process for seat in seats if seat.role.process is not None}
+    return NodeTree(
+        files,
+        secrets,
+        tree_digest(files),
+        tree_digest(secrets, vault.key),
+        state=tuple((role, process.uid) for role, process in processes.items()),
+        run=_run_folders(processes.values()),
+    )
+
+
+def _run_folders(processes: Iterable[Process]) -> tuple[tuple[str, int], ...]:
+    """Folders directly below /run that processes write to, and their owners."""
+    return tuple(
+        sorted(
+            (Path(path).name, process.uid)
+            for process in processes
+            for path in process.writes
+            if Path(path).parent == Path("/run")
+        )
+    )
+
+
+def _secrets(blueprint: Blueprint, map: Map, vault: Vault, seat: Seat) -> tuple[File, ...]:
+    files: dict[str, File] = {}
+    for need in seat.role.secrets:
+        names: list[str] = []
+        if need.make == "certificate":
+            for other in _sharers(blueprint, seat, need.name) if need.scope == "deployment" else (seat,):
+                own = next(theirs for theirs in other.role.secrets if theirs.name == need.name)
+                names += certificate_names(own.names, other.node, map, other.parameters)
+        wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)))
+        files |= {file.path: file for file in vault.files(wish)}
+    return tuple(sorted(files.values(), key=lambda file: file.path))
+
+
+def _sharers(blueprint: Blueprint, seat: Seat, name: str) -> list[Seat]:
+    """All seats whose roles share a secret of the deployment; its certificate covers the names of all."""
+    return [
+        other
+        for other in blueprint.seats
+        if any(need.name == name and need.scope == "deployment" for need in other.role.secrets)
+    ]
+
+
+def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
+    image = images[f"container/{blueprint.target.image}"].id
+    networks = tuple((name, one["address"], one["address6"]) for name, one in map.addresses(node).items())
+    settings = sysctls(node, (seat.role for seat in blueprint.seats_of(node.name)))
+    place = map.places[node.name]
+    digest = digest_of("shape 1", node.name, image, networks, settings)
+    return NodeShape(node.name, node.group, place.index, place.number, image, networks, settings, digest)
+
+
+def _wanted(
+    blueprint: Blueprint,
+    map: Map,
+    vault: Vault,
+    images: Mapping[str, artifacts.Image],
+    trees: Mapping[str, NodeTree],
+    shapes: Mapping[str, NodeShape],
+) -> Wanted:
+    nodes = {}
+    for node in blueprint.nodes:
+        tree = trees[node.name]
+        roles = tuple(
+            (seat.role.name, _role_state(seat, tree, images, vault.key)) for seat in blueprint.seats_of(node.name)
+        )
+        nodes[node.name] = NodeState(shapes[node.name].digest, tree.files_digest, tree.secrets_digest, roles)
+    networks = tuple(network.name for network in blueprint.target.networks)
+    groups = tuple(_group(blueprint, map, group.name) for group in blueprint.groups)
+    return Wanted(str(blueprint.deployment), networks, groups, nodes)
+
+
+def _role_state(seat: Seat, tree: NodeTree, images: Mapping[str, artifacts.Image], key: bytes) -> RoleState:
+    files = files_digest(tree.files.get(seat.role.name, ()))
+    process = seat.role.process
+    if process is None:
+        return RoleState("", files, "", "")
+    artifact = str(images[seat.artifact].artifact.digest)
+    follows = process.on_change is not OnChange.NOTHING
+    secrets = files_digest(tree.secrets.get(seat.role.name, ()), key) if follows else ""
+    start = digest_of("start 1", artifact, process_block(process), secrets)
+    return RoleState(artifact, files, digest_of("process 1", start, files if follows else ""), start)
+
+
+def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
+    group = blueprint.group(name)
+    nodes: tuple[str, ...] = tuple(node.name for node in blueprint.nodes_of(name))
+    roles = tuple(
+        WantedRole(
+            use.role.name,
+            on_change=use.role.process.on_change if use.role.process else OnChange.NOTHING,
+            reloads=bool(use.role.process and use.role.process.reload),
+            has_process=use.role.process is not None,
+            has_cluster_step=(use.role.folder / "tasks" / "cluster.yml").exists(),
+        )
+        for use in group.roles
+    )
+    first = min(nodes, key=lambda node: map.places[node].number)
+    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw))
+
+
+def service_variables(survey: Survey, seat: Seat) -> Variables:
+    """The variable `process` of the role `process`: all it needs to start this seat's process on its node."""
+    from seter.provisioner import labels
+
+    process = seat.role.process
+    assert process is not None
+    joined = survey.provisioner.join(*seat.key)
+    image = survey.image_of(seat)
+    state = survey.wanted.nodes[seat.node.name].role(seat.role.name)
+    assert state is not None
+    marks: dict[str, Any] = labels.of_role(
+        survey.blueprint.deployment, *seat.key, state, process=process, image=image.id, joined=joined.identity
+    )
+    return process_block(process) | {
+        "act": "start",
+        "role": seat.role.name,
+        "image": image.id,
+        "digest": state.process,
+        "labels": marks,
+        "container": joined.container,
+        "node_container": joined.node,
+        "secrets": f"/etc/seter/secrets/{seat.role.name}",
+        "listens": list(process.listens),
+        "reads": list(process.reads),
+        "reload": list(process.reload),
+    }

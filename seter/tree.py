@@ -1,0 +1,189 @@
+"""The files of a node: what goes there as one tar, and what lies there read back from one.
+
+Below /etc/seter of a node:
+  trees/D/ROLE/…  rendered files, D from their digest       now      → trees/D, switched by rename
+  vault/K/ROLE/…  secrets, K from their keyed digest        secrets  → vault/K, switched by rename
+  loaded/ROLE     what a process read at its last reload    cluster/ROLE  the mark of the last cluster step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seter.state import digest_of
+
+ROOT = "/etc/seter"
+STATE = "/var/lib/seter"
+KEPT = 3  # trees of files that stay on a node, to go back to
+_SHORT = 16  # digits of a digest that name a folder
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file: `path` is relative to its role's folder, owners are numeric."""
+
+    path: str
+    data: bytes = field(repr=False)
+    mode: int = 0o644
+    uid: int = 0
+
+
+Files = Mapping[str, tuple[File, ...]]  # role → its files
+
+
+def files_digest(files: Iterable[File], key: bytes = b"") -> str:
+    """Digest over path, mode, owner and content; with a key the contents are only covered as HMAC-SHA-256."""
+    lines = sorted((file.path, file.mode, file.uid, _content_digest(file.data, key)) for file in files)
+    return digest_of("files 1", lines)
+
+
+def _content_digest(data: bytes, key: bytes) -> str:
+    return hmac.new(key, data, "sha256").hexdigest() if key else hashlib.sha256(data).hexdigest()
+
+
+def tree_digest(files: Files, key: bytes = b"") -> str:
+    """Digest over the files of all roles of a node. Roles without files do not count."""
+    return digest_of("tree 1", {role: files_digest(content, key) for role, content in files.items() if content})
+
+
+def read_folder(folder: Path) -> tuple[File, ...]:
+    """The rendered files below a folder, as they will lie on a node: owned by root, readable by all."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return tuple(File(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTree:
+    """Everything that seter lays on one node."""
+
+    files: Files
+    secrets: Files
+    files_digest: str
+    secrets_digest: str
+    state: tuple[tuple[str, int], ...]  # (role, uid): who owns its folder below /var/lib/seter
+    run: tuple[tuple[str, int], ...] = ()  # (folder, uid): who owns what below /run
+
+    def trees_name(self) -> str:
+        """Folder of the files, relative to /etc/seter."""
+        return f"trees/{self.files_digest[:_SHORT]}"
+
+    def vault_name(self) -> str:
+        """Folder of the secrets, relative to /etc/seter."""
+        return f"vault/{self.secrets_digest[:_SHORT]}"
+
+    def archive(self, *, suffix: str = "") -> bytes:
+        """A tar for /etc/seter. The two links come last, named with `suffix`, so a cut transfer shows as none."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name in ("trees", "vault", "loaded", "cluster"):
+                _add_folder(tar, name)
+            _add_files(tar, self.trees_name(), self.files)
+            _add_files(tar, self.vault_name(), self.secrets)
+            _add_link(tar, "secrets" + suffix, self.vault_name())
+            _add_link(tar, "now" + suffix, self.trees_name())
+        return buffer.getvalue()
+
+    def state_archive(self) -> bytes:
+        """A tar for /var/lib/seter: one folder for each role, owned by its user."""
+        return _folders(self.state, 0o750)
+
+    def run_archive(self) -> bytes:
+        """A tar for /run: sockets and the like, gone when the node stops."""
+        return _folders(self.run, 0o770)
+
+
+def _folders(owners: Iterable[tuple[str, int]], mode: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, uid in owners:
+            _add_folder(tar, name, mode=mode, uid=uid)
+    return buffer.getvalue()
+
+
+def _add_folder(tar: tarfile.TarFile, name: str, *, mode: int = 0o755, uid: int = 0) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, uid, uid
+    tar.addfile(info)
+
+
+def _add_files(tar: tarfile.TarFile, root: str, files: Files) -> None:
+    _add_folder(tar, root)
+    for role, content in files.items():
+        _add_folder(tar, f"{root}/{role}")
+        for folder in sorted({str(parent) for file in content for parent in Path(file.path).parents} - {"."}):
+            _add_folder(tar, f"{root}/{role}/{folder}")
+        for file in content:
+            add_file(tar, f"{root}/{role}/{file.path}", file.data, mode=file.mode, uid=file.uid)
+
+
+def add_file(tar: tarfile.TarFile, name: str, data: bytes, *, mode: int = 0o644, uid: int = 0) -> None:
+    """One file into an open tar."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.uid, info.gid = len(data), mode, uid, uid
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _add_link(tar: tarfile.TarFile, name: str, to: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = tarfile.SYMTYPE, to, 0o777
+    tar.addfile(info)
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies on a node, read back: the files behind `now`, the secrets behind `secrets`, and the marks."""
+
+    files: Files
+    secrets: Files
+    loaded: Mapping[str, str]
+    cluster: Mapping[str, str]
+
+
+def read_archive(data: bytes, top: str = "seter") -> Lying:
+    """Read the tar of /etc/seter, whose names start with `top`/. A missing link reads as nothing lying there."""
+    contents: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for member in tar:
+            name = member.name.removeprefix(f"{top}/")
+            if member.issym():
+                links[name] = member.linkname
+            elif member.isreg() and (file := tar.extractfile(member)) is not None:
+                contents[name] = (member, file.read())
+    return Lying(
+        files=_below(contents, links.get("now", "")),
+        secrets=_below(contents, links.get("secrets", "")),
+        loaded=_marks(contents, "loaded/"),
+        cluster=_marks(contents, "cluster/"),
+    )
+
+
+def _below(contents: Mapping[str, tuple[tarfile.TarInfo, bytes]], root: str) -> Files:
+    found: dict[str, list[File]] = {}
+    for name, (member, data) in contents.items():
+        if root and name.startswith(f"{root}/"):
+            role, _, path = name.removeprefix(f"{root}/").partition("/")
+            found.setdefault(role, []).append(File(path, data, member.mode & 0o7777, member.uid))
+    return {role: tuple(sorted(files, key=lambda file: file.path)) for role, files in found.items()}
+
+
+def _marks(contents: Mapping[str, tuple[tarfile.TarInfo, bytes]], prefix: str) -> dict[str, str]:
+    return {
+        name.removeprefix(prefix): data.decode(errors="replace").strip()
+        for name, (_, data) in contents.items()
+        if name.startswith(prefix)
+    }
+
+
+def mark_archive(folder: str, role: str, text: str) -> bytes:
+    """A tar for /etc/seter that holds one mark."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        add_file(tar, f"{folder}/{role}", text.encode())
+    return buffer.getvalue()

@@ -1,0 +1,81 @@
+"""The file system of a base image, made by mmdebstrap from the packages of its recipe and nothing else."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from common.errors import Corrupt
+from common.files import file_digest
+from common.run import CommandFailed, environment, run
+from naust.manifest import Blob
+from smie.builder.interface import Work
+from smie.normal import file, normalise
+from smie.packages import Package, installed
+from smie.packer import BuildFailed, guarded
+from smie.recipe import Recipe
+from smie.repository import write_for_bootstrap
+
+LIMIT = timedelta(minutes=20)
+STATUS = "var/lib/dpkg/status"
+
+# Debian's scripts ask this before they start anything (invoke-rc.d(8)); 101 is "no". A container has no init to ask.
+POLICY = "#!/bin/sh\n# Made by smie: nothing starts by being installed.\nexit 101\n"
+SOURCES = "# Packages come with the image: smie builds a new one. For your own use, name a Debian mirror here.\n"
+
+
+def argv(recipe: Recipe, tarball: Path, sources: Path) -> tuple[str, ...]:
+    """mmdebstrap's command."""
+    include = ",".join(recipe.base.packages)
+    return guarded(
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",
+        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
+        recipe.base.suite, str(tarball), str(sources),
+    )  # fmt: skip
+
+
+def root_layer(recipe: Recipe, work: Work, extra: Iterable[tuple[tarfile.TarInfo, bytes]] = ()) -> Blob:
+    """The root file system as one normalised layer. Raises Corrupt, BuildFailed, Missing."""
+    tarball, sources, scratch = (work.folder / name for name in ("root.tar", "sources.list", "tmp"))
+    sources.write_text(write_for_bootstrap(recipe, work.folder / "repository") + "\n")
+    scratch.mkdir(exist_ok=True)
+    epoch = int(recipe.index.date.timestamp())
+    env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
+    try:
+        run(argv(recipe, tarball, sources), env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
+    except CommandFailed as error:
+        raise BuildFailed(recipe.title, work.log) from error
+    path = work.folder / "layer.tar"
+    own = (file("etc/apt/sources.list", SOURCES, epoch), file("etc/machine-id", "", epoch, 0o444))
+    with tarball.open("rb") as source, path.open("wb") as target:
+        seen = normalise(source, target, epoch, added=(*own, *extra), watched={STATUS})
+    tarball.unlink()
+    check(recipe, seen)
+    return Blob(file_digest(path), path.stat().st_size, path=path)
+
+
+def policy(epoch: int) -> tuple[tarfile.TarInfo, bytes]:
+    """What keeps services from being started in a container."""
+    return file("usr/sbin/policy-rc.d", POLICY, epoch, 0o755)
+
+
+def check(recipe: Recipe, seen: dict[str, bytes]) -> None:
+    """Raise Corrupt unless the packages that dpkg lists are those of the recipe."""
+    if STATUS not in seen and not recipe.packages:
+        return
+    there = installed(seen.get(STATUS, b"").decode())
+    wanted = {_key(package) for package in recipe.installed}
+    if wrong := sorted(there ^ wanted):
+        raise Corrupt(
+            f"{recipe.title} came out with other packages than its recipe's",
+            details="\n".join(
+                ("in the image: " if key in there else "in the recipe: ") + " ".join(key) for key in wrong
+            ),
+            resolution="Does a role install or remove packages by itself? Name them in `packages` of role.hcl.",
+        )
+
+
+def _key(package: Package) -> tuple[str, str, str]:
+    return package.name, package.version, package.architecture

@@ -1,0 +1,122 @@
+"""Container images: Ansible installs in a container of Packer's Docker builder, and what that changed is a layer.
+
+Nothing is committed: `docker commit` mixes in how the build's container was run, and reading the layer back means
+reading the whole image. The configuration is computed (`smie.image`). Decision: common/decisions, 0007.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+
+import docker
+import docker.errors
+import requests
+
+from common.errors import Unavailable
+from common.files import file_digest, write_atomically
+from naust.manifest import Blob, ContainerImage
+from smie.builder.bootstrap import STATUS, check, policy, root_layer
+from smie.builder.interface import Builder, Parent, Work
+from smie.image import base_config, role_config
+from smie.leftovers import LABEL
+from smie.normal import deleted, normalise, whiteout
+from smie.packer import CHANGES, LAYER, Template, built, docker_template, play
+from smie.recipe import Recipe
+from smie.repository import MOUNTED, write_for_container
+
+SOFTWARE = "/smie/software"
+LIMIT = 600  # seconds that the engine may be silent; committing a large image takes a while
+
+
+@contextmanager
+def engine() -> Iterator[docker.DockerClient]:
+    """The Docker engine. Raises Unavailable."""
+    try:
+        client = docker.from_env(timeout=LIMIT)
+        with closing(client):
+            yield client
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise Unavailable(
+            "the Docker engine does not do what was asked",
+            details=str(error),
+            resolution="See that it runs (`docker info`; start it with `dockerd &` or systemctl) and try again.",
+        ) from error
+
+
+class ContainerBuilder(Builder):
+    """One image a role, on a base image or on another role's."""
+
+    def programs(self, recipes: Sequence[Recipe]) -> tuple[str, ...]:
+        # Ansible comes with smie, as a Python package.
+        on_parents = ("packer",) if any(recipe.parent for recipe in recipes) else ()
+        bases = ("mmdebstrap",) if any(recipe.parent is None for recipe in recipes) else ()
+        return ("docker", *on_parents, *bases)
+
+    def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
+        with engine() as client:
+            return tuple(_remove(client, is_dead))
+
+    def prepare(self, recipe: Recipe, work: Work) -> None:
+        for name in ("home", "tmp"):
+            (work.folder / name).mkdir(exist_ok=True)
+        write_for_container(recipe, work.folder / "apt")
+        write_atomically(work.folder / "ansible.cfg", "")
+        role = recipe.roles[-1]
+        write_atomically(work.folder / "play.json", json.dumps(play(role.name, variables(recipe, work)), indent=2))
+
+    def template(self, recipe: Recipe, work: Work) -> Template:
+        mounts = {work.folder / "apt": "/smie/apt", recipe.index.pool: f"{MOUNTED}/pool"}
+        if work.software:
+            mounts[work.software] = SOFTWARE
+        return docker_template(_parent(work).image, work.identity, mounts, work.packer)
+
+    def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
+        raw, changes = built(work.folder, (LAYER, CHANGES))
+        parent, epoch, path = _parent(work), int(_date(recipe).timestamp()), work.folder / "layer.tar"
+        whiteouts = (whiteout(name, epoch) for name in deleted(changes.read_text()))
+        with raw.open("rb") as source, path.open("wb") as target:
+            seen = normalise(source, target, epoch, added=whiteouts, watched={STATUS})
+        raw.unlink()
+        check(recipe, seen)
+        layer = Blob(file_digest(path), path.stat().st_size, path=path)
+        assert recipe.image is not None, "a role has an image block"
+        config = role_config(parent.config, recipe.image, (layer.digest,), _date(recipe), recipe.name)
+        return ContainerImage(config, (*parent.layers, layer))
+
+    def base(self, recipe: Recipe, work: Work) -> ContainerImage:
+        layer = root_layer(recipe, work, (policy(int(_date(recipe).timestamp())),))
+        return ContainerImage(
+            base_config(layer.digest, _date(recipe), recipe.index.architecture, recipe.name), (layer,)
+        )
+
+
+def variables(recipe: Recipe, work: Work) -> dict[str, object]:
+    """What `install.yml` is told."""
+    role = recipe.roles[-1]
+    return {
+        "packages": list(role.packages),
+        "software": SOFTWARE if work.software else "",
+        "process_user": role.process.user if role.process else "",
+        "process_uid": role.process.uid if role.process else 0,
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+
+
+def _parent(work: Work) -> Parent:
+    assert work.parent is not None, "a role stands on something"
+    return work.parent
+
+
+def _date(recipe: Recipe) -> datetime:
+    return recipe.index.date
+
+
+def _remove(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iterator[str]:
+    for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
+        if is_ours(container.labels.get(LABEL, "")):
+            with suppress(docker.errors.NotFound):  # Packer may be just removing it
+                container.remove(force=True, v=True)
+            yield f"container {container.name}"

@@ -1,0 +1,66 @@
+"""What a builder of one kind of artefact does. Packer runs between `prepare` and `collect`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from naust.manifest import Blob, ContainerImage
+from smie.packer import Log, Template
+from smie.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on."""
+
+    folder: Path
+    identity: str
+    packer: tuple[int, int]
+    log: Log
+    halt: Event
+    parent: Parent | None = None
+    software: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a role is put on: the engine's image id, its configuration as JSON text, its layers, the lowest first."""
+
+    image: str
+    config: bytes
+    layers: tuple[Blob, ...]
+
+
+class Builder(ABC):
+    """Makes artefacts of one kind. Everything may be repeated; nothing is stored by a builder."""
+
+    @abstractmethod
+    def programs(self, recipes: Sequence[Recipe]) -> tuple[str, ...]:
+        """What has to be installed to build these."""
+
+    @abstractmethod
+    def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
+        """Remove what builds of these identities left outside of their folders; what it was. Raises Unavailable."""
+
+    @abstractmethod
+    def prepare(self, recipe: Recipe, work: Work) -> None:
+        """Write into the work folder what the template refers to. Raises Unavailable, Corrupt."""
+
+    @abstractmethod
+    def template(self, recipe: Recipe, work: Work) -> Template:
+        """Packer's template. Pure."""
+
+    @abstractmethod
+    def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
+        """What Packer's manifest names, opened again, normalised, hashed and compared with the recipe.
+
+        Whatever the build left in the engine is gone afterwards. Raises Corrupt, Unavailable.
+        """
+
+    @abstractmethod
+    def base(self, recipe: Recipe, work: Work) -> ContainerImage:
+        """Make a base image, without Packer. Raises Corrupt, BuildFailed."""

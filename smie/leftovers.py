@@ -1,0 +1,86 @@
+"""Whose a build is: its identity names the machine and the process, so that leftovers of the dead are known.
+
+A build's container, committed image and folder carry the identity. Whatever belongs to a process of this machine that
+is no more may be removed; anything else is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smie.workspace import Workspace
+
+LABEL = "smie.build"
+SCRATCH = "smie-"
+LONGEST_ROOT = 24  # bytes
+
+
+def identity(name: str) -> str:
+    """A new identity, `machine.boot.process.start.name.random`."""
+    return ".".join((*_here(), str(os.getpid()), _started(os.getpid()), name, secrets.token_hex(4)))
+
+
+def is_dead(build: str) -> bool:
+    """Whether the build belongs to a process of this machine that has ended."""
+    parts = build.split(".")
+    if len(parts) < 6 or parts[0] != _here()[0] or not parts[2].isdigit():
+        return False
+    return parts[1] != _here()[1] or _started(int(parts[2])) != parts[3]
+
+
+@contextmanager
+def scratch(build: str) -> Iterator[Path]:
+    """A folder with a short path, gone afterwards: Packer puts sockets there, whose paths have at most 107 bytes
+    (unix(7)), and a build's own folder may be deep."""
+    parts = build.split(".")
+    folder = _scratch_root() / (SCRATCH + ".".join((*parts[:4], "t", parts[-1])))
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_folders(workspace: Workspace) -> tuple[str, ...]:
+    """Remove the folders of dead builds; which they were."""
+    dead = [folder for folder in _folders(workspace.work) if is_dead(folder.name)]
+    short = [f for f in _scratch_root().glob(f"{SCRATCH}*") if is_dead(f.name.removeprefix(SCRATCH))]
+    for folder in (*dead, *short):
+        shutil.rmtree(folder, ignore_errors=True)
+    return tuple(f"folder {folder.name}" for folder in dead)
+
+
+def _scratch_root() -> Path:
+    usual = Path(tempfile.gettempdir())
+    return usual if len(str(usual)) <= LONGEST_ROOT else Path("/tmp")
+
+
+def _folders(work: Path) -> list[Path]:
+    return sorted(work.iterdir()) if work.is_dir() else []
+
+
+def _here() -> tuple[str, str]:
+    """This machine and this boot of it, eight digits each."""
+    return _short(socket.gethostname()), _short(Path("/proc/sys/kernel/random/boot_id").read_text())
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _started(process: int) -> str:
+    """When a process began, in clock ticks since boot (proc(5), stat, field 22); empty when it has ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ""
+    state, *rest = stat.rpartition(")")[2].split()
+    return "" if state in "ZX" else rest[18]

@@ -1,0 +1,116 @@
+"""Everything that makes two builds from the same inputs equal, and takes out what only the build needed.
+
+A layer is copied entry by entry, in one pass and with constant memory: caches, logs, back-ups, host keys and smie's own
+mount points are left out, times are clamped to one date, names of users go (numbers stay), of extended headers only
+extended attributes (capabilities among them) are kept. Whiteouts (OCI image specification, layer.md) are entries like
+others.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Callable, Container, Iterable
+from typing import BinaryIO
+
+CHUNK = 1 << 20  # bytes read at once
+
+# Below these nothing is kept; the folder itself is.
+_EMPTIED = ("run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log/apt", "var/tmp")
+# These are not kept at all. The first group is smie's and its tools', the second what programs remember of a build,
+# the third what must differ between machines, or belongs to the machine that built.
+_GONE = re.compile(
+    r"smie(/.*)?|packer-files(/.*)?|root/\.(ansible|cache|pip|bash_history)(/.*)?|(usr/local|opt|etc|root)/(.*/)?__pycache__(/.*)?"
+    r"|var/cache/ldconfig/aux-cache|var/cache/debconf/.*-old|var/lib/dpkg/.*-old|var/log/[^/]*\.log|etc/[^/]*-"
+    r"|etc/ssh/ssh_host_[^/]*|etc/hostname|etc/resolv\.conf|etc/machine-id|var/lib/dbus/machine-id"
+    r"|var/lib/systemd/random-seed|etc/apt/sources\.list\.d/0000.*|etc/apt/apt\.conf\.d/99mmdebstrap"
+)
+
+
+def kept(path: str) -> bool:
+    """Whether the entry of this path, without a leading slash, belongs into an artefact."""
+    if _GONE.fullmatch(path):
+        return False
+    return not any(path.startswith(folder + "/") for folder in _EMPTIED)
+
+
+def normal(member: tarfile.TarInfo, epoch: int) -> tarfile.TarInfo:
+    """The entry as it would be at any other time, on any other machine. `epoch` is in seconds."""
+    member.name = member.name.removeprefix("./").strip("/")
+    member.mtime = min(int(member.mtime), epoch)
+    member.uname = member.gname = ""
+    member.pax_headers = {key: text for key, text in member.pax_headers.items() if key.startswith("SCHILY.xattr.")}
+    if member.islnk():
+        member.linkname = member.linkname.removeprefix("./")
+    return member
+
+
+def dated(shadow: bytes, epoch: int) -> bytes:
+    """A shadow file, shadow(5), in which every password was last changed on one day."""
+    lines = []
+    for line in shadow.decode().splitlines():
+        fields = line.split(":")
+        if len(fields) > 2 and fields[2].isdigit():
+            fields[2] = str(epoch // 86400)
+        lines.append(":".join(fields))
+    return ("\n".join(lines) + "\n").encode()
+
+
+_REWRITTEN: dict[str, Callable[[bytes, int], bytes]] = {"etc/shadow": dated}
+
+
+def normalise(
+    source: BinaryIO,
+    target: BinaryIO,
+    epoch: int,
+    *,
+    added: Iterable[tuple[tarfile.TarInfo, bytes]] = (),
+    watched: Container[str] = (),
+) -> dict[str, bytes]:
+    """Copy a layer from one tar stream to another, put `added` at its end, and return the content of `watched` files.
+
+    Raises tarfile.TarError, OSError.
+    """
+    seen: dict[str, bytes] = {}
+    with (
+        tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK) as reader,
+        tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as writer,
+    ):
+        for member in reader:
+            data = reader.extractfile(member) if member.isreg() else None
+            entry = normal(member, epoch)
+            if not entry.name or not kept(entry.name):
+                continue
+            if data is not None and (entry.name in _REWRITTEN or entry.name in watched):
+                content = _REWRITTEN.get(entry.name, _as_it_is)(data.read(), epoch)
+                seen[entry.name] = content
+                entry.size = len(content)
+                data = io.BytesIO(content)
+            writer.addfile(entry, data)
+        for entry, content in added:
+            writer.addfile(entry, io.BytesIO(content))
+    return seen
+
+
+def file(name: str, content: str, epoch: int, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
+    """A file of root's to be added to a layer."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = len(content.encode()), mode, epoch
+    return entry, content.encode()
+
+
+def deleted(changes: str) -> list[str]:
+    """The paths, without a leading slash, that `docker diff` says are gone and a layer has to hide."""
+    paths = (line.removeprefix("D /") for line in changes.splitlines() if line.startswith("D /"))
+    return [path for path in paths if kept(path)]
+
+
+def whiteout(name: str, epoch: int) -> tuple[tarfile.TarInfo, bytes]:
+    """The entry that hides a path of a lower layer (OCI image specification 1.1, layer.md, "Whiteouts")."""
+    folder, _, last = name.rpartition("/")
+    return file(f"{folder}/.wh.{last}".removeprefix("/"), "", epoch, 0)
+
+
+def _as_it_is(content: bytes, epoch: int) -> bytes:
+    return content

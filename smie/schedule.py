@@ -1,0 +1,94 @@
+"""Runs tasks side by side: at most so many at once, each after what it needs, the heaviest of those that can go first.
+
+A task that fails takes those that need it with it and lets all others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Generic, TypeVar
+
+from common.errors import Error
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+MEMORY = 1 << 30  # bytes that one build may need: dpkg, Ansible, Packer and the layer's way through the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[K, T]):
+    """Something to do after other things. `weight` orders those that could start."""
+
+    act: Callable[[], T]
+    needs: tuple[K, ...] = ()
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A task that was not done because of another."""
+
+    because: Hashable
+
+
+def run_all(tasks: Mapping[K, Task[K, T]], workers: int, halt: Event) -> dict[K, T | Error | Skipped]:
+    """How each task came out. Needs that are not tasks count as done.
+
+    On KeyboardInterrupt, or when a task raises anything but an Error, `halt` is set, what runs is waited for, and the
+    exception goes on.
+    """
+    done: dict[K, T | Error | Skipped] = {}
+    running: dict[Future[T], K] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while len(done) < len(tasks):
+                for key in _ready(tasks, done, running, workers):
+                    running[pool.submit(tasks[key].act)] = key
+                if running:
+                    _collect(running, done)
+        except BaseException:
+            halt.set()
+            raise
+    return done
+
+
+def _ready(
+    tasks: Mapping[K, Task[K, T]], done: dict[K, T | Error | Skipped], running: Mapping[Future[T], K], workers: int
+) -> list[K]:
+    """What can start now; what never can is put among the done."""
+    open_ = [key for key in tasks if key not in done and key not in running.values()]
+    for key in open_:
+        failed = next((need for need in tasks[key].needs if isinstance(done.get(need), Error | Skipped)), None)
+        if failed is not None:
+            done[key] = Skipped(failed)
+    free = [key for key in open_ if key not in done and all(n in done or n not in tasks for n in tasks[key].needs)]
+    return sorted(free, key=lambda key: -tasks[key].weight)[: workers - len(running)]
+
+
+def _collect(running: dict[Future[T], K], done: dict[K, T | Error | Skipped]) -> None:
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in finished:
+        key = running.pop(future)
+        try:
+            done[key] = future.result()
+        except Error as error:
+            done[key] = error
+
+
+def places(cores: int | None = None, memory: int | None = None) -> int:
+    """How many builds this machine carries: one more than it has cores, for they wait a lot, as far as memory goes."""
+    cores = cores or len(os.sched_getaffinity(0))
+    return max(1, min(cores + 1, (memory or _available()) // MEMORY))
+
+
+def _available() -> int:
+    """Bytes of memory that could be had without swapping (proc(5), meminfo, MemAvailable)."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return MEMORY

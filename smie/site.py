@@ -1,0 +1,193 @@
+"""Where artefacts are made: what all builds of one run share, and the way of one artefact from recipe to store."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from threading import Event as Halt
+
+from common.console import Report
+from common.errors import Conflict, Error
+from common.files import write_atomically
+from common.lock import holder, lease
+from common.model import Event
+from common.run import CommandFailed, find, run
+from naust import engine, listing, manifest
+from naust.push import push_container
+from naust.store.interface import Store
+from smie import leftovers, packer
+from smie.builder import builder
+from smie.builder.interface import Builder, Parent, Work
+from smie.disk import explained
+from smie.outcome import Outcome
+from smie.plan import recorded
+from smie.recipe import Recipe, roles_folder
+from smie.software import programs
+from smie.workspace import Workspace
+
+POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
+
+
+@dataclass(slots=True)
+class Site:
+    """What all builds of one run share. `halt` is set when everything has to stop."""
+
+    store: Store
+    workspace: Workspace
+    report: Report
+    builder: Builder
+    packer: tuple[int, int]
+    revision: str
+    halt: Halt = field(default_factory=Halt)
+
+    @classmethod
+    def open(cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe]) -> Site:
+        """See that all programs are there, and clear away what dead builds left. Raises Missing, Unavailable."""
+        one = builder(recipes[0].kind)
+        for program in one.programs(recipes):
+            find(program)
+        for what in (*leftovers.sweep_folders(workspace), *one.sweep(leftovers.is_dead)):
+            report(Event("swept", what, "was left by a build that was killed"))
+        version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
+        return cls(store, workspace, report, one, version, revision(recipes))
+
+    def prefetch(self, recipes: Sequence[Recipe]) -> None:
+        """Fetch what all of these need, in this order."""
+        for recipe in recipes:
+            # The build that needs it fetches again, and says what is wrong.
+            with suppress(Error):
+                self._fetch(recipe)
+            if self.halt.is_set():
+                raise KeyboardInterrupt
+
+    def make(self, recipe: Recipe, reasons: Sequence[str]) -> Outcome:
+        """Make one artefact, or take it from another smie that is just making it."""
+        with self._lease(recipe):
+            if there := listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name):
+                self.report(Event("taken", recipe.title, "another smie built it meanwhile"))
+                return Outcome(recipe, "taken", there)
+            self.report(Event("builds", recipe.title, summary(reasons)))
+            try:
+                return self._make(recipe)
+            except (Error, OSError, tarfile.TarError) as error:
+                raise explained(error, recipe.title, self.workspace) from error
+
+    @contextmanager
+    def _lease(self, recipe: Recipe) -> Iterator[None]:
+        path, told = self.workspace.lock(recipe.fingerprint.hex), False
+        with ExitStack() as held:
+            while True:
+                if self.halt.is_set():
+                    raise KeyboardInterrupt
+                try:
+                    held.enter_context(lease(path, f"build {recipe.title}", wait=POLL))
+                    break
+                except Conflict:
+                    if not told:
+                        self.report(Event("waits", recipe.title, f"is being built by {holder(path)}"))
+                    told = True
+            yield
+
+    def _make(self, recipe: Recipe) -> Outcome:
+        clock, identity = Clock(), leftovers.identity(recipe.name)
+        with self.workspace.build(identity) as folder:
+            work = self._work(recipe, folder, identity)
+            clock.lap("fetch")
+            with self._cleared(identity):
+                image = self.builder.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
+            clock.lap("collect")
+            artifact = push_container(
+                self.store, image, name=recipe.name, version=recipe.version,
+                annotations=self._annotations(recipe), made_from=recipe.fingerprint,
+            )  # fmt: skip
+            clock.lap("store")
+        engine.load(self.store, artifact)
+        clock.lap("load")
+        self.report(Event("built", recipe.title, str(clock)))
+        return Outcome(recipe, "built", artifact, clock.steps)
+
+    def _work(self, recipe: Recipe, folder: Path, identity: str) -> Work:
+        software = self._fetch(recipe)
+        path = self.workspace.log(recipe.kind, recipe.name)
+        log = packer.Log(path, lambda task: self.report(Event("task", recipe.title, task)))
+        return Work(folder, identity, self.packer, log, self.halt, self._parent(recipe), software)
+
+    def _fetch(self, recipe: Recipe) -> Path | None:
+        recipe.index.fetch(recipe.packages)
+        role = recipe.roles[-1] if recipe.roles else None
+        return programs(self.workspace, role.software, role.software_sha256) if role and role.software else None
+
+    def _parent(self, recipe: Recipe) -> Parent | None:
+        if recipe.parent is None:
+            return None
+        there = listing.find(self.store, recipe.parent.fingerprint, recipe.kind, recipe.parent.name)
+        assert there is not None, "what a recipe stands on is made before it"
+        image = engine.load(self.store, there)
+        name = f"{there.reference.kind}/{there.reference.name}"
+        read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
+        assert read.config is not None, "a container image has a configuration"
+        with self.store.read(name, read.config.digest) as file:
+            return Parent(str(image), file.read(), read.layers)
+
+    def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> manifest.ContainerImage:
+        self.builder.prepare(recipe, work)
+        template = json.dumps(self.builder.template(recipe, work), indent=2)
+        write_atomically(work.folder / packer.TEMPLATE, template)
+        with leftovers.scratch(work.identity) as scratch:
+            env = packer.ansible_environment(work.folder, scratch, roles_folder(recipe.roles[-1]))
+            packer.build(recipe.title, work.folder, env, work.log, self.halt)
+        clock.lap("install")
+        return self.builder.collect(recipe, work)
+
+    @contextmanager
+    def _cleared(self, identity: str) -> Iterator[None]:
+        """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Error):  # what went wrong before is what has to be told
+                self.builder.sweep(identity.__eq__)
+            raise
+        self.builder.sweep(identity.__eq__)
+
+    def _annotations(self, recipe: Recipe) -> dict[str, str]:
+        said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}
+        return said | ({manifest.REVISION: self.revision} if self.revision else {})
+
+
+class Clock:
+    """Where the time goes, in seconds by step."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        """The step ends now."""
+        now = time.monotonic()
+        self.steps[step] = round(now - self._last, 2)
+        self._last = now
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{step} {seconds:.1f}" for step, seconds in self.steps.items())
+        return f"in {sum(self.steps.values()):.1f} s ({parts})"
+
+
+def summary(reasons: Sequence[str]) -> str:
+    """The first reasons, and how many more there are."""
+    more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return "; ".join(reasons[:3]) + more
+
+
+def revision(recipes: Sequence[Recipe]) -> str:
+    """What git calls the definitions as they are; empty when they are not in a git checkout, or git is not there."""
+    folder = next((role.folder for recipe in recipes for role in recipe.roles), recipes[0].base.file.parent)
+    with suppress(CommandFailed, Error):
+        return run(("git", "-C", str(folder), "describe", "--always", "--dirty", "--tags")).stdout.strip()
+    return ""

@@ -1,0 +1,186 @@
+"""`make bench`: measure what the README promises, with a peer beside each figure, and write .bench/results.json.
+
+A ratio above 1 says that we are better than the peer in this run. Peers are what people would use instead: the wrapped
+tools by themselves. They are installed by package name. Everything runs on this machine, on a deployment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BIN = ROOT / ".venv" / "bin"
+WORK = ROOT / ".bench"
+INSTANCE = "bench"
+DEPLOYMENT = ("s3-lb", "--target", "container", "--instance", INSTANCE)
+PACKAGES = {"skopeo": "skopeo", "packer": "packer", "docker-registry": "docker-registry", "ssh": "openssh-client"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. Without a peer that does the same there is no ratio."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str | None = None
+    peer_version: str | None = None
+    ratio: float | None = None
+
+
+def seconds(argv: Sequence[str], *, runs: int = 1, cwd: Path = ROOT, codes: tuple[int, ...] = (0,)) -> float:
+    """Median wall time of the whole process, from start to exit."""
+    taken = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        ended = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        taken.append(time.perf_counter() - started)
+        if ended.returncode not in codes:
+            raise SystemExit(f"bench: {' '.join(argv)} ended with {ended.returncode}\n{ended.stderr[-2000:]}")
+    return statistics.median(taken)
+
+
+def beside(name: str, ours: Callable[[], float], peer: str, version: str, theirs: Callable[[], float]) -> Row:
+    """Ours and the peer's in turn, in this order, so that both see the same machine."""
+    mine, other = ours(), theirs()
+    print(f"  {name:<44} {mine:8.3f} s   {peer} {other:.3f} s", flush=True)
+    return Row(name, round(mine, 4), "s", peer, version, round(other / mine, 3))
+
+
+def alone(name: str, value: float, unit: str = "s") -> Row:
+    """A figure that no peer has."""
+    print(f"  {name:<44} {value:8.3f} {unit}", flush=True)
+    return Row(name, round(value, 4), unit)
+
+
+def version(argv: Sequence[str]) -> str:
+    """First line of what a program says of its version."""
+    ended = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    return (ended.stdout or ended.stderr).splitlines()[0].strip()
+
+
+def peers() -> None:
+    """Install the peers that are not there, by package name."""
+    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    if missing:
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=True)
+
+
+def ours(*argv: str) -> list[str]:
+    """A command of ours."""
+    return [str(BIN / argv[0]), *argv[1:]]
+
+
+def start_up() -> list[Row]:
+    """--help of each tool beside that of the tool that it stands in front of."""
+    pairs = (
+        ("smie", ["packer", "--help"], "packer", version(["packer", "version"]), (127,)),
+        ("naust", ["skopeo", "--help"], "skopeo", version(["skopeo", "--version"]), (0,)),
+        ("seter", ours("ansible-playbook", "--help"), "ansible-playbook", version(ours("ansible", "--version")), (0,)),
+    )
+    rows = []
+    for tool, argv, peer, its_version, codes in pairs:
+        mine = lambda tool=tool: seconds(ours(tool, "--help"), runs=9)  # noqa: E731  # bound here, used here
+        theirs = lambda argv=argv, codes=codes: seconds(argv, runs=9, codes=(0, *codes))  # noqa: E731
+        rows.append(beside(f"{tool} --help", mine, peer, its_version, theirs))
+    return rows
+
+
+def listing() -> Row:
+    """`naust list` of 1,000 artefacts beside `skopeo list-tags` of 1,000 tags in a registry on loopback."""
+    from tests.bench.thousand import registry_with_tags, store_with_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = store_with_artifacts(Path(folder) / "store", 1000)
+        with registry_with_tags(Path(folder) / "registry", 1000) as address:
+            return beside(
+                "naust list, 1,000 artefacts",
+                lambda: seconds(ours("naust", "list", "--store", store), runs=9),
+                "skopeo list-tags, 1,000 tags",
+                version(["skopeo", "--version"]),
+                lambda: seconds(["skopeo", "list-tags", "--tls-verify=false", f"docker://{address}/many"], runs=9),
+            )
+
+
+def building() -> list[Row]:
+    """A build of which nothing changed, beside what Packer with its own Ansible provisioner does for one role."""
+    from tests.bench.plain_packer import plain_build
+
+    subprocess.run(ours("smie", "build", "s3-lb"), cwd=ROOT, check=True, capture_output=True)
+    return [
+        beside(
+            "smie build s3-lb, nothing changed",
+            lambda: seconds(ours("smie", "build", "s3-lb"), runs=5),
+            "packer build, its own ansible provisioner, one small role",
+            version(["packer", "version"]),
+            plain_build,
+        ),
+        alone("smie plan s3-lb", seconds(ours("smie", "plan", "s3-lb"), runs=5)),
+    ]
+
+
+def deploying() -> list[Row]:
+    """Deploy from nothing with artefacts there, then plan and deploy with nothing to do; then the proof."""
+    from tests.bench.plain_ansible import plain_playbook
+
+    subprocess.run(ours("seter", "destroy", *DEPLOYMENT, "--yes"), cwd=ROOT, capture_output=True)
+    try:
+        rows = [alone("seter deploy s3-lb, artefacts there", seconds(ours("seter", "deploy", *DEPLOYMENT, "--yes")))]
+        rows.append(alone("seter plan, nothing differs", seconds(ours("seter", "plan", *DEPLOYMENT), runs=5)))
+        rows.append(
+            beside(
+                "seter deploy, nothing differs",
+                lambda: seconds(ours("seter", "deploy", *DEPLOYMENT, "--yes"), runs=3),
+                "ansible-playbook: the same containers, state started",
+                version(ours("ansible", "--version")),
+                lambda: plain_playbook(f"s3-lb/container/{INSTANCE}"),
+            )
+        )
+        rows += proving()
+    finally:
+        subprocess.run(ours("seter", "destroy", *DEPLOYMENT, "--yes"), cwd=ROOT, capture_output=True)
+    return rows
+
+
+def proving() -> list[Row]:
+    """For how long new requests fail after a gateway was killed."""
+    started = time.perf_counter()
+    ended = subprocess.run(ours("seter", "prove", *DEPLOYMENT, "--json"), cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode != 0:
+        raise SystemExit(f"bench: the proof failed\n{ended.stderr[-3000:]}")
+    found = json.loads(ended.stdout)
+    return [
+        alone("seter prove, all of it", time.perf_counter() - started),
+        alone("gateway killed: last failing request begun after", float(found["outage_seconds"])),
+    ]
+
+
+def main() -> int:
+    """Run all of it, or the parts that are named: start-up, listing, building, deploying."""
+    peers()
+    WORK.mkdir(exist_ok=True)
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "start-up": start_up,
+        "listing": lambda: [listing()],
+        "building": building,
+        "deploying": deploying,
+    }
+    rows = [row for name in (sys.argv[1:] or parts) for row in parts[name]()]
+    results = WORK / "results.json"
+    results.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    print(f"written to {os.path.relpath(results)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

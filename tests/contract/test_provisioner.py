@@ -1,0 +1,270 @@
+"""What every provisioner promises, on the real engine. A new kind of target is one more line in PROVISIONERS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from common.errors import Conflict, Missing, NotFound
+from common.system import Deployment
+from seter.provisioner.container import ContainerProvisioner
+from seter.provisioner.interface import NodeShape, Provisioner
+from seter.provisioner.subnets import address
+from seter.state import Place, Subnets
+from seter.tree import File, NodeTree, tree_digest
+from tests.conftest import Tools
+
+PROVISIONERS = {"container": ContainerProvisioner}
+KEY = b"k" * 32
+POOL = "10.213.0.0/16"
+
+
+@pytest.fixture(scope="module")
+def image(built: Tools) -> str:
+    """The id of the node image, loaded into the engine."""
+    from naust.engine import load
+    from naust.listing import resolve
+    from naust.store import open_store
+
+    store = open_store(str(built.cwd / ".naust"))
+    return str(load(store, resolve(store, "container/debian-13")))
+
+
+@pytest.fixture(params=PROVISIONERS)
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    return Deployment("contract", str(request.param), f"t{os.getpid()}")
+
+
+@pytest.fixture
+def provisioner(deployment: Deployment) -> Iterator[Provisioner]:
+    made = PROVISIONERS[deployment.target](deployment)
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture
+def nets(provisioner: Provisioner) -> dict[str, Subnets]:
+    """Two networks, made."""
+    found = {}
+    for name in ("one", "two"):
+        found[name] = provisioner.free_subnets(name, POOL, 24)
+        assert provisioner.ensure_network(name, found[name])
+    return found
+
+
+def tree(text: str = "hello") -> NodeTree:
+    files = {"web": (File("index.html", text.encode()),)}
+    secrets = {"web": (File("token", b"canary", 0o400, 33),)}
+    digests = tree_digest(files), tree_digest(secrets, KEY)
+    return NodeTree(files, secrets, *digests, state=(("web", 33),), run=(("web", 33),))
+
+
+def shape(image: str, nets: dict[str, Subnets], *names: str, digest: str = "shape-1") -> NodeShape:
+    networks = tuple((name, address(nets[name].v4, 7), address(nets[name].v6, 7)) for name in names or ("one",))
+    sysctls = (("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.disable_ipv6", "0"))
+    return NodeShape("n1", "group", 1, 7, image, networks, sysctls, digest)
+
+
+def inside(deployment: Deployment, *argv: str) -> str:
+    name = f"{deployment.prefix}.n1"
+    return subprocess.run(["docker", "exec", name, *argv], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_nothing_is_there_at_first(provisioner: Provisioner) -> None:
+    seen = provisioner.observe(KEY)
+    assert (seen.networks, seen.nodes, seen.places) == ({}, {}, {})
+
+
+def test_what_was_made_is_observed_as_it_was_wanted(
+    provisioner: Provisioner, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets, "one", "two"), tree())
+    seen = provisioner.observe(KEY)
+    node = seen.nodes["n1"]
+    assert seen.networks == nets
+    assert seen.places == {"n1": Place("group", 1, 7)}
+    assert node.running
+    assert (node.shape, node.files, node.secrets) == ("shape-1", tree().files_digest, tree().secrets_digest)
+
+
+def test_twice_is_once(provisioner: Provisioner, image: str, nets: dict[str, Subnets]) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    before = provisioner.observe(KEY)
+    provisioner.ensure(shape(image, nets), tree())
+    assert provisioner.ensure_network("one", nets["one"])
+    assert provisioner.observe(KEY) == before
+
+
+def test_a_node_has_its_addresses_its_kernel_settings_and_its_name(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets, "one", "two"), tree())
+    addresses = inside(deployment, "ip", "-brief", "address")
+    for network in nets.values():
+        assert address(network.v4, 7) in addresses
+        assert address(network.v6, 7) in addresses
+    assert inside(deployment, "cat", "/proc/sys/net/ipv4/ip_forward") == "0"
+    assert inside(deployment, "hostname") == "n1"
+
+
+def test_a_node_has_no_capability_at_all(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    status = dict(line.split(":", 1) for line in inside(deployment, "cat", "/proc/1/status").splitlines())
+    assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+
+
+def test_files_are_in_use_only_after_the_switch_and_old_trees_stay_to_go_back_to(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    for number in range(5):
+        root = provisioner.lay("n1", tree(f"text {number}"))
+        assert inside(deployment, "cat", f"{root}/web/index.html") == f"text {number}"
+        assert inside(deployment, "cat", "/etc/seter/now/web/index.html") != f"text {number}"
+        provisioner.switch("n1", tree(f"text {number}"))
+        assert inside(deployment, "cat", "/etc/seter/now/web/index.html") == f"text {number}"
+    assert len(inside(deployment, "ls", "/etc/seter/trees").split()) == 3
+    assert len(inside(deployment, "ls", "/etc/seter/vault").split()) == 1
+
+
+def test_secrets_and_state_belong_to_the_process_alone(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    paths = ("/etc/seter/secrets/web/token", "/var/lib/seter/web", "/run/web")
+    modes = inside(deployment, "stat", "--format", "%a %u %g", *paths).splitlines()
+    assert modes == ["400 33 33", "750 33 33", "770 33 33"]
+
+
+def test_a_file_changed_by_hand_shows(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    inside(deployment, "sh", "-c", "echo changed >/etc/seter/now/web/index.html")
+    assert provisioner.observe(KEY).nodes["n1"].files != tree().files_digest
+
+
+def test_a_killed_node_is_seen_as_stopped_and_made_anew_with_its_state(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    before = provisioner.observe(KEY).nodes["n1"]
+    inside(deployment, "sh", "-c", "echo kept >/var/lib/seter/kept")
+    provisioner.kill("n1")
+    assert not provisioner.observe(KEY).nodes["n1"].running
+    provisioner.ensure(shape(image, nets), tree())
+    after = provisioner.observe(KEY).nodes["n1"]
+    assert after.running
+    assert after.identity != before.identity
+    assert inside(deployment, "cat", "/var/lib/seter/kept") == "kept"
+
+
+def test_a_node_of_another_shape_is_made_anew(provisioner: Provisioner, image: str, nets: dict[str, Subnets]) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    before = provisioner.observe(KEY).nodes["n1"]
+    provisioner.ensure(shape(image, nets, digest="shape-2"), tree())
+    after = provisioner.observe(KEY).nodes["n1"]
+    assert after.shape == "shape-2"
+    assert after.identity != before.identity
+
+
+def test_marks_are_read_back(provisioner: Provisioner, image: str, nets: dict[str, Subnets]) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    provisioner.cluster_done("n1", "web", "mark")
+    assert provisioner.observe(KEY).nodes["n1"].cluster == (("web", "mark"),)
+
+
+def test_a_removed_node_leaves_nothing_and_frees_its_place(
+    provisioner: Provisioner, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    provisioner.remove("n1")
+    provisioner.remove("n1")
+    seen = provisioner.observe(KEY)
+    assert (seen.nodes, seen.places) == ({}, {})
+
+
+def test_a_command_where_nothing_runs_is_not_found(
+    provisioner: Provisioner, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    with pytest.raises(NotFound):
+        provisioner.execute("n1", "web", ["true"])
+
+
+def test_addresses_that_are_taken_are_said_so_and_others_are_offered(
+    provisioner: Provisioner, nets: dict[str, Subnets]
+) -> None:
+    assert not provisioner.ensure_network("three", nets["one"])
+    offered = provisioner.free_subnets("one", POOL, 24)
+    assert offered.v4 not in {network.v4 for network in nets.values()}
+
+
+def test_deployments_made_at_once_get_networks_of_their_own(deployment: Deployment) -> None:
+    others = [replace(deployment, instance=f"{deployment.instance}-{number}") for number in range(4)]
+    made = [PROVISIONERS[deployment.target](other) for other in others]
+
+    def one(provisioner: Provisioner) -> str:
+        for _ in range(10):
+            subnets = provisioner.free_subnets("net", "10.213.252.0/22", 24)
+            if provisioner.ensure_network("net", subnets):
+                return subnets.v4
+        raise AssertionError("none was free")
+
+    try:
+        with ThreadPoolExecutor(len(made)) as threads:
+            assert len(set(threads.map(one, made))) == len(made)
+    finally:
+        for each in made:
+            each.destroy()
+
+
+@pytest.mark.parametrize("what", ["container", "volume", "network"])
+def test_a_foreign_thing_with_our_name_is_a_conflict_and_is_not_touched(
+    provisioner: Provisioner, deployment: Deployment, image: str, what: str
+) -> None:
+    names = {"container": "n1", "volume": "n1.state", "network": "one"}
+    name = f"{deployment.prefix}.{names[what]}"
+    more = {"container": ["--name", name, image, "true"], "volume": [name], "network": [name]}[what]
+    subprocess.run(["docker", what, "create", *more], check=True, capture_output=True)
+    try:
+        with pytest.raises(Conflict, match=name):
+            provisioner.refuse_foreign(["n1"], ["one"], {"n1": ["web"]})
+        assert provisioner.destroy() == ()
+        assert subprocess.run(["docker", what, "inspect", name], capture_output=True).returncode == 0
+    finally:
+        subprocess.run(["docker", what, "rm", name], check=True, capture_output=True)
+
+
+def test_destroy_removes_half_made_things_too_and_nothing_of_others(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    other = PROVISIONERS[deployment.target](replace(deployment, instance=f"{deployment.instance}-other"))
+    try:
+        subnets = other.free_subnets("one", POOL, 24)
+        assert other.ensure_network("one", subnets)
+        provisioner.ensure(shape(image, nets), tree())
+        provisioner.kill("n1")
+        assert provisioner.destroy()
+        assert provisioner.destroy() == ()
+        assert other.observe(KEY).networks == {"one": subnets}
+    finally:
+        other.destroy()
+
+
+def test_an_engine_that_is_not_there_says_how_to_get_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(Missing, match="not installed") as error:
+        PROVISIONERS[deployment.target](deployment)
+    assert "apt-get install docker.io" in error.value.resolution

@@ -1,0 +1,237 @@
+"""The services on real components: Ceph, RadosGW, etcd, Traefik, Prometheus. One deployment serves all.
+
+Each test leaves the deployment as it found it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Running
+
+GATEWAYS = ("gw1", "gw2", "gw3")
+PROGRAMS = "/usr/local/lib/seter"
+TREE = "/etc/seter/now/traefik/tree.json"
+# Asks the Traefik of the same node for the list of buckets, without a name: 200 is an empty list for nobody.
+ASK = """
+import http.client, ssl, sys, time
+context = ssl.create_default_context(cafile="/etc/seter/secrets/traefik/ca.crt")
+end, asked, failed = time.monotonic() + float(sys.argv[1]), 0, []
+while time.monotonic() < end:
+    started = time.monotonic()
+    try:
+        connection = http.client.HTTPSConnection("127.0.0.1", 443, context=context, timeout=10)
+        connection.sock = context.wrap_socket(
+            __import__("socket").create_connection(("127.0.0.1", 443), 10), server_hostname="s3.example.test")
+        connection.request("GET", "/", headers={"Host": "s3.example.test"})
+        status = connection.getresponse().status
+    except OSError as error:
+        status = str(error)
+    asked += 1
+    if status != 200:
+        failed.append(status)
+    connection.close()
+    time.sleep(0.01)
+print(asked, failed)
+"""
+
+
+def container(running: Running, node: str, role: str) -> str:
+    return f"s3-lb.container.{running.instance}.{node}.{role}"
+
+
+def run(running: Running, node: str, role: str, *argv: str, user: str = "", check: bool = True) -> str:
+    """A command in the container of a role, as root unless a user is named."""
+    words = ["--user", user] if user else []
+    return running.docker("exec", *words, container(running, node, role), *argv, check=check)
+
+
+def says(running: Running, node: str, role: str, program: str, *words: str) -> dict[str, Any]:
+    """The JSON of a role's program."""
+    told: dict[str, Any] = json.loads(run(running, node, role, f"{PROGRAMS}/{program}", *words, check=False))
+    return told
+
+
+def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def weights(running: Running, node: str) -> dict[str, int]:
+    """Server → weight, as the node's Traefik has them."""
+    url = "http://127.0.0.1:8080/api/http/services/radosgw@etcd"
+    service = json.loads(run(running, node, "traefik", "curl", "-sf", url))
+    return {server["url"]: server["weight"] for server in service["loadBalancer"]["servers"]}
+
+
+def revision(running: Running) -> int:
+    return int(says(running, "gw1", "traefik", "traefik-tree", "show")["revision"])
+
+
+def test_the_storage_is_healthy_and_has_its_disk(running: Running) -> None:
+    told = says(running, "st1", "ceph-mon", "ceph-status", "/etc/seter/now/ceph-mon/ceph.conf")
+    assert told["ok"]
+    assert (told["cluster"]["osds_up"], told["cluster"]["manager"]) == (1, True)
+    assert "MGR_MODULE_DEPENDENCY" not in told["cluster"]["complaints"]
+
+
+def test_objects_outlive_a_killed_osd(running: Running) -> None:
+    def round_trip() -> bool:
+        argv = (f"{PROGRAMS}/s3-client", "round-trip", "--size", "1MiB", "--json")
+        out = run(running, "cl1", "s3-client", *argv, check=False)
+        return bool(out and json.loads(out).get("ok"))
+
+    assert round_trip()
+    osd = container(running, "st1", "ceph-osd")
+    used = objects(running)
+    running.docker("kill", "--signal", "KILL", osd)
+    running.docker("start", osd)
+    soon(lambda: says(running, "st1", "ceph-osd", "ceph-status", "/etc/seter/now/ceph-osd/ceph.conf")["ok"], 60, "OSD")
+    soon(round_trip, 60, "a round trip")
+    assert objects(running) >= used > 0
+
+
+def objects(running: Running) -> int:
+    """Objects that the cluster counts."""
+    argv = ("rados", "-c", "/etc/seter/now/ceph-mon/ceph.conf", "--admin-socket=", "df", "--format", "json")
+    return int(json.loads(run(running, "st1", "ceph-mon", *argv, user="ceph"))["total_objects"])
+
+
+def test_every_member_of_etcd_serves_and_refuses_who_shows_no_certificate(running: Running) -> None:
+    for node in GATEWAYS:
+        assert says(running, node, "etcd", "etcd-status")["ok"]
+        assert says(running, node, "etcd", "etcd-status", "--mutual-tls")["refuses_strangers"]
+    assert [says(running, node, "etcd", "etcd-status")["summary"] for node in GATEWAYS].count("leads") == 1
+
+
+def test_etcd_has_exactly_the_tree_that_was_rendered(running: Running) -> None:
+    before = revision(running)
+    told = says(running, "gw2", "traefik", "traefik-tree", "apply", TREE)
+    assert told["changed"] is False
+    assert revision(running) == before
+    assert says(running, "gw1", "traefik", "traefik-tree", "show")["as_noted"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("http/services/radosgw/loadBalancer/strategy", "nope", "must be one of"),
+        ("http/middlewares/again/retry/attempts", "0", "at least 1"),
+        ("http/routers/s3/service", "nobody", "there is no http/services/nobody"),
+    ],
+)
+def test_a_tree_that_would_take_traefik_down_never_reaches_etcd(
+    running: Running, key: str, value: str, fault: str
+) -> None:
+    before = revision(running)
+    change_tree(running, key, value)
+    argv = (f"{PROGRAMS}/traefik-tree", "apply", "/tmp/tree.json")
+    said = run(running, "gw1", "traefik", "sh", "-c", f"{' '.join(argv)} 2>&1; echo code $?")
+    assert fault in said and said.endswith("code 2")
+    assert revision(running) == before
+
+
+def change_tree(running: Running, key: str, value: str) -> None:
+    """The rendered tree with one value changed, as /tmp/tree.json."""
+    program = "import json, sys; t = json.load(open(sys.argv[1])); t[sys.argv[2]] = sys.argv[3]; print(json.dumps(t))"
+    script = 'python3 -c "$0" "$@" >/tmp/tree.json'
+    run(running, "gw1", "traefik", "sh", "-c", script, program, TREE, key, value)
+
+
+def test_a_change_of_the_tree_is_on_every_node_within_a_second(running: Running) -> None:
+    key = "http/services/radosgw/loadBalancer/servers/00/weight"
+    before = {node: weights(running, node) for node in GATEWAYS}
+    change_tree(running, key, "5")
+    try:
+        assert says(running, "gw1", "traefik", "traefik-tree", "apply", "/tmp/tree.json")["written"] == [key]
+        wanted = before["gw1"] | {"http://127.0.0.1:7480": 5}
+        soon(lambda: all(weights(running, node) == wanted for node in GATEWAYS), 1.5, "the new weight")
+    finally:
+        assert says(running, "gw3", "traefik", "traefik-tree", "apply", TREE)["written"] == [key]
+    soon(lambda: all(weights(running, node) == before[node] for node in GATEWAYS), 1.5, "the old weight")
+
+
+def served(running: Running, node: str) -> int:
+    """Requests that the node's RadosGW has had, probes among them."""
+    argv = ("ceph", "daemon", "/var/lib/seter/radosgw/daemon.asok", "perf", "dump", "rgw")
+    return int(json.loads(run(running, node, "radosgw", *argv, user="ceph"))["rgw"]["req"])
+
+
+def served_during(running: Running, act: Callable[[], object]) -> dict[str, int]:
+    """Requests to each RadosGW while this is done."""
+    before = {node: served(running, node) for node in GATEWAYS}
+    act()
+    return {node: served(running, node) - before[node] for node in GATEWAYS}
+
+
+def ask(running: Running, node: str, seconds: float) -> tuple[int, list[object]]:
+    """How many requests were made to the node's Traefik, one after the other, and how the failed ones ended."""
+    out = run(running, node, "traefik", "python3", "-c", ASK, str(seconds), user="traefik")
+    asked, _, failed = out.partition(" ")
+    return int(asked), json.loads(failed.replace("'", '"'))
+
+
+def test_a_gateway_prefers_its_own_radosgw(running: Running) -> None:
+    probes = served_during(running, lambda: time.sleep(4))
+    found: list[tuple[int, list[object]]] = []
+    both = served_during(running, lambda: found.append(ask(running, "gw1", 4)))
+    ((asked, failed),) = found
+    assert not failed and asked > 50
+    share = {node: both[node] - probes[node] for node in GATEWAYS}
+    # By the weights 10 of 12; what is counted is blurred by the probes.
+    assert share["gw1"] > 0.65 * sum(share.values()) > 0
+
+
+def test_no_request_fails_when_the_radosgw_of_the_node_is_killed(running: Running) -> None:
+    local = container(running, "gw1", "radosgw")
+    found: list[tuple[int, list[object]]] = []
+    load = threading.Thread(target=lambda: found.append(ask(running, "gw1", 5)))
+    load.start()
+    try:
+        time.sleep(1.5)
+        running.docker("kill", local)
+        load.join()
+    finally:
+        running.docker("start", local)
+    ((asked, failed),) = found
+    assert asked > 50 and failed == []
+    soon(lambda: says(running, "gw1", "traefik", "traefik-tree", "status")["summary"] == "4 of 4 servers up", 30, "it")
+
+
+def test_clients_without_a_known_name_are_shown_our_certificate(running: Running) -> None:
+    for name in ("192.0.2.10", "other.example"):
+        argv = ("curl", "-skv", "--connect-to", "::127.0.0.1:443", f"https://{name}/")
+        said = run(running, "gw1", "traefik", "sh", "-c", f"{' '.join(argv)} 2>&1")
+        assert "issuer: CN=seter CA of s3-lb/container" in said
+
+
+def test_plain_http_is_sent_to_https(running: Running) -> None:
+    argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", "Host: s3.example.test")
+    assert run(running, "gw1", "traefik", *argv, "http://127.0.0.1/a") == "301 https://s3.example.test/a"
+
+
+def test_no_key_is_in_an_argument_or_an_environment(running: Running) -> None:
+    script = "cat /etc/seter/secrets/$0/* 2>/dev/null"
+    for node, role, user in (("st1", "ceph-mon", "ceph"), ("gw1", "radosgw", "ceph")):
+        keys = [
+            line for line in run(running, node, role, "sh", "-c", script, role, user=user).split() if len(line) > 20
+        ]
+        processes = run(running, node, role, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ", user=user)
+        inspected = running.docker("inspect", container(running, node, role))
+        assert keys and not [key for key in keys if key in processes or key in inspected]
+
+
+def test_prometheus_has_an_answer_from_every_target(running: Running) -> None:
+    soon(lambda: says(running, "mo1", "prometheus", "prometheus-targets")["ok"], 60, "all targets")
+    query = "http://127.0.0.1:9090/api/v1/query?query=count(up)by(job)"
+    found = json.loads(run(running, "mo1", "prometheus", "curl", "-sg", query))["data"]["result"]
+    jobs = {entry["metric"]["job"]: entry["value"][1] for entry in found}
+    assert jobs | {"etcd": "3", "traefik": "3", "ceph-mgr": "1"} == jobs

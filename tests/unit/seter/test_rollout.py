@@ -1,0 +1,163 @@
+"""The order of a roll-out, told by acts that only write down what they were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from common.errors import Error
+from seter.plan import Act, Plan, Step
+from seter.rollout import Batch, Rollout, RolloutStopped
+from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole
+
+ROLES = (WantedRole("etcd", has_cluster_step=True), WantedRole("traefik"))
+
+
+class Diary:
+    """Acts that do nothing but remember, and fail where they are told to."""
+
+    def __init__(self, fail_on: str = "") -> None:
+        self.lines: list[str] = []
+        self._fail_on = fail_on
+
+    def _write(self, line: str) -> None:
+        self.lines.append(line)
+        if line == self._fail_on:
+            raise RolloutStopped(line, resolution="")
+
+    def make_network(self, network: str) -> None:
+        self._write(f"network {network}")
+
+    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
+        self._write(f"prepare {' '.join(nodes)}")
+
+    def start(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            for role, nodes in batch.starts:
+                self._write(f"start {role} on {' '.join(nodes)}")
+            for role in batch.clusters:
+                self._write(f"cluster {role} of {batch.group}")
+
+    def owe_cluster(self, group: str, role: str) -> None:
+        self._write(f"owe {role} of {group}")
+
+    def reload(self, node: str, role: str) -> None:
+        self._write(f"reload {role} on {node}")
+
+    def withdraw(self, node: str) -> None:
+        self._write(f"withdraw {node}")
+
+    def admit(self, node: str) -> None:
+        self._write(f"admit {node}")
+
+    def check(self, nodes: Sequence[str]) -> None:
+        self._write(f"check {' '.join(nodes)}")
+
+    def look_before(self) -> None:
+        self._write("look")
+
+    def check_system(self, *, all_of_them: bool) -> None:
+        self._write("check all" if all_of_them else "check system")
+
+    def remove_node(self, node: str) -> None:
+        self._write(f"remove {node}")
+
+    def remove_network(self, network: str) -> None:
+        self._write(f"remove network {network}")
+
+
+def state(*, running: bool = True) -> NodeState:
+    roles = tuple((role.name, RoleState("a", "f", "p", "s", running)) for role in ROLES)
+    return NodeState("n", "f", "s", roles)
+
+
+def group(name: str, *nodes: str) -> WantedGroup:
+    return WantedGroup(name, ROLES, nodes, nodes[0], withdraws=True)
+
+
+def told(groups: Sequence[WantedGroup], steps: Sequence[Step], there: dict[str, NodeState], diary: Diary) -> list[str]:
+    nodes = {node: state() for each in groups for node in each.nodes}
+    wanted = Wanted("s/t/i", (), tuple(groups), nodes)
+    Rollout(Plan("s/t/i", tuple(steps)), wanted, Observed({}, there, {}), diary).run()
+    return diary.lines
+
+
+def fresh(group: WantedGroup) -> list[Step]:
+    steps = []
+    for node in group.nodes:
+        steps += [Step(Act.MAKE_NODE, group.name, node), Step(Act.WRITE_FILES, group.name, node)]
+        steps += [Step(Act.START, group.name, node, role.name) for role in ROLES]
+    return [*steps, Step(Act.CLUSTER, group.name, group.first, "etcd")]
+
+
+def restart(group: WantedGroup, *nodes: str) -> list[Step]:
+    return [Step(Act.RESTART, group.name, node, "traefik") for node in nodes]
+
+
+def test_groups_in_which_nothing_serves_are_bootstrapped_in_one_go() -> None:
+    one, two = group("one", "a", "b"), group("two", "c")
+    lines = told([one, two], [Step(Act.MAKE_NETWORK, "", "net"), *fresh(one), *fresh(two)], {}, Diary())
+    assert lines == [
+        "network net",
+        "owe etcd of one",
+        "owe etcd of two",
+        "prepare a b c",
+        "start etcd on a b",
+        "start traefik on a b",
+        "cluster etcd of one",
+        "start etcd on c",
+        "start traefik on c",
+        "cluster etcd of two",
+        "check a b c",
+        "check all",
+    ]
+
+
+def test_nodes_that_serve_go_one_at_a_time_away_from_traffic() -> None:
+    one = group("one", "a", "b")
+    lines = told([one], restart(one, "a", "b"), {"a": state(), "b": state()}, Diary())
+    assert lines == [
+        "look",
+        *("withdraw a", "prepare a", "start traefik on a", "check a", "admit a", "check system"),
+        *("withdraw b", "prepare b", "start traefik on b", "check b", "admit b", "check system"),
+        "check all",
+    ]
+
+
+def test_the_first_failure_leaves_the_other_nodes_alone() -> None:
+    one = group("one", "a", "b")
+    diary = Diary(fail_on="check a")
+    with pytest.raises(Error):
+        told([one], restart(one, "a", "b"), {"a": state(), "b": state()}, diary)
+    assert diary.lines[-1] == "check a"
+    assert RolloutStopped("", resolution="").exit_code == 5
+
+
+def test_nodes_that_are_down_come_back_before_one_that_serves_is_touched() -> None:
+    one = group("one", "a", "b", "c")
+    steps = [*restart(one, "a"), Step(Act.REPLACE_NODE, "one", "b"), Step(Act.START, "one", "b", "traefik")]
+    there = {"a": state(), "b": replace(state(), running=False), "c": state()}
+    lines = told([one], steps, there, Diary())
+    assert lines[:4] == ["look", "prepare b", "start traefik on b", "check b"]
+    assert lines[4] == "withdraw a"
+
+
+def test_a_reload_does_not_take_the_node_from_traffic() -> None:
+    one = group("one", "a")
+    lines = told([one], [Step(Act.RELOAD, "one", "a", "traefik")], {"a": state()}, Diary())
+    assert lines == ["look", "prepare a", "reload traefik on a", "check a", "check system", "check all"]
+
+
+def test_a_cluster_step_alone_touches_no_node() -> None:
+    one = group("one", "a")
+    lines = told([one], [Step(Act.CLUSTER, "one", "a", "etcd")], {"a": state()}, Diary())
+    assert lines == ["look", "owe etcd of one", "cluster etcd of one", "check all"]
+
+
+def test_what_is_too_much_goes_last() -> None:
+    one = group("one", "a")
+    steps = [Step(Act.REMOVE_NODE, "", "z"), Step(Act.REMOVE_NETWORK, "", "old"), *restart(one, "a")]
+    lines = told([one], steps, {"a": state()}, Diary())
+    assert lines[-3:] == ["remove z", "remove network old", "check all"]

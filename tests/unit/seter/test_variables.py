@@ -1,0 +1,114 @@
+"""What templates see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from common.errors import BadInput
+from common.role import Parameter, ParameterType, Role, RoleType, Value
+from common.system import Node
+from seter.state import Place, Subnets
+from seter.variables import Map, certificate_names, metrics_targets, number, of_role
+
+GW1 = Node("gw1", "gateways", networks=("fabric",))
+GW2 = Node("gw2", "gateways", networks=("fabric",))
+RT1 = Node("rt1", "routers", networks=("fabric", "clients"))
+CL1 = Node("cl1", "clients", networks=("clients",))
+NODES = (RT1, GW1, GW2, CL1)
+SUBNETS = {"fabric": Subnets("10.0.1.0/24", "fd01::/64"), "clients": Subnets("10.0.2.0/24", "fd02::/64")}
+MAP = Map(NODES, number(NODES, {}), SUBNETS)
+
+
+def role(*parameters: Parameter, metrics: int = 0) -> Role:
+    return Role("bird-gateway", RoleType.SERVICE, "", Path(), parameters=parameters, metrics=metrics)
+
+
+def test_a_node_is_seen_by_its_address_in_the_first_network_that_both_have() -> None:
+    assert MAP.seen_from(CL1, RT1)["address"] == "10.0.2.1"
+    assert MAP.seen_from(GW1, RT1)["address"] == "10.0.1.1"
+    assert MAP.seen_from(CL1, GW1)["address"] == "10.0.1.2"  # none is shared: its own first one
+
+
+def test_a_node_has_everything_that_templates_are_promised() -> None:
+    assert MAP.seen_from(GW1, GW2) == {
+        "name": "gw2",
+        "group": "gateways",
+        "index": 2,
+        "number": 3,
+        "address": "10.0.1.3",
+        "address6": "fd01::3",
+        "networks": {
+            "fabric": {"address": "10.0.1.3", "address6": "fd01::3", "prefix": "10.0.1.0/24", "prefix6": "fd01::/64"}
+        },
+        "manage": True,
+    }
+
+
+def test_removing_the_one_in_the_middle_renumbers_nobody() -> None:
+    """SE-06."""
+    before = number(NODES, {})
+    assert number((RT1, GW2, CL1), before) == {name: before[name] for name in ("rt1", "gw2", "cl1")}
+
+
+def test_a_new_node_gets_the_lowest_place_that_is_free() -> None:
+    known = {"gw2": Place("gateways", 2, 3)}
+    assert number((GW1, GW2), known) == {"gw2": Place("gateways", 2, 3), "gw1": Place("gateways", 1, 1)}
+
+
+def test_reordering_the_file_changes_no_place_and_no_list() -> None:
+    known = number(NODES, {})
+    turned = Map(NODES[::-1], number(NODES[::-1], known), SUBNETS)
+    assert turned.groups_from(GW1) == MAP.groups_from(GW1)
+
+
+def test_more_nodes_than_addresses_are_refused() -> None:
+    many = tuple(Node(f"n{index}", "g", networks=("fabric",)) for index in range(200))
+    with pytest.raises(BadInput, match="199"):
+        number(many, {})
+
+
+def test_parameters_become_plain_values_with_the_role_s_prefix() -> None:
+    parameters = (
+        Parameter("interval", ParameterType.DURATION, ""),
+        Parameter("longest", ParameterType.DURATION, ""),
+        Parameter("peers", ParameterType.NODES, ""),
+        Parameter("vips", ParameterType.ADDRESS, "", many=True),
+    )
+    values: dict[str, Value] = {
+        "interval": timedelta(milliseconds=100),
+        "longest": timedelta(hours=12),
+        "peers": "routers",
+        "vips": ("192.0.2.10",),
+    }
+    groups = MAP.groups_from(GW1)
+    assert of_role(role(*parameters), values, groups) == {
+        "bird_gateway_interval": 0.1,
+        "bird_gateway_longest": 43200,
+        "bird_gateway_peers": groups["routers"],
+        "bird_gateway_vips": ["192.0.2.10"],
+    }
+
+
+def test_a_value_that_looks_like_a_template_is_refused() -> None:
+    with pytest.raises(BadInput, match="bird-gateway: text"):
+        of_role(role(Parameter("text", ParameterType.TEXT, "")), {"text": "{{ lookup('pipe', 'id') }}"}, {})
+
+
+def test_metrics_are_found_at_every_node_of_every_role_that_has_them() -> None:
+    roles = {"gateways": (role(metrics=9551),), "routers": (role(),)}
+    assert metrics_targets(MAP, RT1, roles) == [
+        {"job": "bird-gateway", "node": "gw1", "address": "10.0.1.2", "port": 9551},
+        {"job": "bird-gateway", "node": "gw2", "address": "10.0.1.3", "port": 9551},
+    ]
+
+
+def test_a_certificate_covers_the_node_or_what_its_parameters_hold() -> None:
+    assert certificate_names(("node",), RT1, MAP, {}) == [
+        *("rt1", "10.0.1.1", "fd01::1", "10.0.2.1", "fd02::1", "localhost", "127.0.0.1", "::1")
+    ]
+    values: dict[str, Value] = {"dns_name": "s3.example.test", "vips": ("192.0.2.10", "2001:db8::10")}
+    names = certificate_names(("dns_name", "vips"), RT1, MAP, values)
+    assert names == ["s3.example.test", "*.s3.example.test", "192.0.2.10", "2001:db8::10"]
