@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from common import console
+from common.entry import HELP, first_line, overview
 from common.errors import BadInput, Error
 
 Verb = Callable[..., None]
@@ -26,9 +27,6 @@ Systems = Annotated[Path | None, typer.Option("--systems", help="Folder with rol
 Store = Annotated[str | None, typer.Option("--store", help="Store's URL; else $NAUST_STORE, else ./.naust.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 
-EXIT_CODES = """Exit codes: 0 done or no change, 1 failed, 2 bad input, 3 changes (plan --exit-code), 4 partial,
-5 stopped by the failure budget, 6 rolled back, 7 lease or conflict, 8 corrupt or unsafe, 9 unavailable,
-130 interrupted."""
 INTERRUPTED = 130
 
 
@@ -59,8 +57,8 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _dispatch(name: str, summary: str, verbs: Mapping[str, Verb], words: list[str]) -> int:
-    if not words or words[0] in ("--help", "-h", "help"):
-        console.result(overview(name, summary, verbs))
+    if not words or words[0] in HELP:
+        console.result(overview(name, summary, {verb: first_line(run.__doc__) for verb, run in verbs.items()}))
         return 0
     if words[0] == "--version":
         from importlib.metadata import version
@@ -94,28 +92,6 @@ def _invoke(name: str, verb: Verb, words: list[str]) -> int:
     if code == INTERRUPTED:  # what newer Typers make of Ctrl-C
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
-
-
-def overview(name: str, summary: str, verbs: Mapping[str, Verb]) -> str:
-    """The text of `TOOL --help`."""
-    width = max(map(len, verbs))
-    lines = (f"  {verb:<{width}}  {_first_line(function)}" for verb, function in verbs.items())
-    return "\n".join(
-        (
-            f"{name}: {summary}",
-            "",
-            f"Usage: {name} VERB [OPTIONS] [ARGUMENTS]",
-            "",
-            *lines,
-            "",
-            f"{name} VERB --help says more; --debug shows where an error came from; --version.",
-            EXIT_CODES,
-        )
-    )
-
-
-def _first_line(function: Verb) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0]
 
 
 def _suggestion(name: str, word: str, verbs: Mapping[str, Verb]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common import console
-from common.cli import Json, Store, main
+from common.cli import Json, Store, Verb
 from common.errors import BadInput, Corrupt, NotFound, Partial
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from naust.manifest import Blob
     from naust.store.interface import Store as OpenStore
 
+SUMMARY = "keeps artefacts: whole, named, dated and checked"
 Text = Annotated[list[str] | None, typer.Option("--annotation", help="KEY=VALUE that the artefact says about itself.")]
 
 
@@ -149,10 +148,7 @@ def show(
     console.json_result(found) if json else console.table(("", ""), rows(found))
 
 
-def run() -> None:
-    """The script `naust`."""
-    verbs: dict[str, Callable[..., None]] = {"push": push, "pull": pull, "list": list_, "show": show}
-    sys.exit(main("naust", "keeps artefacts: whole, named, dated and checked", verbs))
+VERBS: dict[str, Verb] = {"push": push, "pull": pull, "list": list_, "show": show}
 
 
 def _opened(store: str | None, reference: str) -> tuple[OpenStore, Address]:

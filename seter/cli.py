@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common import console
-from common.cli import Json, Store, Systems, Yes, main
+from common.cli import Json, Store, Systems, Verb, Yes
 from common.errors import BadInput
 from common.system import Deployment
 
@@ -24,6 +24,7 @@ TargetName = Annotated[str, typer.Option("--target", help="Where its nodes come 
 Instance = Annotated[str, typer.Option("--instance", help="Name of this deployment among several.")]
 Only = Annotated[str, typer.Option("--only", metavar="GROUP", help="Leave all other groups as they are.")]
 CHANGES = 3
+SUMMARY = "puts systems on targets: plans, deploys, looks, proves, takes away"
 
 
 def plan(
@@ -245,19 +246,12 @@ def _show_status(found: Status) -> None:
         console.result(f"{'good' if check.verdict.ok else 'BAD'}: {check}")
 
 
-def run() -> None:
-    """Entry point of the script `seter`."""
-    verbs: dict[str, Callable[..., None]] = {
-        "plan": plan,
-        "deploy": deploy,
-        "status": status,
-        "verify": verify,
-        "prove": prove,
-        "exec": exec,
-        "destroy": destroy,
-    }
-    sys.exit(main("seter", "deploys systems on targets", verbs))
-
-
-if __name__ == "__main__":
-    run()
+VERBS: dict[str, Verb] = {
+    "plan": plan,
+    "deploy": deploy,
+    "status": status,
+    "verify": verify,
+    "prove": prove,
+    "exec": exec,
+    "destroy": destroy,
+}

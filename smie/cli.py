@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from common import console
-from common.cli import Json, Store, Systems, main
+from common.cli import Json, Store, Systems, Verb
 
 SUMMARY = "makes artefacts from roles"
 
@@ -102,6 +101,4 @@ def list_(json: Json = False, systems: Systems = None, store: Store = None) -> N
     console.table(("name", "type", "kind", "on", "newest", "summary"), cells)
 
 
-def run() -> None:
-    """Entry point of the script `smie`."""
-    sys.exit(main("smie", SUMMARY, {"build": build, "plan": plan, "list": list_}))
+VERBS: dict[str, Verb] = {"build": build, "plan": plan, "list": list_}

@@ -14,7 +14,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class Bench:
         return name
 
     def smie(self, *words: str, code: int | None = 0, **env: str) -> Ended:
-        return self.tools("smie", *words, code=code, **env)
+        return replace(self.tools, env=self.tools.env | env)("smie", *words, code=code)
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """The same in the background, as the leader of a process group, as a shell starts it."""
@@ -141,7 +141,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         client = docker.from_env()
         for image in client.images.list():
             if any(tag.startswith("naust/smie-test-") for tag in image.tags):
-                client.images.remove(image.id, force=True)
+                client.images.remove(str(image.id), force=True)
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +205,7 @@ def test_two_builds_from_the_same_inputs_give_the_same_image(bench: Bench) -> No
     bench.smie("build", name)
     other = f"file://{bench.folder / 'other'}"
     env = {"NAUST_STORE": other, "SMIE_CACHE": str(bench.folder / "elsewhere" / "cache"), "USER": "alice"}
-    bench.smie("build", name, **env)
+    bench.smie("build", name, code=0, **env)
     one, two = (resolve(open_store(url), f"container/{name}") for url in (bench.tools.env["NAUST_STORE"], other))
     assert one.annotation(oci.IMAGE_ID) == two.annotation(oci.IMAGE_ID)
     assert one.digest == two.digest

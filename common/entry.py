@@ -1,0 +1,93 @@
+"""Where the scripts `smie`, `naust` and `seter` start.
+
+`TOOL --help` is read from the source of the tool's command line instead of loading it: Typer alone costs more than the
+rest of the answer. A test holds what is printed here against what the loaded command line says.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+HELP = ("--help", "-h", "help")
+EXIT_CODES = """Exit codes: 0 done or no change, 1 failed, 2 bad input, 3 changes (plan --exit-code), 4 partial,
+5 stopped by the failure budget, 6 rolled back, 7 lease or conflict, 8 corrupt or unsafe, 9 unavailable,
+130 interrupted."""
+
+
+def smie() -> None:
+    """The script `smie`."""
+    sys.exit(start("smie", sys.argv[1:]))
+
+
+def naust() -> None:
+    """The script `naust`."""
+    sys.exit(start("naust", sys.argv[1:]))
+
+
+def seter() -> None:
+    """The script `seter`."""
+    sys.exit(start("seter", sys.argv[1:]))
+
+
+def start(tool: str, words: Sequence[str]) -> int:
+    """Answer a call for help at once, or load the tool's command line and run it; the exit code."""
+    if not words or words[0] in HELP:
+        print_overview(tool)
+        return 0
+    command_line = import_module(f"{tool}.cli")
+    from common.cli import main
+
+    return main(tool, command_line.SUMMARY, command_line.VERBS, words)
+
+
+def print_overview(tool: str) -> None:
+    """`TOOL --help`, from the source: SUMMARY, VERBS and the first line of each verb's docstring."""
+    spec = find_spec(f"{tool}.cli")
+    assert spec is not None and spec.origin is not None
+    summary, verbs = "", {}
+    tree = ast.parse(Path(spec.origin).read_text())
+    lines = {node.name: first_line(ast.get_docstring(node)) for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and target.id == "SUMMARY":
+                summary = str(ast.literal_eval(node.value))
+            elif isinstance(target, ast.Name) and target.id == "VERBS" and isinstance(node.value, ast.Dict):
+                verbs = _verbs(node.value, lines)
+    sys.stdout.write(overview(tool, summary, verbs) + "\n")
+
+
+def _verbs(literal: ast.Dict, lines: Mapping[str, str]) -> dict[str, str]:
+    """The entries of VERBS: verb → what the function that it names says of itself."""
+    found = {}
+    for key, value in zip(literal.keys, literal.values, strict=True):
+        assert isinstance(key, ast.Constant) and isinstance(value, ast.Name)
+        found[str(key.value)] = lines[value.id]
+    return found
+
+
+def overview(name: str, summary: str, verbs: Mapping[str, str]) -> str:
+    """The text of `TOOL --help`; `verbs` says each verb in a line."""
+    width = max(map(len, verbs))
+    return "\n".join(
+        (
+            f"{name}: {summary}",
+            "",
+            f"Usage: {name} VERB [OPTIONS] [ARGUMENTS]",
+            "",
+            *(f"  {verb:<{width}}  {line}" for verb, line in verbs.items()),
+            "",
+            f"{name} VERB --help says more; --debug shows where an error came from; --version.",
+            EXIT_CODES,
+        )
+    )
+
+
+def first_line(docstring: str | None) -> str:
+    """The first line of a docstring, or nothing."""
+    return (docstring or "").strip().partition("\n")[0]
