@@ -81,11 +81,10 @@ def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timed
 
 
 def _moved(shown: Survey, seen: Survey) -> bool:
-    """New secrets are made anew by each survey until they are saved, so only what stands still is compared."""
-    if shown.vault.is_new:
-        return [(step.act, step.node, step.role) for step in shown.plan.steps] != [
-            (step.act, step.node, step.role) for step in seen.plan.steps
-        ]
+    """Secrets that are not saved yet are others at each look, so then only what is done to what is compared."""
+    if shown.vault.has_unsaved:
+        first, second = ([(step.act, step.node, step.role) for step in each.plan.steps] for each in (shown, seen))
+        return first != second
     return shown.plan.fingerprint != seen.plan.fingerprint
 
 

@@ -63,8 +63,13 @@ class Vault:
         self._file = folder / FILE
         self._deployment = deployment
         self._values = values
-        self._changed = new
+        self._changed = False
         self.is_new = new
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Something in it was made now; until it is saved, the next look makes it anew and differently."""
+        return self._changed
 
     @property
     def key(self) -> bytes:

@@ -149,7 +149,7 @@ def test_a_damaged_artefact_is_refused_before_anything_is_touched(built: Tools, 
     shown = built("naust", "show", "container/health", "--json", *where).json()
     image = f"naust/health:{shown['reference'].partition(':')[2]}"
     subprocess.run(["docker", "rmi", "--force", image], check=True, capture_output=True)
-    damage(store, shown["blobs"][-1]["digest"])
+    damage(store, shown["parts"][-1]["digest"])
     ended = built("naust", "pull", "container/health", f"oci:{tmp_path / 'out'}", *where, code=8)
     assert "health" in ended.err
     words = ("s3-lb", "--target", "container", "--instance", "damaged")
