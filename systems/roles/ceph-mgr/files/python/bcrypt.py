@@ -10,9 +10,9 @@ from __future__ import annotations
 
 def gensalt(rounds: int = 12) -> bytes:
     """Nobody asks; there is no dashboard."""
-    raise NotImplementedError(f"bcrypt is not available in ceph-mgr ({rounds} rounds asked for)")
+    raise RuntimeError(f"bcrypt is not available in ceph-mgr ({rounds} rounds asked for)")
 
 
 def hashpw(password: bytes, salt: bytes) -> bytes:
     """Nobody asks; there is no dashboard."""
-    raise NotImplementedError(f"bcrypt is not available in ceph-mgr ({len(password)}, {len(salt)} bytes given)")
+    raise RuntimeError(f"bcrypt is not available in ceph-mgr ({len(password)}, {len(salt)} bytes given)")
