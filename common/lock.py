@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,15 +24,29 @@ POLL = 0.1  # seconds
 @contextmanager
 def lease(path: Path, reason: str, *, wait: timedelta = timedelta(0)) -> Iterator[None]:
     """Hold the lease at `path` while the block runs; wait for it at most `wait`. Raises Conflict, naming the holder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _open_locked(path, wait)
     try:
-        _acquire(descriptor, path, wait)
         _say_who(descriptor, reason)
         yield
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _open_locked(path: Path, wait: timedelta) -> int:
+    """The locked file that is at `path` now: a holder may remove it with its folder, and then its lock says nothing."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                _acquire(descriptor, path, wait)
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
 
 
 def holder(path: Path) -> str:

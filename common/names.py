@@ -154,8 +154,8 @@ def as_absent_or_command(literal: Literal) -> Value:
 
 
 def as_network_length(literal: Literal) -> int:
-    """Length of an IPv4 network that has room for nodes."""
+    """Length of an IPv4 network that has room for nodes, which are numbered up to 199, and for the engine, 254."""
     length = as_integer(literal, "length")
-    if not 8 <= length <= 29:
-        raise Wrong(f"{length} is no length for a network of nodes", "write 8 to 29")
+    if not 8 <= length <= 24:
+        raise Wrong(f"{length} is no length for a network of nodes", "write 8 to 24")
     return length

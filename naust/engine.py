@@ -325,5 +325,6 @@ def _engine(client: docker.DockerClient | None) -> Iterator[docker.DockerClient]
         raise Unavailable(
             "the Docker engine does not answer",
             details=str(error),
-            resolution="See that it runs and that this user may use it: `docker version`. DOCKER_HOST names another.",
+            resolution="See that it runs and that this user may use it: `docker version`. DOCKER_HOST names another; "
+            "install one with: apt-get install docker.io.",
         ) from error

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.errors import NotFound
+from common.errors import BadDefinition, BadInput, NotFound, Problem
 from common.model import Artifact, Digest, Event
 
 if TYPE_CHECKING:
     from common.console import Report
+    from common.role import Place
     from naust.manifest import Manifest
     from naust.store.interface import Store
 
@@ -27,15 +28,28 @@ class Image:
     id: str
 
 
-def resolve_all(store: Store, references: Iterable[str]) -> dict[str, Image]:
-    """Each reference's image. Raises NotFound naming everything that is missing, with the command that builds it."""
+def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Place]) -> dict[str, Image]:
+    """Each reference's image. `named` says where a definition names one itself; the others follow from roles' names.
+
+    Raises BadDefinition for all that are named and not there; NotFound naming everything else that is missing, with
+    the command that builds it.
+    """
     found: dict[str, Image] = {}
     missing: list[str] = []
+    problems: list[Problem] = []
     for text in dict.fromkeys(references):
         try:
             found[text] = _resolve(store, text)
-        except NotFound:
-            missing.append(text)
+        except (NotFound, BadInput) as error:
+            if text in named:
+                fix = error.resolution[:1].lower() + error.resolution[1:]
+                problems.append(Problem(named[text].file, named[text].line, f"artifact: {error.message}", fix))
+            elif isinstance(error, NotFound):
+                missing.append(text)
+            else:
+                raise
+    if problems:
+        raise BadDefinition(problems)
     if missing:
         names = " ".join(text.partition(":")[0].partition("/")[2] for text in missing)
         raise NotFound(

@@ -61,8 +61,9 @@ def deploy(
 ) -> None:
     """Make what is there what the definitions say.
 
-    Exit codes: 0 done or no change, 2 bad input or not confirmed, 5 a node failed and the roll-out stopped, 7 lease or
-    conflict, 8 damaged artefact, 9 engine or store unavailable, 130 interrupted; deploy again to go on.
+    Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 5 a node failed its checks
+    and the roll-out stopped, 7 lease or conflict, 8 damaged artefact, 9 engine or store unavailable, 130 interrupted;
+    deploy again to go on.
     """
     from seter.deploy import deploy as carry_out
 

@@ -92,7 +92,7 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
     """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
     seen.vault.save()
     touched = {step.node for step in seen.plan.steps}
-    owed = [node.name for node in seen.blueprint.nodes if node.name not in touched] if _checks_are_owed(seen) else []
+    unfinished = [node.name for node in seen.blueprint.nodes] if _checks_are_owed(seen) else []
     steps = tuple(str(step) for step in seen.plan.steps)
     written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
     try:
@@ -100,8 +100,8 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
         acts = Apply(seen, report, cut_after=cut_after)
-        Rollout(seen.plan, seen.wanted, seen.observed, acts).run()
-        acts.check(owed)
+        Rollout(seen.plan, seen.wanted, seen.observed, acts, unfinished=unfinished).run()
+        acts.check([node for node in unfinished if node not in touched])
     except BaseException as error:
         reason = error.message if isinstance(error, Error) else type(error).__name__
         record.conclude(seen.blueprint.deployment, written, f"failed: {reason}")

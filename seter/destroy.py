@@ -33,10 +33,9 @@ def destroy(deployment: Deployment, *, forget: bool = False) -> tuple[str, ...]:
     with leased(deployment, "destroy"):
         removed = _provisioner(deployment).destroy()
         shutil.rmtree(folder / "rendered", ignore_errors=True)
-        if forget:
-            shutil.rmtree(folder)
-    if not any(folder.glob("secrets.age")):
-        shutil.rmtree(folder, ignore_errors=True)
+        # While the lease is held: afterwards the folder may be another run's.
+        if forget or not any(folder.glob("secrets.age")):
+            shutil.rmtree(folder, ignore_errors=not forget)
     return removed
 
 

@@ -1,7 +1,8 @@
 """The deployment's folder, and what is remembered there: who deployed what, when, and how it ended.
 
 `.seter/SYSTEM/TARGET/INSTANCE/` below the working folder (or below $SETER_STATE) holds the lease, the secrets, the
-renderings and `record.json`. The record is for people; no decision is taken from it.
+renderings and `record.json`. The record is for people; one thing is read from it:
+whether the last deploy got to its checks.
 """
 
 from __future__ import annotations

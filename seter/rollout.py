@@ -7,7 +7,7 @@ the others, one at a time: withdraw, wait until idle, stop, swap, start, check, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -78,11 +78,15 @@ class Acts(Protocol):
 class Rollout:
     """Carries out one plan."""
 
-    def __init__(self, plan: Plan, wanted: Wanted, observed: Observed, acts: Acts) -> None:
+    def __init__(
+        self, plan: Plan, wanted: Wanted, observed: Observed, acts: Acts, *, unfinished: Iterable[str] = ()
+    ) -> None:
+        """`unfinished` are nodes that an earlier roll-out, cut off, may have left withdrawn."""
         self._plan = plan
         self._wanted = wanted
         self._observed = observed
         self._acts = acts
+        self._left_out = self._may_be_left_out(set(unfinished))
 
     def run(self) -> None:
         """Everything, in order. Raises RolloutStopped, or the error of the node that failed."""
@@ -103,7 +107,20 @@ class Rollout:
             self._acts.remove_node(step.node)
         for step in self._of(Act.REMOVE_NETWORK):
             self._acts.remove_network(step.node)
+        self._admit_again(list(self._left_out))
         self._acts.check_system(all_of_them=True)
+
+    def _may_be_left_out(self, unfinished: set[str]) -> dict[str, None]:
+        """Those of them that serve now or will when the plan is done."""
+        nodes = [node for group in self._wanted.groups if group.withdraws for node in group.nodes if node in unfinished]
+        return dict.fromkeys(node for node in nodes if self._node_serves(node) or self._plan.of_node(node))
+
+    def _admit_again(self, nodes: Iterable[str]) -> None:
+        """The agent of a node remembers a withdrawal until it is taken back."""
+        for node in nodes:
+            if node in self._left_out:
+                del self._left_out[node]
+                self._acts.admit(node)
 
     def _of(self, act: Act) -> Iterator[Step]:
         return (step for step in self._plan.steps if step.act is act)
@@ -123,6 +140,8 @@ class Rollout:
         down = [node for node in touched if not self._node_serves(node)]
         if down:
             self._apply(down, [self._batch(group, down, with_cluster=True)])
+        # Before the next is taken out. What the plan changes may be what keeps a node out: that one is swapped first.
+        self._admit_again(node for node in group.nodes if node in down or node not in touched)
         for node in touched:
             if node not in down:
                 self._swap(group, node)
@@ -135,7 +154,8 @@ class Rollout:
         if withdrawn:
             self._acts.withdraw(node)
         self._apply([node], [self._batch(group, [node], with_cluster=False)])
-        if withdrawn:
+        if withdrawn or node in self._left_out:
+            self._left_out.pop(node, None)
             self._acts.admit(node)
         self._acts.check_system(all_of_them=False)
 

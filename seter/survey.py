@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.console import Report
 from common.errors import BadInput
-from common.role import OnChange, Process
+from common.role import OnChange, Place, Process
 from common.system import Deployment, Node
 from seter import artifacts
 from seter.ansible import Ansible
@@ -93,7 +93,7 @@ def survey(request: Request, report: Report) -> Survey:
     known_group(blueprint, request.only)
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
-    images = artifacts.resolve_all(store, _references(blueprint))
+    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint))
     vault = open_vault(folder, str(request.deployment))
     provisioner = open_provisioner(blueprint.target.kind, request.deployment)
     observed = provisioner.observe(vault.key)
@@ -115,6 +115,12 @@ def survey(request: Request, report: Report) -> Survey:
 def _references(blueprint: Blueprint) -> list[str]:
     node_image = f"container/{blueprint.target.image}"
     return [node_image, *(seat.artifact for seat in blueprint.seats if seat.role.process is not None)]
+
+
+def _named(blueprint: Blueprint) -> dict[str, Place]:
+    """Where the system's file names an artefact itself instead of leaving it to the role's name."""
+    uses = [use for group in blueprint.groups for use in group.roles if use.artifact]
+    return {use.artifact: dict(use.places).get("artifact", use.place) for use in uses}
 
 
 def _refuse_foreign(blueprint: Blueprint, provisioner: Provisioner) -> None:

@@ -101,4 +101,4 @@ def running(built: Tools) -> Iterator[Running]:
         deployment.seter("deploy", "--yes")
         yield deployment
     finally:
-        deployment.seter("destroy", "--yes", code=None)
+        deployment.seter("destroy", "--yes", "--forget", code=None)

@@ -20,7 +20,7 @@ import docker.errors
 from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import RequestException
 
-from common.errors import Conflict, Denied, Error, Missing, NotFound, Unavailable
+from common.errors import BadInput, Conflict, Denied, Error, Missing, NotFound, Unavailable
 from common.system import Deployment
 from seter.provisioner import labels
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
@@ -57,6 +57,12 @@ def translated(what: str) -> Iterator[None]:
 
 def _unreachable(what: str, error: Exception) -> Error:
     text = str(error)
+    if "Invalid bind address" in text or "Bind address needs a port" in text:
+        return BadInput(
+            "DOCKER_HOST is no address of a Docker engine",
+            details=text,
+            resolution="Write it as unix:///var/run/docker.sock or tcp://HOST:PORT, or leave it unset.",
+        )
     if "FileNotFoundError" in text or "No such file" in text:
         return Missing(
             "Docker is not installed, or its daemon does not run",
@@ -178,24 +184,26 @@ class ContainerProvisioner(Provisioner):
         )
         options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
         marks = labels.of_part(self.deployment, "network") | {labels.NETWORK: network}
-        try:
-            self._api.create_network(
-                name, "bridge", options=options, ipam=ipam, check_duplicate=True, labels=marks, enable_ipv6=True
-            )
-        except docker.errors.APIError as error:
-            text = str(error.explanation)
-            if "overlap" in text:
-                return False
-            if "already exists" not in text:
-                raise Error(f"network {name}: {text}", resolution="Mend what Docker says and deploy again.") from error
-            self._refuse("network", {name}, self._api.networks(names=[name]))
+        with translated(f"making network {name}"):
+            try:
+                self._api.create_network(
+                    name, "bridge", options=options, ipam=ipam, check_duplicate=True, labels=marks, enable_ipv6=True
+                )
+            except docker.errors.APIError as error:
+                text = str(error.explanation)
+                if "overlap" in text:
+                    return False
+                if "already exists" not in text:
+                    raise
+                self._refuse("network", {name}, self._api.networks(names=[name]))
         return True
 
     def remove_network(self, network: str) -> None:
         """See the interface."""
         name = self.network_name(network)
         with translated(f"removing network {name}"):
-            for found in self._api.networks(names=[name], filters={"label": [self._mark]}):
+            # By label: a name would also find those that it is only a part of.
+            for found in self._api.networks(filters={"label": [self._mark, f"{labels.NETWORK}={network}"]}):
                 self._api.remove_network(found["Id"])
 
     # nodes

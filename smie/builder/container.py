@@ -42,7 +42,8 @@ def engine() -> Iterator[docker.DockerClient]:
         raise Unavailable(
             "the Docker engine does not do what was asked",
             details=str(error),
-            resolution="See that it runs (`docker info`; start it with `dockerd &` or systemctl) and try again.",
+            resolution="See that it runs (`docker info`; start it with `dockerd &` or systemctl) and try again; "
+            "install it with: apt-get install docker.io.",
         ) from error
 
 

@@ -94,9 +94,7 @@ system "s3-lb" {
   rollout {
     canary     = 1
     at_once    = 1
-    watch      = "10s"
-    confirm    = "60s"
     budget     = 0
-    on_failure = "roll back"
+    on_failure = "stop"
   }
 }

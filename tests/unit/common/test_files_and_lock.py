@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,3 +77,22 @@ def test_a_held_lease_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_lease_whose_folder_was_removed_by_its_holder_holds_nobody_up_and_locks_anew(tmp_path: Path) -> None:
+    """`seter destroy --forget` removes the folder while it holds the lease; who waited must not get the dead file."""
+    path, got = tmp_path / "folder" / "lease", threading.Event()
+
+    def wait_for_it() -> None:
+        with lease(path, "second", wait=timedelta(seconds=10)):
+            got.set()
+            with pytest.raises(Conflict, match="second"), lease(path, "third"):
+                pass
+
+    with ThreadPoolExecutor(1) as threads:
+        with lease(path, "first"):
+            waiting = threads.submit(wait_for_it)
+            time.sleep(0.3)
+            shutil.rmtree(path.parent)
+        waiting.result(timeout=10)
+    assert got.is_set()

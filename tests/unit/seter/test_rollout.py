@@ -77,10 +77,16 @@ def group(name: str, *nodes: str) -> WantedGroup:
     return WantedGroup(name, ROLES, nodes, nodes[0], withdraws=True)
 
 
-def told(groups: Sequence[WantedGroup], steps: Sequence[Step], there: dict[str, NodeState], diary: Diary) -> list[str]:
+def told(
+    groups: Sequence[WantedGroup],
+    steps: Sequence[Step],
+    there: dict[str, NodeState],
+    diary: Diary,
+    unfinished: Sequence[str] = (),
+) -> list[str]:
     nodes = {node: state() for each in groups for node in each.nodes}
     wanted = Wanted("s/t/i", (), tuple(groups), nodes)
-    Rollout(Plan("s/t/i", tuple(steps)), wanted, Observed({}, there, {}), diary).run()
+    Rollout(Plan("s/t/i", tuple(steps)), wanted, Observed({}, there, {}), diary, unfinished=unfinished).run()
     return diary.lines
 
 
@@ -161,3 +167,33 @@ def test_what_is_too_much_goes_last() -> None:
     steps = [Step(Act.REMOVE_NODE, "", "z"), Step(Act.REMOVE_NETWORK, "", "old"), *restart(one, "a")]
     lines = told([one], steps, {"a": state()}, Diary())
     assert lines[-3:] == ["remove z", "remove network old", "check all"]
+
+
+def test_what_a_cut_roll_out_left_withdrawn_is_admitted_though_nothing_else_is_to_do() -> None:
+    one = group("one", "a", "b")
+    lines = told([one], [], {"a": state(), "b": state()}, Diary(), ["a", "b"])
+    assert lines == ["look", "admit a", "admit b", "check all"]
+
+
+def test_a_node_that_came_back_is_admitted_before_the_next_is_taken_out() -> None:
+    """Cut between stop and start, the node is down, and its agent still knows of the withdrawal."""
+    one = group("one", "a", "b", "c")
+    there = {"a": replace(state(), running=False), "b": state(), "c": state()}
+    lines = told([one], restart(one, "a", "b"), there, Diary(), ["a", "b", "c"])
+    swap = ["withdraw b", "prepare b", "start traefik on b", "check b", "admit b"]
+    assert lines == [
+        *("look", "prepare a", "start traefik on a", "check a", "admit a", "admit c"),
+        *(*swap, "check system", "check all"),
+    ]
+
+
+def test_a_node_that_is_not_withdrawn_for_its_steps_is_admitted_when_it_was_left_out() -> None:
+    one = group("one", "a")
+    lines = told([one], [Step(Act.RELOAD, "one", "a", "traefik")], {"a": state()}, Diary(), ["a"])
+    assert lines == ["look", "prepare a", "reload traefik on a", "check a", "admit a", "check system", "check all"]
+
+
+def test_nodes_that_are_down_and_stay_so_are_not_admitted() -> None:
+    one, two = group("one", "a"), group("two", "b")
+    lines = told([one, two], restart(one, "a"), {"a": state()}, Diary(), ["a", "b"])
+    assert lines[-3:] == ["admit a", "check system", "check all"]
