@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -108,15 +109,17 @@ class Index:
         found = records(self._apt("apt-cache", "show", "--no-all-versions", *specs))
         return tuple(found[package.name, package.version, package.architecture] for package in packages)
 
-    def fetch(self, packages: Sequence[Package]) -> None:
-        """See that the .debs are in the pool. Raises Unavailable."""
+    def fetch(self, packages: Sequence[Package], *, halt: threading.Event | None = None) -> None:
+        """See that the .debs are in the pool. Raises Unavailable; KeyboardInterrupt once `halt` is set."""
         if missing := self._missing(packages):
             with lease(self.workspace.lock(f"index-{self.root.name}"), "fetch packages", wait=WAIT):
                 specs = [f"{package.name}={package.version}" for package in missing]
                 incoming = self.root / "incoming"
-                online(self.root, "apt-get", "download", "-qq", *specs, cwd=incoming)
-                for path in incoming.glob("*.deb"):
-                    path.replace(self.pool / path.name)
+                online(self.root, "apt-get", "download", "-qq", *specs, cwd=incoming, halt=halt)
+                # These alone were checked: beside them may lie what a fetch that was cut off left, half of a package.
+                for package in missing:
+                    if (incoming / package.file).exists():
+                        (incoming / package.file).replace(self.pool / package.file)
             if lost := self._missing(packages):
                 raise Unavailable(
                     f"the mirror did not give {', '.join(package.file for package in lost)}",
@@ -138,15 +141,16 @@ class Index:
         return apt(self.root, *argv)
 
 
-def apt(root: Path, *argv: str, cwd: Path | None = None) -> str:
+def apt(root: Path, *argv: str, cwd: Path | None = None, halt: threading.Event | None = None) -> str:
     """What one of apt's programs prints, run in a private root."""
-    return run(argv, env=environment({"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"}), cwd=cwd).stdout
+    env = environment({"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"})
+    return run(argv, env=env, cwd=cwd, halt=halt).stdout
 
 
-def online(root: Path, *argv: str, cwd: Path | None = None) -> str:
+def online(root: Path, *argv: str, cwd: Path | None = None, halt: threading.Event | None = None) -> str:
     """The same for what needs the mirror. Raises Unavailable."""
     try:
-        return apt(root, *argv, cwd=cwd)
+        return apt(root, *argv, cwd=cwd, halt=halt)
     except CommandFailed as error:
         raise Unavailable(
             "the Debian mirror of this machine does not give what is needed",

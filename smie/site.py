@@ -119,9 +119,11 @@ class Site:
         return Work(folder, identity, self.packer, log, self.halt, self._parent(recipe), software)
 
     def _fetch(self, recipe: Recipe) -> Path | None:
-        recipe.index.fetch(recipe.packages)
+        recipe.index.fetch(recipe.packages, halt=self.halt)
         role = recipe.roles[-1] if recipe.roles else None
-        return programs(self.workspace, role.software, role.software_sha256) if role and role.software else None
+        if role is None or not role.software:
+            return None
+        return programs(self.workspace, role.software, role.software_sha256, halt=self.halt)
 
     def _parent(self, recipe: Recipe) -> Parent | None:
         if recipe.parent is None:

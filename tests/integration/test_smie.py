@@ -199,6 +199,27 @@ def test_a_role_is_installed_stored_loaded_and_then_up_to_date(bench: Bench) -> 
     assert again[1]["digest"] == first[1]["digest"]
 
 
+def test_half_a_package_that_a_killed_fetch_left_stays_out_of_the_pool(bench: Bench) -> None:
+    index = next((bench.folder / "cache" / "index").glob("*/index.json")).parent
+    (index / "incoming" / "half_1_all.deb").write_bytes(b"half")
+    bench.smie("build", bench.role("smie-test-whole", packages='"hello"'))
+    assert list((index / "pool").glob("hello_*.deb"))
+    assert not list((index / "pool").glob("half_*"))
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("      failed_when: true\n", 1)])
+def test_a_secret_of_who_builds_is_nowhere_afterwards(bench: Bench, ending: str, code: int) -> None:
+    """Ansible, Packer and the container get allowed variables alone; the task prints all that it has."""
+    secret, name = b"ZQ7-canary-secret-41", f"smie-test-canary-{code}"
+    tasks = "- name: Print\n  ansible.builtin.command: env\n" + ending.replace("      ", "  ")
+    tasks += "- name: Print here\n  ansible.builtin.command: env\n  delegate_to: localhost\n  connection: local\n"
+    ended = bench.smie("build", bench.role(name, tasks), code=code, AWS_SECRET_ACCESS_KEY=secret.decode())
+    assert secret.decode() not in ended.out + ended.err
+    files = [path for path in bench.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(path.name == f"{name}.log" for path in files)
+    assert not [path for path in files if secret in path.read_bytes()]
+
+
 def test_two_builds_from_the_same_inputs_give_the_same_image(bench: Bench) -> None:
     tasks = '- ansible.builtin.user: {name: smie-test, uid: 990, system: true, password: "!"}\n'
     name = bench.role("smie-test-same", tasks, packages='"bird2"')
