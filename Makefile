@@ -17,14 +17,10 @@ demo: ## build, deploy and prove the load balancer, and leave it running
 	@$(PYTHON) systems/s3-lb/demo.py
 
 test: ## what CI runs: check, then all tests
-	@bin/setup --dev
-	@$(MAKE) --no-print-directory check
-	@$(PYTEST) -m "not long" tests
+	@bin/test "not long"
 
 test-long: ## full sweeps and soak as well
-	@bin/setup --dev
-	@$(MAKE) --no-print-directory check
-	@$(PYTEST) tests
+	@bin/test
 
 unit: ## the fast tests alone
 	@$(PYTEST) tests/unit tests/golden

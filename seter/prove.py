@@ -163,17 +163,29 @@ class _Proving:
         self._round_trip("an object of 64 MiB in parts", LARGE)
         self._next_hops("next hops in the routers' kernels", whole)
         shown = tuple(route_line(*found) for found in self._routes())
-        with self._load() as load:
-            killed = self._kill()
-            self._next_hops(f"next hops without {cast.victim}", whole - 1)
-        outage = outage_of(load.result, killed)
-        self._judge(load.result, outage)
-        with self._step(f"bring {cast.victim} back") as found:
-            heal()
-            found(True, "an ordinary deploy", "an ordinary deploy")
+        with self._down_until_healed():
+            with self._load() as load:
+                killed = self._kill()
+                self._next_hops(f"next hops without {cast.victim}", whole - 1)
+            outage = outage_of(load.result, killed)
+            self._judge(load.result, outage)
+            with self._step(f"bring {cast.victim} back") as found:
+                heal()
+                found(True, "an ordinary deploy", "an ordinary deploy")
         self._next_hops(f"next hops with {cast.victim} again", whole, CONVERGENCE)
         self._round_trip("an object after all that", s3.SIZE)
         return Proof(tuple(self.steps), shown, outage)
+
+    @contextmanager
+    def _down_until_healed(self) -> Iterator[None]:
+        """Whatever ends us here, by Ctrl-C or an error, leaves a node without power: say how it comes back."""
+        try:
+            yield
+        except BaseException:
+            system, target = self.seen.blueprint.system.name, self.seen.blueprint.target.name
+            again = f"it may be down; bring it back with: seter deploy {system} --target {target}"
+            self.report(Event("broken", self.cast.victim, again))
+            raise
 
     @property
     def _execute(self) -> Execute:
