@@ -20,13 +20,14 @@ LABEL = "seter.deployment=s3-lb/container/main"
 
 
 class Engine:
-    """A second Docker engine, with a folder and a socket of its own."""
+    """A second Docker engine, with a folder, a socket and a network of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = f"unix://{folder}/docker.sock"
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            ["dockerd", "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
+            # In a network of its own: with --bridge none, dockerd removes the docker0 that it finds, whoever made it.
+            ["unshare", "--net", "dockerd", "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
              "--pidfile", str(folder / "pid"), "--host", self.socket, "--bridge", "none", "--iptables=false",
              "--ip-forward=false", "--ip-masq=false"],
             stdout=self._log, stderr=self._log,

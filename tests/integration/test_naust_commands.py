@@ -161,9 +161,9 @@ def loaded(*argv: str) -> tuple[set[str], str]:
     program = f"""
 import sys
 sys.argv = {["naust", *argv]!r}
-from naust.cli import run
+from common.entry import naust
 try:
-    run()
+    naust()
 finally:
     print(*sys.modules, file=sys.stderr)"""
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
