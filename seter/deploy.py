@@ -23,6 +23,16 @@ TRIES = 5  # surveys in a row that may lose their addresses to somebody else
 Confirm = Callable[[Plan], bool]
 
 
+class Moved(Conflict):
+    """What is there is not what it was when the plan was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what is there has changed since the plan was shown",
+            resolution="Nothing was changed. Run the command again and look at the new plan.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a deploy did. `seconds` is how long it took in all."""
@@ -34,20 +44,29 @@ class Outcome:
 def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: timedelta = CUT_AFTER) -> Outcome:
     """Look, plan, ask, and carry out the plan that was shown.
 
-    `confirm` is shown the plan and says whether to go on; it is not asked when there is nothing to do. Raises
-    BadInput when it says no, Conflict when another run holds the lease or the world moved meanwhile, RolloutStopped
-    when a node failed.
+    `confirm` is shown the plan and says whether to go on; it is not asked when there is nothing to do, and asked again
+    when the world moved meanwhile: an engine may still be busy with what a killed run began. Raises BadInput when it
+    says no, Conflict when another run holds the lease or the world never stands still, RolloutStopped when a node
+    failed.
     """
     started = time.monotonic()
-    seen = survey(request, report)
-    if seen.plan.is_empty:
-        _finish_checks(seen, report)
-        return Outcome(seen.plan, time.monotonic() - started)
-    if not confirm(seen.plan):
-        raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
-    with record.leased(request.deployment, "deploy"):
-        plan = _carry_out(request, seen, report, cut_after)
-    return Outcome(plan, time.monotonic() - started)
+    for left in reversed(range(TRIES)):
+        seen = survey(request, report)
+        if seen.plan.is_empty:
+            _finish_checks(seen, report)
+            return Outcome(seen.plan, time.monotonic() - started)
+        if not confirm(seen.plan):
+            raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
+        try:
+            with record.leased(request.deployment, "deploy"):
+                plan = _carry_out(request, seen, report, cut_after)
+        except Moved as moved:
+            if not left:
+                raise
+            report(Event("plan", moved.message, "making another"))
+        else:
+            return Outcome(plan, time.monotonic() - started)
+    raise AssertionError("not reached")
 
 
 def _finish_checks(seen: Survey, report: Report) -> None:
@@ -66,10 +85,7 @@ def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timed
     for _ in range(TRIES):
         seen = survey(request, report)
         if _moved(shown, seen):
-            raise Conflict(
-                "what is there has changed since the plan was shown",
-                resolution="Nothing was changed. Run the command again and look at the new plan.",
-            )
+            raise Moved()
         try:
             _roll_out(seen, report, cut_after)
         except AddressesTaken as taken:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A run that was started in the background ignores Ctrl-C, and so would all that it starts; a handler is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 INSTANCE = f"test-{os.getpid()}"
@@ -53,6 +57,14 @@ class Tools:
         result = Ended(ended.returncode, ended.stdout, ended.stderr)
         assert code is None or result.code == code, f"{argv} ended with {result.code}\n{result.out}\n{result.err}"
         return result
+
+
+def printed_by(image: str, *argv: str) -> str:
+    """What a container of this image prints. The SDK's `containers.run` reads the log afterwards, and now and then
+    finds none of a short run; the command line client is attached before the start."""
+    ended = subprocess.run(["docker", "run", "--rm", image, *argv], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from naust.listing import find, resolve
 from naust.push import push_container
 from naust.store import open_store
 from smie.leftovers import LABEL
-from tests.conftest import ROOT, Ended, Tools
+from tests.conftest import ROOT, Ended, Tools, printed_by
 
 BASE = "smie-test-base"
 ROLE = """\
@@ -161,7 +161,7 @@ def test_a_base_is_small_clean_and_says_nothing_of_the_machine(bench: Bench) -> 
         name for name in entries if name.startswith(("var/lib/apt/lists/", "etc/ssh/ssh_host_", "var/cache/apt/"))
     ]
     uris = [line.split()[1] for line in sources(bench)]
-    text = docker.from_env().containers.run(bench.image(BASE), "cat /etc/apt/sources.list", remove=True).decode()
+    text = printed_by(bench.image(BASE), "cat", "/etc/apt/sources.list")
     assert uris and not any(uri in text for uri in uris)
     assert bench.config(BASE)["rootfs"]["diff_ids"] and len(bench.config(BASE)["rootfs"]["diff_ids"]) == 1
 
@@ -192,8 +192,8 @@ def test_a_role_is_installed_stored_loaded_and_then_up_to_date(bench: Bench) -> 
     assert "etc/.wh.issue" in entries and "usr/bin/ed" in entries
     left = ("smie", "packer-files", "root/.ansible", "var/lib/apt/lists/", "var/log/dpkg.log", "tmp/")
     assert not [entry for entry in entries if entry.startswith(left) or "tomllib/__pycache__" in entry]
-    said = docker.from_env().containers.run(bench.image(name), ["sh", "-c", "cat /usr/local/x; test ! -e /etc/issue"])
-    assert said == b"x"
+    said = printed_by(bench.image(name), "sh", "-c", "cat /usr/local/x; test ! -e /etc/issue")
+    assert said == "x"
     again = bench.smie("build", name, "--json").json()
     assert [entry["act"] for entry in again] == ["present", "present"]
     assert again[1]["digest"] == first[1]["digest"]
@@ -263,7 +263,7 @@ def test_an_image_starts_as_its_base_says_or_as_the_role_says(bench: Bench) -> N
     assert bench.config(silent)["config"] == expected
     assert bench.config(emptied)["config"] == {key: value for key, value in expected.items() if key != "Entrypoint"}
     client = docker.from_env()
-    assert client.containers.run(bench.image(silent), remove=True) == b"started --log-level=info\n"
+    assert printed_by(bench.image(silent)) == "started --log-level=info\n"
     attributes = client.images.get(bench.image(silent)).attrs["Config"]
     assert {key: attributes[key] for key in expected} == expected
     assert not client.images.get(bench.image(emptied)).attrs["Config"]["Entrypoint"]
