@@ -43,8 +43,8 @@ def same(name: str, text: str) -> None:
 
 def recipe(role: Role | None) -> Recipe:
     index = Index(
-        Workspace(Path("/work/.smie")), Path("/work/.smie/index/trixie+main"), "trixie", "amd64", Digest.of(b"index"),
-        DATE, "13.8",
+        Workspace(Path("/home/ops/.smie")), Path("/home/ops/.smie/index/trixie+main"), "trixie", "amd64",
+        Digest.of(b"index"), DATE, "13.8",
     )  # fmt: skip
     packages = (Package("libcap2-bin", "1:2.75-10", "amd64", "cd" * 32, 1000),)
     image = Image("container", "debian-13", environment=(("GOGC", "100"),))
@@ -55,7 +55,7 @@ def recipe(role: Role | None) -> Recipe:
 
 
 def work(tmp_path: Path, packer: tuple[int, int]) -> Work:
-    folder = Path("/work/.smie/work/build")
+    folder = Path("/home/ops/.smie/work/build")
     parent = Parent("sha256:" + "12" * 32, b"{}", (Blob(Digest.of(b"base"), 1),))
     log = Log(tmp_path / "log", lambda task: None)
     return Work(folder, "machine.boot.1.2.traefik.abcd", packer, log, threading.Event(), parent, Path("/software"))
