@@ -44,7 +44,10 @@ def another(running: Running) -> Iterator[Running]:
     other.seter("destroy", "--yes", "--forget", code=None)
 
 
-@pytest.mark.parametrize("seconds", sorted(random.Random(SEED).uniform(1, 40) for _ in range(CUTS)))
+RANDOM = random.Random(SEED)
+
+
+@pytest.mark.parametrize("seconds", sorted(RANDOM.uniform(1, 40) for _ in range(CUTS)))
 def test_a_deploy_that_was_killed_anywhere_is_finished_by_the_next(another: Running, seconds: float) -> None:
     another.seter("destroy", "--yes")
     argv = [str(ROOT / ".venv/bin/seter"), "deploy", "s3-lb", "--target", "container", "--yes"]
