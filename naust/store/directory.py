@@ -1,6 +1,6 @@
 """A store in a directory of a local file system, for any number of processes at once.
 
-    blobs/sha256/<hex>         every blob once, manifests too, shared by all names
+    blobs/<algorithm>/<hex>    every blob once, manifests too, shared by all names; its age is its time of change
     <kind>/<name>/<tag>        the manifest itself, so that an artefact's URI can be opened as it stands
     .referrers/<kind>/<name>/<subject>/<hex>
     .incoming .locks .holds    files on their way in, locks
@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
@@ -31,6 +33,7 @@ from naust.store.interface import (
     Indexed,
     Referrer,
     Store,
+    Stored,
     Traits,
     check_name,
     check_replacing,
@@ -50,8 +53,9 @@ class DirectoryStore(Store, Collectable, Indexed):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._blobs = root / "blobs" / "sha256"
+        self._blobs = root / "blobs"
         self._incoming = root / ".incoming"
+        self._collecting = root / ".locks" / "collecting"
         self._ready = False
         _check_format(root)
 
@@ -95,19 +99,22 @@ class DirectoryStore(Store, Collectable, Indexed):
 
     def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
         if self.stat(name, digest) == size:
+            self._renew(digest)
             return
         with self._arriving(size) as file:
-            found = file.fill(source, at_most=size)
+            found = file.fill(source, at_most=size, algorithm=digest.algorithm)
             if found != (digest, size):
                 raise mismatch(digest, size, *found)
-            file.become(self._blob(digest))
+            self._settle(file, digest)
 
     def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
         check_name(name)
         with self._arriving(0) as file:
             digest, size = file.fill(source)
             if self.stat(name, digest) != size:
-                file.become(self._blob(digest))
+                self._settle(file, digest)
+            else:
+                self._renew(digest)
             return digest, size
 
     # Manifests
@@ -119,7 +126,7 @@ class DirectoryStore(Store, Collectable, Indexed):
                 data = (self._blob(digest) if digest else self._tag(name, reference)).read_bytes()
             except (FileNotFoundError, IsADirectoryError):
                 raise no_manifest(name, reference, self.url) from None
-        found = Digest.of(data)
+        found = Digest.of(data, digest.algorithm if digest else "sha256")
         if found != digest and (digest or self.stat(name, found) != len(data)):
             raise Corrupt(
                 f"the manifest of {name}{'@' if digest else ':'}{reference} in {self.url} is damaged",
@@ -129,19 +136,21 @@ class DirectoryStore(Store, Collectable, Indexed):
         return data
 
     def put_manifest(self, name: str, reference: str, manifest: bytes, *, replacing: Digest | None = None) -> Digest:
-        wanted, stated = Digest.of(manifest), _as_digest(name, reference)
+        stated = _as_digest(name, reference)
+        wanted = Digest.of(manifest, stated.algorithm if stated else "sha256")
         if stated not in (None, wanted):
             raise Corrupt(
                 f"the manifest of {name} is not {stated}", details=f"It is {wanted}.", resolution="Nothing was stored."
             )
         read = oci.parse(manifest, f"{name}:{reference}")
-        self._check_whole(name, read)
-        self.write(name, wanted, len(manifest), io.BytesIO(manifest))
-        if read.subject:
-            self._refer(name, read.subject, read, len(manifest))
-        if not stated:
-            check_replacing(name, reference, replacing)
-            self._swap(name, reference, manifest, wanted, replacing)
+        with explained(self.root), self._not_collecting():
+            self._check_whole(name, read)
+            self.write(name, wanted, len(manifest), io.BytesIO(manifest))
+            if read.subject:
+                self._refer(name, read.subject, read)
+            if not stated:
+                check_replacing(name, reference, replacing)
+                self._swap(name, reference, manifest, wanted, replacing)
         return wanted
 
     def _swap(self, name: str, tag: str, manifest: bytes, wanted: Digest, replacing: Digest | None) -> None:
@@ -160,8 +169,18 @@ class DirectoryStore(Store, Collectable, Indexed):
 
     def _check_whole(self, name: str, read: oci.Manifest) -> None:
         for blob in read.blobs:
+            self._renew(blob.digest)
             if self.stat(name, blob.digest) != blob.size:
                 raise no_blob(name, blob.digest, self.url)
+
+    def delete_tag(self, name: str, tag: str, *, expected: Digest | None = None) -> None:
+        target = self._tag(name, tag)
+        with explained(self.root), suppress(FileNotFoundError), locked(self.root / ".locks" / name):
+            there = Digest.of(target.read_bytes())
+            if expected not in (None, there):
+                raise taken(name, tag, there, expected or there, expected)
+            target.unlink()
+            sync_folder(target.parent)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         for kind in sorted(Kind):
@@ -185,15 +204,22 @@ class DirectoryStore(Store, Collectable, Indexed):
 
     # Collectable and Indexed
 
-    def blobs(self) -> Iterator[tuple[Digest, int]]:
+    def blobs(self) -> Iterator[Stored]:
+        now = time.time()
         with explained(self.root):
-            if self._blobs.is_dir():
-                for entry in os.scandir(self._blobs):
-                    yield Digest("sha256", entry.name), entry.stat().st_size
+            for folder in self._blobs.iterdir() if self._blobs.is_dir() else ():
+                for entry in os.scandir(folder):
+                    status = entry.stat()
+                    age = timedelta(seconds=max(0.0, now - status.st_ctime))
+                    yield Stored(Digest(folder.name, entry.name), status.st_size, age)
 
-    def delete(self, digest: Digest) -> None:
-        with explained(self.root):
-            self._blob(digest).unlink(missing_ok=True)
+    def delete(self, digest: Digest, *, older_than: timedelta = timedelta(0)) -> bool:
+        with explained(self.root), suppress(FileNotFoundError), locked(self._collecting):
+            path = self._blob(digest)
+            if time.time() - path.stat().st_ctime >= older_than.total_seconds():
+                path.unlink()
+                return True
+        return False
 
     def artifacts(self, prefix: str = "") -> Iterator[tuple[str, Artifact | Corrupt]]:
         with explained(self.root):
@@ -202,7 +228,7 @@ class DirectoryStore(Store, Collectable, Indexed):
     # Paths: no text from outside gets here unchecked
 
     def _blob(self, digest: Digest) -> Path:
-        return self._blobs / digest.hex
+        return self._blobs / digest.algorithm / digest.hex
 
     def _tag(self, name: str, tag: str) -> Path:
         return self.root / name / check_tag(name, tag)
@@ -217,7 +243,24 @@ class DirectoryStore(Store, Collectable, Indexed):
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def _refer(self, name: str, subject: Digest, read: oci.Manifest, size: int) -> None:
+    def _settle(self, file: Incoming, digest: Digest) -> None:
+        target = self._blob(digest)
+        _make_folder(target.parent, self.root)
+        file.become(target)
+
+    def _renew(self, digest: Digest) -> None:
+        # Any change of the inode renews its time of change; who may only read has nothing to renew.
+        with suppress(FileNotFoundError, PermissionError):
+            os.utime(self._blob(digest))
+
+    @contextmanager
+    def _not_collecting(self) -> Iterator[None]:
+        """What a manifest counts on was looked at and renewed, and nobody deletes before it has its name."""
+        self._make_ready()
+        with locked(self._collecting, shared=True):
+            yield
+
+    def _refer(self, name: str, subject: Digest, read: oci.Manifest) -> None:
         path = self.root / ".referrers" / name / subject.hex / read.digest.hex
         with explained(self.root):
             _make_folder(path.parent, self.root)
@@ -238,7 +281,7 @@ class DirectoryStore(Store, Collectable, Indexed):
     def _make_ready(self) -> None:
         if self._ready and self._incoming.is_dir():
             return
-        _make_folder(self._blobs, self.root.parent)
+        _make_folder(self._blobs / "sha256", self.root.parent)
         self._incoming.mkdir(exist_ok=True)
         sweep(self._incoming)
         if not (self.root / ".format").exists():

@@ -32,16 +32,16 @@ class Incoming:
     path: Path
     file: BinaryIO
 
-    def fill(self, source: BinaryIO, at_most: int | None = None) -> tuple[Digest, int]:
+    def fill(self, source: BinaryIO, at_most: int | None = None, *, algorithm: str = "sha256") -> tuple[Digest, int]:
         """Copy and hash in one pass; stops once there is more than `at_most` bytes. Returns digest and size."""
-        total, size = hashlib.sha256(), 0
+        total, size = hashlib.new(algorithm), 0
         while chunk := _next(source):
             total.update(chunk)
             self.file.write(chunk)
             size += len(chunk)
             if at_most is not None and size > at_most:
                 break
-        return Digest("sha256", total.hexdigest()), size
+        return Digest(algorithm, total.hexdigest()), size
 
     def become(self, target: Path) -> None:
         """Take the final name, durably, in place of what has it now."""
@@ -119,12 +119,12 @@ def _abandoned(path: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Wait for the lock and hold it while the block runs. The file stays: to delete a lock is to have two."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

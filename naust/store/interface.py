@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import BinaryIO
 
 from common.errors import BadInput, Conflict, Corrupt, NotFound
@@ -31,6 +32,8 @@ class Traits:
     lists_blobs: bool  # it is Collectable
     holds: bool  # `hold` keeps others out; else it only looks as if
     referrers: bool  # knows by itself who names a manifest as subject
+    deletes_names: bool = True  # `delete_tag` takes one tag away and leaves others of the same manifest
+    streams: int = 1  # how many parts of one blob are worth reading at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class Referrer:
     size: int
     media_type: str
     artifact_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A blob that a store has. `age` is since it was written or last renewed."""
+
+    digest: Digest
+    size: int
+    age: timedelta
 
 
 class Store(ABC):
@@ -106,6 +118,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def delete_tag(self, name: str, tag: str, *, expected: Digest | None = None) -> None:
+        """Take the tag away, at once and durably; its manifest and blobs stay. That it is not there is success.
+
+        Raises Conflict if it stands for another manifest than `expected`; Denied if the store cannot
+        (`traits().deletes_names`).
+        """
+
+    @abstractmethod
     def names(self, prefix: str = "") -> Iterator[str]:
         """All names that begin with `prefix` and have a tag, sorted."""
 
@@ -129,12 +149,16 @@ class Collectable(ABC):
     """A store whose blobs naust itself takes away. (A registry collects by itself.)"""
 
     @abstractmethod
-    def blobs(self) -> Iterator[tuple[Digest, int]]:
-        """Every blob and its size in bytes, in no order; manifests are blobs too."""
+    def blobs(self) -> Iterator[Stored]:
+        """Every blob, in no order; manifests are blobs too."""
 
     @abstractmethod
-    def delete(self, digest: Digest) -> None:
-        """Take a blob away; that it is not there is success. Whether it may go is the caller's to know."""
+    def delete(self, digest: Digest, *, older_than: timedelta = timedelta(0)) -> bool:
+        """Take a blob away if its age is at least that; whether it did. Whether it may go is the caller's to know.
+
+        `write` and `put_manifest` renew the age of what they find there already, so nothing that a push counts on is
+        older than the push.
+        """
 
 
 class Indexed(ABC):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import BinaryIO
 
 from common.errors import Corrupt
@@ -15,6 +17,7 @@ from naust.store.interface import (
     Collectable,
     Referrer,
     Store,
+    Stored,
     Traits,
     check_name,
     check_replacing,
@@ -33,6 +36,7 @@ class MemoryStore(Store, Collectable):
 
     def __init__(self) -> None:
         self._contents: dict[Digest, bytes] = {}
+        self._renewed: dict[Digest, float] = {}  # time.monotonic()
         self._tagged: dict[str, dict[str, Digest]] = {}
         self._subjects: dict[tuple[str, Digest], set[Digest]] = {}
         self._lock = threading.Lock()
@@ -60,17 +64,19 @@ class MemoryStore(Store, Collectable):
 
     def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
         if self.stat(name, digest) == size:
+            self._renewed[digest] = time.monotonic()
             return
         data = source.read(size + 1)
-        if (Digest.of(data), len(data)) != (digest, size):
-            raise mismatch(digest, size, Digest.of(data), len(data))
-        self._contents[digest] = data
+        found = Digest.of(data, digest.algorithm)
+        if (found, len(data)) != (digest, size):
+            raise mismatch(digest, size, found, len(data))
+        self._keep(digest, data)
 
     def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
         check_name(name)
         data = source.read()
         digest = Digest.of(data)
-        self._contents[digest] = data
+        self._keep(digest, data)
         return digest, len(data)
 
     def manifest(self, name: str, reference: str) -> bytes:
@@ -81,16 +87,19 @@ class MemoryStore(Store, Collectable):
         return self._contents[digest]
 
     def put_manifest(self, name: str, reference: str, manifest: bytes, *, replacing: Digest | None = None) -> Digest:
-        wanted = Digest.of(manifest)
+        stated = Digest.parse(reference) if ":" in reference else None
+        wanted = Digest.of(manifest, stated.algorithm if stated else "sha256")
         read = oci.parse(manifest, f"{check_name(name)}:{reference}")
         missing = next((blob for blob in read.blobs if self.stat(name, blob.digest) != blob.size), None)
         if missing:
             raise no_blob(name, missing.digest, self.url)
-        if ":" in reference and Digest.parse(reference) != wanted:
+        if stated not in (None, wanted):
             raise Corrupt(f"the manifest of {name} is not {reference}", resolution="Nothing was stored.")
         with self._lock:
             if ":" not in reference:
                 self._swap(name, check_tag(name, reference), wanted, replacing)
+            for each in (wanted, *(blob.digest for blob in read.blobs)):
+                self._renewed[each] = time.monotonic()
             self._contents[wanted] = manifest
             if read.subject:
                 self._subjects.setdefault((name, read.subject), set()).add(wanted)
@@ -105,8 +114,18 @@ class MemoryStore(Store, Collectable):
             raise taken(name, tag, there, wanted, replacing)
         self._tagged.setdefault(name, {})[tag] = wanted
 
+    def delete_tag(self, name: str, tag: str, *, expected: Digest | None = None) -> None:
+        with self._lock:
+            tags = self._tags(check_name(name))
+            there = tags.get(check_tag(name, tag))
+            if there is None:
+                return
+            if expected not in (None, there):
+                raise taken(name, tag, there, expected or there, expected)
+            del tags[tag]
+
     def names(self, prefix: str = "") -> Iterator[str]:
-        yield from sorted(name for name in self._tagged if name.startswith(prefix))
+        yield from sorted(name for name in self._tagged if name.startswith(prefix) and self._tagged[name])
 
     def tags(self, name: str) -> Iterator[str]:
         yield from sorted(self._tags(check_name(name)))
@@ -122,11 +141,20 @@ class MemoryStore(Store, Collectable):
             lock = self._held.setdefault(check_name(name), threading.Lock())
         return _holding(lock)
 
-    def blobs(self) -> Iterator[tuple[Digest, int]]:
-        yield from [(digest, len(data)) for digest, data in self._contents.items()]
+    def blobs(self) -> Iterator[Stored]:
+        for digest, data in list(self._contents.items()):
+            yield Stored(digest, len(data), self._age(digest))
 
-    def delete(self, digest: Digest) -> None:
-        self._contents.pop(digest, None)
+    def delete(self, digest: Digest, *, older_than: timedelta = timedelta(0)) -> bool:
+        with self._lock:
+            return self._age(digest) >= older_than and self._contents.pop(digest, None) is not None
+
+    def _age(self, digest: Digest) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self._renewed.get(digest, 0.0))
+
+    def _keep(self, digest: Digest, data: bytes) -> None:
+        self._contents[digest] = data
+        self._renewed[digest] = time.monotonic()
 
     def _tags(self, name: str) -> dict[str, Digest]:
         return self._tagged.get(name, {})

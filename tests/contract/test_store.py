@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,7 @@ def put(store: Store, content: bytes, tag: str = "", *, name: str = NAME, **more
 
 def blobs(store: Store) -> set[Digest]:
     assert isinstance(store, Collectable)
-    return {digest for digest, _ in store.blobs()}
+    return {each.digest for each in store.blobs()}
 
 
 # Blobs
@@ -308,3 +310,50 @@ def test_the_index_says_what_the_manifests_say(store: Store) -> None:
     assert {each.reference.name for each in artifacts(store, Kind.FILE, "n1")} == {"n1"}
     if isinstance(store, Indexed):
         assert {each for _, each in store.artifacts()} == walked
+
+
+# Taking away
+
+
+def test_a_deleted_tag_is_gone_and_its_manifest_stays(store: Store) -> None:
+    manifest = put(store, b"content", DATED)
+    put(store, b"content", "channel")
+    store.delete_tag(NAME, DATED)
+    store.delete_tag(NAME, DATED)
+    assert list(store.tags(NAME)) == ["channel"]
+    assert store.manifest(NAME, str(Digest.of(manifest))) == manifest
+    store.delete_tag(NAME, "channel")
+    assert list(store.names()) == []
+
+
+def test_a_tag_that_moved_meanwhile_is_not_deleted(store: Store) -> None:
+    put(store, b"content", "channel")
+    with pytest.raises(Conflict):
+        store.delete_tag(NAME, "channel", expected=Digest.of(b"other"))
+    assert list(store.tags(NAME)) == ["channel"]
+
+
+def test_what_a_push_counts_on_is_younger_than_the_push(store: Store) -> None:
+    assert isinstance(store, Collectable)
+    manifest = put(store, b"content")
+    digest = Digest.of(b"content")
+    time.sleep(1.1)
+    store.write(NAME, digest, 7, Unread())
+    assert not store.delete(digest, older_than=timedelta(seconds=1))
+    store.put_manifest(NAME, DATED, manifest)
+    assert all(each.age < timedelta(seconds=1) for each in store.blobs())
+    time.sleep(0.5)
+    assert store.delete(digest, older_than=timedelta(seconds=0.5)) and store.stat(NAME, digest) is None
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_blobs_and_manifests_of_others_keep_the_algorithm_of_their_digest(store: Store, algorithm: str) -> None:
+    digest = Digest.of(b"content", algorithm)
+    store.write(NAME, digest, 7, io.BytesIO(b"content"))
+    store.write(NAME, Digest.of(b"{}"), 2, io.BytesIO(b"{}"))
+    manifest = oci.file_manifest(Kind.FILE, Blob(digest, 7, "text/plain"), "thing", {})
+    stated = Digest.of(manifest, algorithm)
+    assert store.put_manifest(NAME, str(stated), manifest) == stated
+    assert store.manifest(NAME, str(stated)) == manifest
+    with store.read(NAME, digest) as source:
+        assert source.read() == b"content"
