@@ -7,8 +7,9 @@ rest of the answer. A test holds what is printed here against what the loaded co
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,32 @@ HELP = ("--help", "-h", "help")
 EXIT_CODES = """Exit codes: 0 done or no change, 1 failed, 2 bad input, 3 changes (plan --exit-code), 4 partial,
 5 stopped by the failure budget, 6 rolled back, 7 lease or conflict, 8 corrupt or unsafe, 9 unavailable,
 130 interrupted."""
+
+
+class Verbs(Mapping[str, Callable[..., None]]):
+    """Verbs whose module is imported when one of them is asked for. `where` says which module of `package` has it."""
+
+    def __init__(self, package: str, where: Mapping[str, str]) -> None:
+        self._package, self._where = package, where
+
+    def __getitem__(self, verb: str) -> Callable[..., None]:
+        module = import_module(f"{self._package}.{self._where[verb]}")
+        found: Callable[..., None] = getattr(module, function_of(verb))
+        return found
+
+    def __contains__(self, verb: object) -> bool:
+        return verb in self._where
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+
+def function_of(verb: str) -> str:
+    """Name of the function that does it; Python has a few of the words itself."""
+    return f"{verb}_" if verb in ("list", "import") else verb
 
 
 def smie() -> None:
@@ -59,6 +86,8 @@ def print_overview(tool: str) -> None:
                 summary = str(ast.literal_eval(node.value))
             elif isinstance(target, ast.Name) and target.id == "VERBS" and isinstance(node.value, ast.Dict):
                 verbs = _verbs(node.value, lines)
+            elif isinstance(target, ast.Name) and target.id == "WHERE":
+                verbs = _verbs_of_folder(Path(spec.origin).parent, ast.literal_eval(node.value))
     sys.stdout.write(overview(tool, summary, verbs) + "\n")
 
 
@@ -68,6 +97,18 @@ def _verbs(literal: ast.Dict, lines: Mapping[str, str]) -> dict[str, str]:
     for key, value in zip(literal.keys, literal.values, strict=True):
         assert isinstance(key, ast.Constant) and isinstance(value, ast.Name)
         found[str(key.value)] = lines[value.id]
+    return found
+
+
+def _verbs_of_folder(folder: Path, where: Mapping[str, str]) -> dict[str, str]:
+    """Verb → first line of what its function says of itself. Found as text: to parse a score of modules takes longer
+    than the rest of the answer."""
+    found = {}
+    for verb, module in where.items():
+        text = (folder / f"{module}.py").read_text()
+        said = re.search(rf'^def {function_of(verb)}\(.*?^\) -> None:\n    """(.*?)(?:"""|\n)', text, re.M | re.S)
+        assert said is not None, verb
+        found[verb] = said[1]
     return found
 
 

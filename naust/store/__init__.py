@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from common.errors import BadInput
+from common.model import Secret
+from naust.store.access import Access
 from naust.store.interface import Store
 
 # scheme → module:class; imported on use, so that a listing does not pay for what it does not need.
@@ -17,22 +19,45 @@ STORES = {
 
 
 class _StoreClass(Protocol):
-    def from_url(self, url: str) -> Store: ...
+    def from_url(self, url: str, access: Access) -> Store: ...
 
 
-def open_store(url: str | None = None) -> Store:
-    """The store at a URL or path; None stands for $NAUST_STORE, else `.naust` in the working folder. Makes nothing yet.
+def open_store(wanted: str | None = None) -> Store:
+    """The store of this name, at this URL or path; None stands for $NAUST_STORE, else the default of the configuration
+    file, else `.naust` in the working folder. Makes nothing yet.
 
-    Raises BadInput for a URL that no store understands.
+    Raises BadInput for what no store understands, BadDefinition if the configuration file is wrong.
     """
-    wanted = url or os.environ.get("NAUST_STORE") or str(Path.cwd() / ".naust")
-    scheme, separator, _ = wanted.partition("://")
-    if not separator:
-        scheme, wanted = "file", Path(wanted).absolute().as_uri()
+    url, access = _located(wanted or os.environ.get("NAUST_STORE") or "")
+    scheme = url.partition("://")[0]
     if scheme not in STORES:
         raise BadInput(
             f"no store understands {scheme}://",
             resolution=f"Write a path, or a URL that begins with {', '.join(f'{known}://' for known in STORES)}.",
         )
     module, _, name = STORES[scheme].partition(":")
-    return cast(_StoreClass, getattr(importlib.import_module(module), name)).from_url(wanted)
+    return cast(_StoreClass, getattr(importlib.import_module(module), name)).from_url(url.rstrip("/"), access)
+
+
+def _located(wanted: str) -> tuple[str, Access]:
+    """URL and access of what was asked for."""
+    if _is_path(wanted):
+        return Path(wanted).absolute().as_uri(), Access()
+    from naust.configuration import configuration
+
+    known = configuration()
+    found = known.at(wanted) if "://" in wanted else known.named(wanted or known.default)
+    if found is not None:
+        return (wanted if "://" in wanted else found.url), found.access()
+    if "://" in wanted:
+        return wanted, Access(token=_token())
+    return (Path.cwd() / (wanted or ".naust")).as_uri(), Access()
+
+
+def _is_path(wanted: str) -> bool:
+    return "/" in wanted.partition("://")[0] or wanted in (".", "..")
+
+
+def _token() -> Secret | None:
+    token = os.environ.get("NAUST_TOKEN", "")
+    return Secret(token) if token else None

@@ -26,6 +26,7 @@ from common.errors import BadInput, Corrupt, Denied, Error
 from common.files import sync_folder
 from common.model import Artifact, Digest, Kind
 from naust import manifest as oci
+from naust.store.access import NOTHING, Access
 from naust.store.incoming import Incoming, explained, incoming, locked, no_space, sweep
 from naust.store.index import Index
 from naust.store.interface import (
@@ -60,7 +61,7 @@ class DirectoryStore(Store, Collectable, Indexed):
         _check_format(root)
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
+    def from_url(cls, url: str, access: Access = NOTHING) -> Self:
         """Raises BadInput if the URL names another machine or a relative path."""
         parts = urlsplit(url)
         path = Path(unquote(parts.path))

@@ -1,11 +1,11 @@
-"""What every store promises (naust/store/interface.py). A new back-end is one more line in STORES."""
+"""What every store promises (naust/store/interface.py). A new back-end is one more line in tests/lab/stores.py."""
 
 from __future__ import annotations
 
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,14 +18,9 @@ from common.model import Digest, Kind
 from naust import manifest as oci
 from naust.listing import artifacts
 from naust.manifest import Blob
-from naust.store.directory import DirectoryStore
 from naust.store.interface import Collectable, Indexed, Store
-from naust.store.memory import MemoryStore
+from tests.lab.stores import STORES
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "directory": lambda folder: DirectoryStore(folder / "store"),
-    "memory": lambda folder: MemoryStore(),
-}
 NAME = "file/thing"
 DATED = "1.0-20261124T221500Z"
 HOSTILE = (
@@ -36,7 +31,8 @@ HOSTILE = (
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    yield STORES[request.param](tmp_path)
+    with STORES[request.param](tmp_path) as opened:
+        yield opened
 
 
 class Unread(io.BytesIO):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("common", "smie", "naust", "seter")
 LONGEST_MODULE = 400  # lines
 LONGEST_FUNCTION = 60  # lines, docstring included
-FENCED = {"typer": "cli.py"}
+FENCED = {"typer": "cli"}  # package → module or folder that may import it
 
 
 def modules() -> list[Path]:
@@ -50,7 +50,7 @@ def test_what_is_fenced_stays_in_its_module(path: Path) -> None:
         )
     }
     for package, where in FENCED.items():
-        assert package not in imported or path.name == where
+        assert package not in imported or where in (path.stem, path.parent.name)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,0 +1,15 @@
+"""The command line of naust: each module here parses, calls and prints for the verbs that are named beside it."""
+
+from __future__ import annotations
+
+from common.entry import Verbs
+
+SUMMARY = "keeps artefacts: whole, named, dated and checked"
+# verb → module of this folder that has it, as a function of that name (`list` as `list_`).
+WHERE = {
+    "push": "push",
+    "pull": "pull",
+    "list": "list",
+    "show": "show",
+}
+VERBS = Verbs(__name__, WHERE)

@@ -1,0 +1,1 @@
+"""Artefacts over HTTPS: the distribution API, and pages for people."""
