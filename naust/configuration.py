@@ -1,7 +1,6 @@
 """Stores that have a name: one file says where they are, how they are reached, and which one is meant by default.
 
-The first that is there of $NAUST_CONFIG, ~/.config/naust.hcl (XDG base directory specification) and /etc/naust.hcl.
-Secrets are not in it; it says where they are.
+Which file that is says `naust.store.settings_file`. Secrets are not in it; it says where they are.
 """
 
 from __future__ import annotations
@@ -130,11 +129,8 @@ FILE = Shape(
 )
 
 
-def configuration() -> Configuration:
-    """The file, or an empty one where there is none. Raises BadDefinition with all of its problems."""
-    path = next((each for each in _places() if each.is_file()), None)
-    if path is None:
-        return Configuration()
+def configuration(path: Path) -> Configuration:
+    """What the file says. Raises BadDefinition with all of its problems."""
     problems: list[Problem] = []
     block = read(path, str(path), problems)
     found = shaped(FILE, block, problems) if block is not None else None
@@ -157,17 +153,6 @@ def secret(place: str) -> Secret | None:
     if not value:
         raise BadInput(f"{place} gives no secret", resolution="Put it there, or name another place in naust.hcl.")
     return Secret(value)
-
-
-def _places() -> tuple[Path, ...]:
-    chosen = os.environ.get("NAUST_CONFIG", "")
-    if chosen:
-        if not Path(chosen).is_file():
-            raise BadInput(f"$NAUST_CONFIG names {chosen}, which is no file", resolution="Mend or unset the variable.")
-        return (Path(chosen),)
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    own = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
-    return own / "naust.hcl", Path("/etc/naust.hcl")
 
 
 def _from_file(path: str) -> str:

@@ -43,15 +43,37 @@ def _located(wanted: str) -> tuple[str, Access]:
     """URL and access of what was asked for."""
     if _is_path(wanted):
         return Path(wanted).absolute().as_uri(), Access()
+    path = settings_file()
+    if path is None:
+        return _unnamed(wanted)
     from naust.configuration import configuration
 
-    known = configuration()
+    known = configuration(path)
     found = known.at(wanted) if "://" in wanted else known.named(wanted or known.default)
     if found is not None:
         return (wanted if "://" in wanted else found.url), found.access()
+    return _unnamed(wanted)
+
+
+def _unnamed(wanted: str) -> tuple[str, Access]:
     if "://" in wanted:
         return wanted, Access(token=_token())
     return (Path.cwd() / (wanted or ".naust")).as_uri(), Access()
+
+
+def settings_file() -> Path | None:
+    """The first that is there of $NAUST_CONFIG, ~/.config/naust.hcl (XDG base directory specification), /etc/naust.hcl.
+
+    Raises BadInput if the variable names no file.
+    """
+    chosen = os.environ.get("NAUST_CONFIG", "")
+    if chosen:
+        if not Path(chosen).is_file():
+            raise BadInput(f"$NAUST_CONFIG names {chosen}, which is no file", resolution="Mend or unset the variable.")
+        return Path(chosen)
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    own = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
+    return next((path for path in (own / "naust.hcl", Path("/etc/naust.hcl")) if path.is_file()), None)
 
 
 def _is_path(wanted: str) -> bool:
