@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 class Error(Exception):
@@ -63,9 +64,13 @@ class Denied(Error):
 
 
 class Unavailable(Error):
-    """It does not answer; trying again may help. The only error that is retried."""
+    """It does not answer; trying again may help. The only error that is retried.
+
+    `retry_after` is how long it asked to be left alone, if it did.
+    """
 
     exit_code = 9
+    retry_after: timedelta | None = None
 
 
 class Missing(Error):

@@ -10,6 +10,7 @@ from common.errors import BadInput, Corrupt, NotFound
 from common.model import Artifact, Digest, Kind, Reference
 from naust import manifest as oci
 from naust.address import parse
+from naust.brief import Brief, brief, with_channels
 from naust.store.interface import Indexed, Store
 from naust.version import split
 
@@ -38,13 +39,41 @@ def artifacts(
 def _listed(store: Store, prefix: str) -> Iterator[tuple[str, Artifact | Corrupt]]:
     if isinstance(store, Indexed):
         yield from store.artifacts(prefix)
+    else:
+        for name in store.names(prefix):
+            yield from ((name, found) for found in _of_name(store, name))
+
+
+def _of_name(store: Store, name: str) -> Iterator[Artifact | Corrupt]:
+    """Asks for several manifests at once where the store answers several."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def look(tag: str) -> Artifact | Corrupt | None:
+        try:
+            return oci.brief(oci.artifact(name, tag, store.manifest(name, tag)))
+        except Corrupt as error:
+            return error
+        except NotFound:
+            return None  # gone since
+
+    tags = list(store.tags(name))
+    streams = min(store.traits().streams, len(tags))
+    if streams < 2:
+        yield from (found for found in map(look, tags) if found)
+        return
+    with ThreadPoolExecutor(streams) as pool:
+        yield from (found for found in pool.map(look, tags) if found)
+
+
+def rows(store: Store, prefix: str = "", *, annotations: bool = False) -> Iterator[Brief | tuple[str, Corrupt]]:
+    """What `artifacts` has, as rows with their channels, or name and error; in no order, name by name."""
+    if isinstance(store, Indexed):
+        yield from store.rows(prefix, annotations=annotations)
         return
     for name in store.names(prefix):
-        for tag in store.tags(name):
-            try:
-                yield name, oci.brief(oci.artifact(name, tag, store.manifest(name, tag)))
-            except Corrupt as error:
-                yield name, error
+        found = list(_of_name(store, name))
+        yield from ((name, each) for each in found if isinstance(each, Corrupt))
+        yield from with_channels(brief(each) for each in found if isinstance(each, Artifact))
 
 
 def find(store: Store, made_from: Digest, kind: Kind | None = None, name: str | None = None) -> Artifact | None:

@@ -1,11 +1,13 @@
 """What an artefact consists of: an OCI image manifest, made and read as data. Nothing here touches a store.
 
-OCI image specification 1.1: manifest.md (also "Guidelines for artifact usage"), config.md, layer.md, annotations.md.
+OCI image specification 1.1: manifest.md (also "Guidelines for artifact usage"), image-index.md, config.md, layer.md,
+annotations.md. A manifest has at most 4 MiB, which is what the distribution specification 1.1 asks registries to take.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +22,14 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+CONFIGS = (CONFIG, "application/vnd.docker.container.image.v1+json")  # of container images
+INDEXES = (INDEX, DOCKER_INDEX)
+MANIFESTS = (MANIFEST, DOCKER_MANIFEST, *INDEXES)
+PLAIN_LAYERS = (LAYER, "application/vnd.docker.image.rootfs.diff.tar")  # uncompressed
+FILES = "application/vnd.naust.files.v1+jsonl"  # configuration of a directory: see naust.tree
+TAR = "application/x-tar"
 EMPTY = "application/vnd.oci.empty.v1+json"
 EMPTY_CONFIG = b"{}"
 
@@ -32,11 +42,18 @@ MADE_FROM = "naust.made-from"  # fingerprint of the recipe
 INPUTS = "naust.inputs"  # JSON: list of {name, version, digest}
 IMAGE_ID = "naust.image-id"  # what a container engine calls it: the digest of the configuration
 
+LARGEST = 4 << 20  # bytes of a manifest
 LONGEST_LISTED = 1024  # characters of an annotation that a listing still carries
+DISKS = ("application/x-qemu-disk", "application/x-raw-disk-image")
 # Media types that are registered (IANA), else those of freedesktop.org's shared-mime-info.
 _BY_SUFFIX = {
     ".qcow2": "application/x-qemu-disk",
-    ".tar": "application/x-tar",
+    ".raw": "application/x-raw-disk-image",
+    ".img": "application/x-raw-disk-image",
+    ".iso": "application/x-iso9660-image",
+    ".tar": TAR,
+    ".tar.xz": "application/x-xz-compressed-tar",
+    ".tar.zst": "application/x-zstd-compressed-tar",
     ".gz": "application/gzip",
     ".tgz": "application/gzip",
     ".zst": "application/zstd",
@@ -46,16 +63,29 @@ _BY_SUFFIX = {
     ".txt": "text/plain",
     ".deb": "application/vnd.debian.binary-package",
 }
+# Layers whose bytes come from their maker alone (layer.md, "Non-Distributable Layers"; Docker's foreign layers).
+_ELSEWHERE = re.compile(
+    r"application/vnd\.oci\.image\.layer\.nondistributable\.v1\.tar(?:\+(?:gzip|zstd))?"
+    r"|application/vnd\.docker\.image\.rootfs\.foreign\.diff\.tar(?:\.gzip)?"
+)
+_BY_MAGIC = {
+    b"QFI\xfb": "application/x-qemu-disk",
+    b"\x7fELF": "application/x-executable",
+    b"#!": "text/x-script",
+    b"!<arch>\ndebian-binary": "application/vnd.debian.binary-package",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A descriptor: which bytes, how many, of what type. `path` is where they are; None says that a store has them."""
+    """A descriptor: which bytes, how many, of what type. `path` is where they are; None says that a store has them.
+    `platform` is `os/architecture` or `os/architecture/variant` of a child of an index, else ''."""
 
     digest: Digest
     size: int
     media_type: str = LAYER
     path: Path | None = None
+    platform: str = ""
 
     def described(self, title: str = "") -> dict[str, object]:
         """As a manifest has it."""
@@ -65,8 +95,8 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class ContainerImage:
-    """An image's configuration, byte for byte, and its layers from the bottom up: uncompressed tars, so that a layer's
-    digest is its diff id. A layer without a path is in the store already."""
+    """An image's configuration, byte for byte, and its layers from the bottom up. Uncompressed ones have their diff ids
+    as digests; compressed ones stay as they came. A layer without a path is in the store already."""
 
     config: bytes
     layers: tuple[Blob, ...]
@@ -92,10 +122,20 @@ class Manifest:
     title: str = ""
 
     @property
+    def is_container(self) -> bool:
+        """Whether it is a container image of one platform."""
+        return self.config is not None and self.config.media_type in CONFIGS
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a directory: one tar, and an index of the files in it as configuration."""
+        return self.config is not None and self.config.media_type == FILES and len(self.layers) == 1
+
+    @property
     def blobs(self) -> tuple[Blob, ...]:
-        """Everything that must be there for this to be whole, each once."""
+        """Everything that must be there for this to be whole, each once; layers that may not be passed on need not."""
         every = (*((self.config,) if self.config else ()), *self.layers, *self.children)
-        return tuple({blob.digest: blob for blob in every}.values())
+        return tuple({blob.digest: blob for blob in every if not _ELSEWHERE.fullmatch(blob.media_type)}.values())
 
 
 def encode(document: Mapping[str, object]) -> bytes:
@@ -117,14 +157,25 @@ def file_manifest(kind: Kind, file: Blob, title: str, annotations: Mapping[str, 
     return _manifest(parts, annotations)
 
 
+def folder_manifest(kind: Kind, files: Blob, tar: Blob, title: str, annotations: Mapping[str, str]) -> bytes:
+    """The manifest of a directory: its tar, and the index of its files as configuration. Programs that do not know the
+    index see one tar file."""
+    parts = {"config": files.described(), "layers": [tar.described(title)], "artifactType": artifact_type(kind)}
+    return _manifest(parts, annotations)
+
+
 def artifact_type(kind: Kind) -> str:
     """The artifact type of a kind other than container."""
     return f"application/vnd.naust.{kind}.v1"
 
 
-def file_type(name: str) -> str:
-    """Media type of a file, by its name."""
-    return _BY_SUFFIX.get(Path(name).suffix.lower(), "application/octet-stream")
+def file_type(name: str, begin: bytes = b"") -> str:
+    """Media type of a file, by its name, else by how its bytes begin."""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    known = _BY_SUFFIX.get("".join(suffixes[-2:])) or _BY_SUFFIX.get("".join(suffixes[-1:]))
+    if known is None:
+        known = next((found for magic, found in _BY_MAGIC.items() if begin.startswith(magic)), None)
+    return known or "application/octet-stream"
 
 
 def annotated(
@@ -151,7 +202,9 @@ def created(config: bytes) -> str:
 
 
 def parse(data: bytes, what: str) -> Manifest:
-    """Read a manifest or index. `what` names it in errors. Raises Corrupt."""
+    """Read a manifest or index. `what` names it in errors. Raises Corrupt, also if it has more than 4 MiB."""
+    if len(data) > LARGEST:
+        raise _unreadable(what, f"It has {len(data)} bytes; {LARGEST} are the limit.")
     try:
         document = json.loads(data)
         subject = document.get("subject")
@@ -229,6 +282,13 @@ def moment(text: str) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
+def platform(said: object) -> str:
+    """What an index or a configuration says of a platform, as `os/architecture[/variant]`; '' if it says nothing."""
+    if not isinstance(said, dict) or not said.get("os") or not said.get("architecture"):
+        return ""
+    return "/".join(str(said[key]) for key in ("os", "architecture", "variant") if said.get(key))
+
+
 def _manifest(parts: Mapping[str, object], annotations: Mapping[str, str]) -> bytes:
     return encode({"schemaVersion": 2, "mediaType": MANIFEST, **parts, "annotations": dict(annotations)})
 
@@ -237,7 +297,12 @@ def _blob(descriptor: Mapping[str, object]) -> Blob:
     size = descriptor["size"]
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"{size!r} is no size")
-    return Blob(Digest.parse(str(descriptor["digest"])), size, str(descriptor["mediaType"]))
+    return Blob(
+        Digest.parse(str(descriptor["digest"])),
+        size,
+        str(descriptor["mediaType"]),
+        platform=platform(descriptor.get("platform")),
+    )
 
 
 def _title(document: Mapping[str, object]) -> str:

@@ -1,21 +1,53 @@
-"""Artefacts into a store: blobs first, the manifest under its name last, so that a reader sees all of it or nothing."""
+"""Artefacts into a store: blobs first, the manifest under its name last, so that a reader sees all of it or nothing.
+
+Here: container images, files, streams, and the name that all artefacts get. Directories: naust.push_folder; OCI
+layouts: naust.push_layout.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
+from common.console import Report
 from common.errors import BadInput, Conflict, Corrupt
-from common.model import Artifact, Digest, Kind, Reference
+from common.model import Artifact, Digest, Event, Kind, Reference
 from naust import manifest as oci
-from naust.listing import artifacts, name_of
+from naust.listing import name_of
 from naust.manifest import Blob, ContainerImage
+from naust.push_blobs import opened, put_all, put_bytes, put_file, put_stream, silent
 from naust.store.interface import Store
-from naust.version import tag
+from naust.version import legal, split, tag
 
 _TRIES = 60  # seconds by which a date of publication may move forward when others publish the same version
+_BEGIN = 32  # bytes of a file that tell its type
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The name that something is to get, without the date. `version` is the exact one."""
+
+    reference: Reference
+    version: str
+
+    @classmethod
+    def of(cls, reference: Reference, version: str = "") -> Target:
+        """Checks name and version before a byte moves. Raises BadInput."""
+        exact = version or reference.tag
+        if not exact:
+            raise BadInput(f"{reference} has no version", resolution="Write KIND/NAME:VERSION.")
+        tag(exact, datetime.now(UTC))
+        return cls(Reference.parse(f"{reference.kind}/{reference.name}"), exact)
+
+    @property
+    def name(self) -> str:
+        """`kind/name`, as stores know it."""
+        return name_of(self.reference)
 
 
 def push_container(
@@ -27,6 +59,7 @@ def push_container(
     annotations: Mapping[str, str] | None = None,
     made_from: Digest | None = None,
     now: datetime | None = None,
+    report: Report = silent,
 ) -> Artifact:
     """Store a container image and give it a name: `container/NAME:VERSION-DATE`. Only blobs that are not there are
     written. The same image with the same annotations, pushed again, keeps the name that it got first.
@@ -34,12 +67,10 @@ def push_container(
     Raises Corrupt if a layer is not what its digest says, or not what the configuration says; NotFound if a layer has
     neither a path nor a place in the store; BadInput for an impossible name or version.
     """
-    reference = _reference(Kind.CONTAINER, name, version)
-    _check_layers(image, str(reference))
-    for layer in image.layers:
-        _write(store, name_of(reference), layer)
-    config = Blob(image.id, len(image.config), oci.CONFIG)
-    store.write(name_of(reference), config.digest, config.size, io.BytesIO(image.config))
+    target = Target.of(Reference.parse(f"{Kind.CONTAINER}/{name}"), version)
+    _check_layers(image, str(target.reference))
+    put_all(store, target.name, image.layers, report)
+    put_bytes(store, target.name, image.config, oci.CONFIG, report)
     said = oci.annotated(
         Kind.CONTAINER,
         version,
@@ -47,7 +78,7 @@ def push_container(
         made_from=made_from,
         more={**(annotations or {}), oci.IMAGE_ID: str(image.id)},
     )
-    return publish(store, reference, version, oci.container_manifest(image, said), now)
+    return publish(store, target.reference, version, oci.container_manifest(image, said), now, report)
 
 
 def push_file(
@@ -60,41 +91,92 @@ def push_file(
     annotations: Mapping[str, str] | None = None,
     made_from: Digest | None = None,
     now: datetime | None = None,
+    report: Report = silent,
 ) -> Artifact:
     """Store one file, read once, and give it a name. `version` is the exact one, where the reference's tag is only the
-    legal form of it; `title` the file name to come out under, else its own.
+    legal form of it; `title` the file name to come out under, else its own. A file that has not changed since it was
+    pushed last is not read (naust.digests).
 
-    Raises NotFound if there is no such file; BadInput for a container, or without a version.
+    Raises BadInput if there is no such file, for a container, or without a version.
     """
-    exact = version or reference.tag
-    if not exact or reference.kind == Kind.CONTAINER:
+    target = file_target(str(path), reference, version)
+    plain = checked_title(title or path.name, str(target.reference))
+    with opened(path) as source:
+        begin = _begin(source)
+        digest, size = put_file(store, target.name, source, report)
+    blob = Blob(digest, size, oci.file_type(plain, begin))
+    return _publish_file(store, target, blob, plain, annotations, made_from, now, report)
+
+
+def push_stream(
+    store: Store,
+    source: BinaryIO,
+    reference: Reference,
+    *,
+    version: str = "",
+    title: str = "",
+    annotations: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+    report: Report = silent,
+) -> Artifact:
+    """Store what comes, hashed while it is sent, as one file; without a title it is called as the artefact is.
+
+    Raises BadInput for a container, or without a version.
+    """
+    target = file_target("a stream", reference, version)
+    plain = checked_title(title or reference.name, str(target.reference))
+    digest, size = put_stream(store, target.name, source, report)
+    blob = Blob(digest, size, oci.file_type(plain))
+    return _publish_file(store, target, blob, plain, annotations, None, now, report)
+
+
+def file_target(source: str, reference: Reference, version: str) -> Target:
+    """The name for what is no container. Raises BadInput."""
+    if not (version or reference.tag) or reference.kind == Kind.CONTAINER:
         raise BadInput(
-            f"{path} cannot be pushed as {reference}",
-            resolution="Write KIND/NAME:VERSION; an image comes out of a Docker engine, as docker:IMAGE.",
+            f"{source} cannot be pushed as {reference}",
+            resolution="Write KIND/NAME:VERSION; an image comes out of a Docker engine, as docker:IMAGE, or out of an "
+            "OCI layout, as oci:FOLDER.",
         )
-    target = _reference(reference.kind, reference.name, exact)
-    name, plain = name_of(target), checked_title(title or path.name, str(target))
-    with _opened(path) as source:
-        digest, size = store.add(name, source)
-    store.write(name, Digest.of(oci.EMPTY_CONFIG), len(oci.EMPTY_CONFIG), io.BytesIO(oci.EMPTY_CONFIG))
-    said = oci.annotated(target.kind, exact, made_from=made_from, more=annotations)
-    data = oci.file_manifest(target.kind, Blob(digest, size, oci.file_type(plain)), plain, said)
-    return publish(store, target, exact, data, now)
+    return Target.of(reference, version)
 
 
-def publish(store: Store, reference: Reference, version: str, manifest: bytes, now: datetime | None = None) -> Artifact:
+def publish(
+    store: Store,
+    reference: Reference,
+    version: str,
+    manifest: bytes,
+    now: datetime | None = None,
+    report: Report = silent,
+) -> Artifact:
     """Give a manifest, whose blobs are in the store, the name `kind/name:version-date`, or find the one that it has.
 
     Two who publish the same at once get the same name where the store can hold others out (`traits().holds`), else
     perhaps two names. Raises NotFound if a blob is missing; Conflict if every name for a minute is taken.
     """
-    name, digest = name_of(reference), Digest.of(manifest)
+    name = name_of(reference)
+    oci.parse(manifest, str(reference))
+    report(Event("name", name, version))
     with store.hold(name):
-        for each in artifacts(store, reference.kind, reference.name, damaged=lambda error: None):
-            if each.digest == digest and each.version == version and _is_readable(store, name, each):
-                return oci.artifact(name, each.reference.tag, manifest)
-        moment = (now or datetime.now(UTC)).replace(microsecond=0)
-        return oci.artifact(name, _put(store, name, version, manifest, moment), manifest)
+        found = _named(store, name, version, manifest)
+        if found is None:
+            found = _put(store, name, version, manifest, (now or datetime.now(UTC)).replace(microsecond=0))
+    report(Event("named", f"{name}:{found}"))
+    return oci.artifact(name, found, manifest)
+
+
+def _named(store: Store, name: str, version: str, manifest: bytes) -> str | None:
+    """The newest name of this version that stands for this very manifest."""
+    plain = legal(version)
+    for each in sorted(store.tags(name), reverse=True):
+        if (split(each) or ("",))[0] == plain:
+            try:
+                if store.manifest(name, each) == manifest:
+                    store.put_manifest(name, each, manifest)  # renews the age of all that it consists of
+                    return each
+            except Corrupt:
+                continue
+    return None
 
 
 def _put(store: Store, name: str, version: str, manifest: bytes, moment: datetime) -> str:
@@ -109,13 +191,6 @@ def _put(store: Store, name: str, version: str, manifest: bytes, moment: datetim
     raise Conflict(f"{name} is published by others without a pause", resolution="Run the command again.")
 
 
-def _is_readable(store: Store, name: str, artifact: Artifact) -> bool:
-    try:
-        return Digest.of(store.manifest(name, artifact.reference.tag)) == artifact.digest
-    except Corrupt:
-        return False
-
-
 def checked_title(title: str, whole: str) -> str:
     """The title, if it is a plain file name: whoever pulls must not be led elsewhere (case NA-10). Raises Corrupt."""
     printable = title.isprintable() and title.strip() == title
@@ -127,31 +202,37 @@ def checked_title(title: str, whole: str) -> str:
     return title
 
 
-def _reference(kind: Kind, name: str, version: str) -> Reference:
-    """The name without a tag; checks name and version before a byte moves."""
-    tag(version, datetime.now(UTC))
-    return Reference.parse(f"{kind}/{name}")
+def _publish_file(
+    store: Store,
+    target: Target,
+    blob: Blob,
+    title: str,
+    annotations: Mapping[str, str] | None,
+    made_from: Digest | None,
+    now: datetime | None,
+    report: Report,
+) -> Artifact:
+    put_bytes(store, target.name, oci.EMPTY_CONFIG, oci.EMPTY, report)
+    said = oci.annotated(target.reference.kind, target.version, made_from=made_from, more=annotations)
+    data = oci.file_manifest(target.reference.kind, blob, title, said)
+    return publish(store, target.reference, target.version, data, now, report)
+
+
+def _begin(source: io.FileIO) -> bytes:
+    """The first bytes of a file that can be read again."""
+    try:
+        return os.pread(source.fileno(), _BEGIN, 0)
+    except OSError:  # a pipe
+        return b""
 
 
 def _check_layers(image: ContainerImage, whole: str) -> None:
+    """Uncompressed layers must be those that the configuration names; of others only the number can be told."""
     stated = oci.diff_ids(image.config, whole)
-    if stated != tuple(layer.digest for layer in image.layers):
+    plain = [each for each in zip(stated, image.layers, strict=False) if each[1].media_type in oci.PLAIN_LAYERS]
+    if len(stated) != len(image.layers) or any(digest != layer.digest for digest, layer in plain):
         raise Corrupt(
             f"the configuration of {whole} names other layers than it comes with",
-            details=f"{len(stated)} are named, {len(image.layers)} came; they must be uncompressed, bottom first.",
+            details=f"{len(stated)} are named, {len(image.layers)} came, bottom first.",
             resolution="Make the image anew.",
         )
-
-
-def _write(store: Store, name: str, layer: Blob) -> None:
-    # Without a path it is in the store already; if not, `put_manifest` says so.
-    if layer.path is not None:
-        with _opened(layer.path) as source:
-            store.write(name, layer.digest, layer.size, source)
-
-
-def _opened(path: Path) -> io.FileIO:
-    try:
-        return path.open("rb", buffering=0)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise BadInput(f"{path} cannot be read", details=str(error), resolution="Name a file that can.") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust.address import uri
+from naust.brief import Brief, plain
 from naust.listing import name_of, resolve
 from naust.store.interface import Store
 
@@ -128,4 +130,33 @@ def describe(store: Store, artifact: Artifact) -> Mapping[str, object]:
         "media_type": artifact.media_type,
         "made_from": artifact.made_from,
         "annotations": dict(artifact.annotations),
+    }
+
+
+def lines(store: Store, rows: Sequence[Brief]) -> Iterator[str]:
+    """A listing as JSON: a list with an artefact on each line, a thousand of them at a time."""
+    yield "["
+    for start in range(0, len(rows), 1000):
+        some = rows[start : start + 1000]
+        end = "," if start + 1000 < len(rows) else ""
+        yield ",\n".join(json.dumps(_described(store.url, row), ensure_ascii=False) for row in some) + end
+    yield "]"
+
+
+def _described(url: str, row: Brief) -> Mapping[str, object]:
+    """As `describe`, for a row."""
+    seconds, _, fraction = row.created.partition(".")
+    return {
+        "uri": f"{url}/{row.kind}/{row.name}/{row.tag}",
+        "kind": row.kind,
+        "name": row.name,
+        "tag": row.tag,
+        "version": plain(row.version),
+        "published": f"{seconds}{f'.{fraction}' if fraction.strip('0') else ''}+00:00",
+        "digest": row.digest,
+        "size": int(row.size),
+        "media_type": plain(row.media_type),
+        "made_from": row.made_from or None,
+        "channels": row.channels.split(",") if row.channels else [],
+        "annotations": dict(json.loads(row.annotations or "[]")),
     }

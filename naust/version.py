@@ -15,6 +15,7 @@ _DATE = "%Y%m%dT%H%M%SZ"
 _DATED = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*)-([0-9]{8}T[0-9]{6}Z)")
 _LEGAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPOCH = re.compile(r"[0-9]+:")
+_FALLBACK = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})(?:\..*)?")
 LONGEST_VERSION = 128 - len("-20261124T221500Z")  # a tag has at most 128 characters
 
 
@@ -50,3 +51,9 @@ def split(tag: str) -> tuple[str, datetime] | None:
 def is_dated(tag: str) -> bool:
     """Whether the tag is a version with its date, and so never changes."""
     return split(tag) is not None
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether the tag only says who refers to a manifest: `sha256-HEX`, the index of a registry without the referrers
+    API (distribution specification 1.1, "Referrers Tag Schema"), or cosign's older `sha256-HEX.sig`. No artefact."""
+    return tag.startswith("sha") and _FALLBACK.fullmatch(tag) is not None

@@ -11,5 +11,13 @@ WHERE = {
     "pull": "pull",
     "list": "list",
     "show": "show",
+    "serve": "serve",
+    "token": "token",
+    "copy": "copy",
+    "promote": "promote",
+    "rm": "rm",
+    "gc": "gc",
+    "fsck": "fsck",
+    "diff": "diff",
 }
 VERBS = Verbs(__name__, WHERE)

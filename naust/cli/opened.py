@@ -29,14 +29,14 @@ def bare(address: Address) -> str:
     return f"{address.reference}{f'@{address.digest}' if address.digest else ''}"
 
 
-def said(texts: list[str] | None, revision: str = "") -> dict[str, str]:
-    """KEY=VALUE texts as a mapping. Raises BadInput."""
+def said(texts: list[str] | None, revision: str = "", *, own: bool = False) -> dict[str, str]:
+    """KEY=VALUE texts as a mapping; keys of naust's own only for asking. Raises BadInput."""
     from naust.manifest import REVISION
 
     found = {}
     for text in texts or ():
         key, equals, value = text.partition("=")
-        if not equals or not key or key.startswith("naust.") or not text.isprintable():
+        if not equals or not key or (key.startswith("naust.") and not own) or not text.isprintable():
             raise BadInput(f"{text!r} is no annotation", resolution="Write KEY=VALUE; keys in naust.* are naust's own.")
         found[key] = value
     return found | ({REVISION: revision} if revision else {})

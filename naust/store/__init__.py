@@ -15,6 +15,9 @@ from naust.store.interface import Store
 # scheme → module:class; imported on use, so that a listing does not pay for what it does not need.
 STORES = {
     "file": "naust.store.directory:DirectoryStore",
+    "https": "naust.store.https:HttpsStore",
+    "http": "naust.store.https:HttpsStore",
+    "s3": "naust.store.s3:S3Store",
 }
 
 

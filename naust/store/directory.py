@@ -4,7 +4,7 @@
     <kind>/<name>/<tag>        the manifest itself, so that an artefact's URI can be opened as it stands
     .referrers/<kind>/<name>/<subject>/<hex>
     .incoming .locks .holds    files on their way in, locks
-    .index-1.jsonl             see naust.store.index
+    .index-2.sqlite            see naust.store.index
     .format                    version of this layout
 
 A manifest whose bytes changed under its tag has no blob of its new digest, which is how that shows.
@@ -15,17 +15,20 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
-from common.errors import BadInput, Corrupt, Denied, Error
+from common.errors import BadInput, Corrupt, Denied, Error, NotFound
 from common.files import sync_folder
 from common.model import Artifact, Digest, Kind
 from naust import manifest as oci
+from naust import reach
+from naust.brief import Brief
+from naust.store import upkeep
 from naust.store.access import NOTHING, Access
 from naust.store.incoming import Incoming, explained, incoming, locked, no_space, sweep
 from naust.store.index import Index
@@ -44,6 +47,7 @@ from naust.store.interface import (
     no_manifest,
     taken,
 )
+from naust.version import is_fallback
 
 FORMAT = 1
 _TRAITS = Traits(compare_and_swap=True, lists_blobs=True, holds=True, referrers=True)
@@ -57,6 +61,7 @@ class DirectoryStore(Store, Collectable, Indexed):
         self._blobs = root / "blobs"
         self._incoming = root / ".incoming"
         self._collecting = root / ".locks" / "collecting"
+        self._pushes = upkeep.Pushes(root / ".locks" / "pushes")
         self._ready = False
         _check_format(root)
 
@@ -100,13 +105,10 @@ class DirectoryStore(Store, Collectable, Indexed):
 
     def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
         if self.stat(name, digest) == size:
+            self._pushes.wrote(digest)
             self._renew(digest)
             return
-        with self._arriving(size) as file:
-            found = file.fill(source, at_most=size, algorithm=digest.algorithm)
-            if found != (digest, size):
-                raise mismatch(digest, size, *found)
-            self._settle(file, digest)
+        self.replace(name, digest, size, source)
 
     def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
         check_name(name)
@@ -115,6 +117,7 @@ class DirectoryStore(Store, Collectable, Indexed):
             if self.stat(name, digest) != size:
                 self._settle(file, digest)
             else:
+                self._pushes.wrote(digest)
                 self._renew(digest)
             return digest, size
 
@@ -145,13 +148,15 @@ class DirectoryStore(Store, Collectable, Indexed):
             )
         read = oci.parse(manifest, f"{name}:{reference}")
         with explained(self.root), self._not_collecting():
-            self._check_whole(name, read)
+            self._check_whole(name, reach.Node(wanted, manifest, read))
             self.write(name, wanted, len(manifest), io.BytesIO(manifest))
             if read.subject:
-                self._refer(name, read.subject, read)
+                self._refer(name, read.subject, wanted)
             if not stated:
                 check_replacing(name, reference, replacing)
                 self._swap(name, reference, manifest, wanted, replacing)
+            parts = (blob.digest for blob in read.blobs)
+            self._pushes.named(wanted, parts, subject=read.subject, tagged=not stated)
         return wanted
 
     def _swap(self, name: str, tag: str, manifest: bytes, wanted: Digest, replacing: Digest | None) -> None:
@@ -166,13 +171,17 @@ class DirectoryStore(Store, Collectable, Indexed):
             with self._arriving(len(manifest)) as file:
                 file.fill(io.BytesIO(manifest))
                 file.become(target) if there else file.become_new(target)
-            self._index().note(name, tag, manifest)
 
-    def _check_whole(self, name: str, read: oci.Manifest) -> None:
-        for blob in read.blobs:
-            self._renew(blob.digest)
-            if self.stat(name, blob.digest) != blob.size:
-                raise no_blob(name, blob.digest, self.url)
+    def _check_whole(self, name: str, top: reach.Node) -> None:
+        """Renews all that a reader gets to from here, and sees that what it consists of is there."""
+        for node in reach.below(self, name, top):
+            for blob in node.read.blobs:
+                self._renew(blob.digest)
+                if self.stat(name, blob.digest) != blob.size:
+                    raise no_blob(name, blob.digest, self.url)
+        for node in reach.around(self, name, top, damaged=lambda error: None):
+            for each in (node.digest, *(blob.digest for blob in node.read.blobs)):
+                self._renew(each)
 
     def delete_tag(self, name: str, tag: str, *, expected: Digest | None = None) -> None:
         target = self._tag(name, tag)
@@ -186,16 +195,20 @@ class DirectoryStore(Store, Collectable, Indexed):
     def names(self, prefix: str = "") -> Iterator[str]:
         for kind in sorted(Kind):
             for folder in self._folder(self.root / kind):
-                if f"{kind}/{folder}".startswith(prefix) and self._folder(self.root / kind / folder):
-                    yield f"{kind}/{folder}"
+                name = f"{kind}/{folder}"
+                if name.startswith(prefix) and not all(map(is_fallback, self._folder(self.root / name))):
+                    yield name
 
     def tags(self, name: str) -> Iterator[str]:
-        yield from self._folder(self.root / check_name(name))
+        yield from (tag for tag in self._folder(self.root / check_name(name)) if not is_fallback(tag))
 
     def referrers(self, name: str, digest: Digest, type: str | None = None) -> Iterator[Referrer]:
         for hexadecimal in self._folder(self.root / ".referrers" / check_name(name) / digest.hex):
-            found = Digest("sha256", hexadecimal)
-            data = self.manifest(name, str(found))
+            found = Digest("sha256" if len(hexadecimal) == 64 else "sha512", hexadecimal)
+            try:
+                data = self.manifest(name, str(found))
+            except NotFound:
+                continue  # collected since, or its entry is left from a collector that was killed
             read = oci.parse(data, f"{name}@{found}")
             if type in (None, read.artifact_type):
                 yield Referrer(found, len(data), read.media_type, read.artifact_type)
@@ -210,21 +223,67 @@ class DirectoryStore(Store, Collectable, Indexed):
         with explained(self.root):
             for folder in self._blobs.iterdir() if self._blobs.is_dir() else ():
                 for entry in os.scandir(folder):
-                    status = entry.stat()
-                    age = timedelta(seconds=max(0.0, now - status.st_ctime))
-                    yield Stored(Digest(folder.name, entry.name), status.st_size, age)
+                    with suppress(FileNotFoundError):
+                        status = entry.stat()
+                        age = timedelta(seconds=max(0.0, now - status.st_ctime))
+                        yield Stored(Digest(folder.name, entry.name), status.st_size, age)
 
     def delete(self, digest: Digest, *, older_than: timedelta = timedelta(0)) -> bool:
-        with explained(self.root), suppress(FileNotFoundError), locked(self._collecting):
-            path = self._blob(digest)
-            if time.time() - path.stat().st_ctime >= older_than.total_seconds():
-                path.unlink()
-                return True
-        return False
+        return bool(self.delete_many((digest,), older_than=older_than))
+
+    def delete_many(self, digests: Iterable[Digest], *, older_than: timedelta) -> list[Digest]:
+        since = time.time() - older_than.total_seconds()
+        with explained(self.root), locked(self._collecting):
+            return upkeep.unlink(self._blobs, digests, since)
+
+    def roots(self) -> Iterator[tuple[str, str]]:
+        for kind in sorted(Kind):
+            for folder in self._folder(self.root / kind):
+                for tag in self._folder(self.root / kind / folder):
+                    yield f"{kind}/{folder}", tag
+
+    def pushing(self) -> timedelta | None:
+        return upkeep.under_way(self.root / ".locks" / "pushes")
+
+    def stale_uploads(self, older_than: timedelta) -> int:
+        return sweep(self._incoming)
+
+    def tidy(self) -> int:
+        with explained(self.root), locked(self._collecting):
+            return upkeep.drop(self.root, upkeep.dangling(self.root))
+
+    def dangling(self) -> Iterator[tuple[str, Digest, Digest]]:
+        with explained(self.root):
+            yield from map(upkeep.who_refers, upkeep.dangling(self.root))
+
+    def mend(self, name: str, tag: str, manifest: bytes) -> None:
+        with locked(self.root / ".locks" / check_name(name)), self._arriving(len(manifest)) as file:
+            file.fill(io.BytesIO(manifest))
+            file.become(self._tag(name, tag))
+
+    def replace(self, name: str, digest: Digest, size: int, source: BinaryIO) -> None:
+        check_name(name)
+        with self._arriving(size) as file:
+            found = file.fill(source, at_most=size, algorithm=digest.algorithm)
+            if found != (digest, size):
+                raise mismatch(digest, size, *found)
+            self._settle(file, digest)
 
     def artifacts(self, prefix: str = "") -> Iterator[tuple[str, Artifact | Corrupt]]:
         with explained(self.root):
             yield from self._index().artifacts(prefix)
+
+    def rows(self, prefix: str = "", *, annotations: bool = False) -> Iterator[Brief | tuple[str, Corrupt]]:
+        with explained(self.root):
+            yield from self._index().rows(prefix, annotations=annotations)
+
+    def check_index(self) -> tuple[str, ...]:
+        with explained(self.root):
+            return self._index().check()
+
+    def rebuild_index(self) -> None:
+        with explained(self.root):
+            self._index().rebuild()
 
     # Paths: no text from outside gets here unchecked
 
@@ -245,6 +304,7 @@ class DirectoryStore(Store, Collectable, Indexed):
                 return []
 
     def _settle(self, file: Incoming, digest: Digest) -> None:
+        self._pushes.wrote(digest)
         target = self._blob(digest)
         _make_folder(target.parent, self.root)
         file.become(target)
@@ -261,8 +321,8 @@ class DirectoryStore(Store, Collectable, Indexed):
         with locked(self._collecting, shared=True):
             yield
 
-    def _refer(self, name: str, subject: Digest, read: oci.Manifest) -> None:
-        path = self.root / ".referrers" / name / subject.hex / read.digest.hex
+    def _refer(self, name: str, subject: Digest, referrer: Digest) -> None:
+        path = self.root / ".referrers" / name / subject.hex / referrer.hex
         with explained(self.root):
             _make_folder(path.parent, self.root)
             path.touch()

@@ -1,32 +1,70 @@
-"""The index that makes a directory list quickly. It cannot lie: what exists is what the folders hold, and the index
-only remembers what the manifests said, by name, tag and identity of the file (inode and time
-of change, which nobody can set). A line that is missing, damaged or about another file is
-read anew and appended; so deleting the index costs time and nothing else.
+"""The index that makes a directory list quickly: what the manifests said, folder by folder, in SQLite.
 
-One line an artefact: checksum (CRC-32), space, JSON list. The format's version is in the file's name.
+It cannot lie about what exists. A folder of tags, `<kind>/<name>`, changes its time of change (ctime, which nobody can
+set) whenever a name in it comes, goes or is replaced; what the index holds of a folder counts only while inode and
+ctime are those at which it was read. Of a folder that changed, only tags are read anew whose file is another one (inode
+and ctime again). A change within the clock's step of the reading would not show, so a folder that changed less than
+2 s before it was read is read again next time. What is damaged in the index, or the whole of it, is read anew: all is
+under a checksum (CRC-32), and deleting the file costs time and nothing else.
+
+What it does not see: bytes that change inside a manifest's file, under its name. `manifest()` sees that, because the
+bytes then have another digest, and `check_index` (fsck) does.
+
+Only readers write it, each what it had to read, one at a time (flock). The format's version is in the file's name.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from zlib import crc32
 
 from common.errors import BadInput, Corrupt
-from common.model import Artifact, Digest, Kind, Reference
+from common.model import Artifact, Kind, Reference
 from naust import manifest as oci
+from naust.brief import Brief, brief, with_channels
 from naust.store.incoming import locked
+from naust.version import is_fallback
 
-FILE = ".index-1.jsonl"
-_SLACK = 1000  # superfluous lines that are let be
+FILE = ".index-2.sqlite"
+OLDER = (".index-1.jsonl",)
+_STEP = 2_000_000_000  # ns; the coarsest clock of a file system that we know of (FAT)
+_BATCH = 500  # folders; bounds the memory, and what a reader that is killed has to read again
+_FIELDS = 11  # of a line; annotations are apart
+_row = partial(tuple.__new__, Brief)  # Brief._make without its check: this runs a hundred thousand times
+# What is no fault of the file: busy, locked, no memory, read-only, full, cannot be opened, no permission.
+_INNOCENT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+             sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)  # fmt: skip
+_TABLE = """CREATE TABLE IF NOT EXISTS folder (name TEXT PRIMARY KEY, stamp TEXT, again TEXT,
+            lines BLOB, sum INTEGER, more BLOB, more_sum INTEGER)"""
 
-Place = tuple[str, str]  # name, tag
-Entry = list[Any]  # a line as JSON has it; see _line
+_ALL = "SELECT name, stamp, again, lines, sum, more, more_sum FROM folder WHERE name BETWEEN ? AND ?"
+_LINES = "SELECT name, stamp, again, lines, sum, x'', more_sum FROM folder WHERE name BETWEEN ? AND ?"
+
+
+class Folder(NamedTuple):
+    """What is remembered of one folder, as the table has it."""
+
+    name: str  # kind/name
+    stamp: str  # of the folder when it was read; '' if that was too soon
+    again: str  # tags that could not be read, with spaces between
+    lines: bytes  # a line a tag
+    sum: int
+    more: bytes  # identity of the file, tab, annotations: a line for each of `lines`
+    more_sum: int
+
+    def holds(self) -> bool:
+        """Whether `lines` are what was written."""
+        return self.sum == _sum(self)
+
+    def holds_more(self) -> bool:
+        """Whether `more` is too."""
+        return self.more_sum == crc32(self.more, self.sum)
 
 
 class Index:
@@ -38,77 +76,246 @@ class Index:
 
     def artifacts(self, prefix: str = "") -> Iterator[tuple[str, Artifact | Corrupt]]:
         """Everything that has a tag and a name that begins with `prefix`; remembers what it had to read."""
-        known, lines = self._read(prefix)
-        fresh: list[str] = []
-        live = 0
-        for name, tag, identity in self._present(prefix):
-            live += 1
-            entry = known.get((name, tag))
-            if entry is not None and entry[2] == identity:
-                yield name, _artifact(entry)
-                continue
-            found = self._look(name, tag)
-            if isinstance(found, Artifact):
-                fresh.append(_line(name, tag, identity, found))
-            if found is not None:
-                yield name, found
-        self._remember(fresh, superfluous=lines - live if not prefix else 0)
+        for each in self.rows(prefix, annotations=True):
+            if isinstance(each, Brief):
+                yield f"{each.kind}/{each.name}", each.artifact()
+            else:
+                yield each
 
-    def note(self, name: str, tag: str, manifest: bytes) -> None:
-        """Remember one artefact that was just published."""
-        identity = _identity((self._root / name / tag).stat())
-        self._remember([_line(name, tag, identity, oci.brief(oci.artifact(name, tag, manifest)))], superfluous=0)
+    def rows(self, prefix: str = "", *, annotations: bool = False) -> Iterator[Brief | tuple[str, Corrupt]]:
+        """The same as rows, or name and error; annotations only if they are asked for."""
+        with self._opened() as database:
+            for present, known in self._batches(database, prefix, annotations):
+                fresh: list[Folder] = []
+                for name, stamp in present.items():
+                    folder = known.pop(name, None)
+                    if folder is None or folder.stamp != stamp or folder.again or not _usable(folder, annotations):
+                        before = _known(database, name, name).get(name)
+                        folder, damaged = self._look(name, before)
+                        fresh += [folder] if folder != before else []
+                        yield from damaged
+                    yield from _rows(folder, annotations)
+                self._remember(fresh, gone=known)
 
-    def _present(self, prefix: str) -> Iterator[tuple[str, str, str]]:
+    def check(self) -> tuple[str, ...]:
+        """What the index says and the folders do not, and the reverse; reads every manifest. Changes nothing."""
+        return tuple(self._differences())
+
+    def rebuild(self) -> None:
+        """Forget everything and read every manifest anew."""
+        if self._path.exists():
+            with suppress(OSError), self._writing():
+                self._discard()
+        for _ in self.rows():
+            pass
+
+    # What is there
+
+    def _batches(
+        self, database: sqlite3.Connection | None, prefix: str, more: bool = True
+    ) -> Iterator[tuple[dict[str, str], dict[str, Folder]]]:
+        """Folders that are there with their stamps, and what is known of that part of the alphabet."""
+        present = sorted(self._present(prefix))
+        start = prefix
+        for at in range(0, max(1, len(present)), _BATCH):
+            batch = dict(present[at : at + _BATCH])
+            last = at + _BATCH >= len(present)
+            end = prefix + chr(0x10FFFF) if last else present[at + _BATCH - 1][0]
+            yield batch, _known(database, start, end, more)
+            start = end + "\0"
+
+    def _present(self, prefix: str) -> Iterator[tuple[str, str]]:
         for kind in Kind:
+            if not f"{kind}/".startswith(prefix[: len(kind) + 1]):
+                continue
             for folder in _entries(self._root / kind):
                 name = f"{kind}/{folder.name}"
-                if name.startswith(prefix):
-                    for entry in _entries(folder.path):
-                        with suppress(FileNotFoundError):
-                            yield name, entry.name, _identity(entry.stat())
+                if name.startswith(prefix) and name.isascii():
+                    with suppress(FileNotFoundError):
+                        yield name, _identity(folder.stat())
 
-    def _look(self, name: str, tag: str) -> Artifact | Corrupt | None:
+    def _look(self, name: str, known: Folder | None) -> tuple[Folder, list[tuple[str, Corrupt]]]:
+        """The folder as it is now; of files that are known to be the same, what is remembered is believed."""
+        folder = self._root / name
+        started, stamp = self._now(), _stamp(folder)
+        remembered = _remembered(known)
+        rows: list[tuple[str, Brief]] = []
+        damaged: list[tuple[str, Corrupt]] = []
+        again: list[str] = []
+        for tag, identity in _tags(folder):
+            found = remembered.get((tag, identity)) or self._read(name, tag)
+            if isinstance(found, Corrupt):
+                damaged.append((name, found))
+                again.append(tag)
+            elif found is not None:
+                rows.append((identity, found))
+        settled = _stamp(folder) == stamp and started - _changed(stamp) > _STEP
+        return _folder(name, stamp if settled else "", again, rows), damaged
+
+    def _read(self, name: str, tag: str) -> Brief | Corrupt | None:
         try:
-            return oci.brief(oci.artifact(name, tag, (self._root / name / tag).read_bytes()))
+            Reference.parse(f"{name}:{tag}")
+            return brief(oci.brief(oci.artifact(name, tag, (self._root / name / tag).read_bytes())))
         except Corrupt as error:
             return error
         except (BadInput, FileNotFoundError, IsADirectoryError):
             return None  # not ours, or gone since
 
-    def _read(self, prefix: str) -> tuple[dict[Place, Entry], int]:
-        """What is remembered of these names, and how many lines there are; later ones win, damaged ones do not."""
-        known: dict[Place, Entry] = {}
-        start, count = f'["{prefix}', 0
+    def _now(self) -> int:
+        """Now by the file system's clock, which may be another machine's; 0 where it cannot be asked."""
         try:
-            with self._path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-                for line in file:
-                    count += 1
-                    checksum, _, text = line.rstrip("\n").partition(" ")
-                    if text.startswith(start) and checksum == f"{crc32(text.encode()):08x}":
-                        entry = json.loads(text)
-                        known[entry[0], entry[1]] = entry
-        except FileNotFoundError:
-            pass
-        return known, count
+            with _lock_file(self._root) as descriptor:
+                os.utime(descriptor)
+                return os.fstat(descriptor).st_ctime_ns
+        except OSError:
+            return 0
 
-    def _remember(self, lines: list[str], *, superfluous: int) -> None:
-        rewrite = superfluous > _SLACK
-        if not lines and not rewrite:
+    def _differences(self) -> Iterator[str]:
+        with self._opened() as database:
+            if database is not None and not _is_sound(database):
+                yield "the file of the index is damaged, and is made anew by the next listing"
+            for present, known in self._batches(database, ""):
+                for name, folder in known.items():
+                    if not folder.holds() or not folder.holds_more():
+                        yield f"what the index holds of {name} is damaged, and is read anew when it is listed"
+                    elif folder.stamp and present.get(name) == folder.stamp:
+                        yield from _lies(folder, self._look(name, None)[0])
+
+    # The file
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection | None]:
+        """For reading; None if there is nothing to read. Served from any thread."""
+        try:
+            opened = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        except sqlite3.Error:
+            yield None
             return
-        # Who may only read lists all the same, and a full disk spoils no listing.
-        with suppress(OSError), locked(self._root / ".locks" / "index"):
-            if rewrite:
-                self._path.unlink(missing_ok=True)  # the next listing makes it anew
-            with self._path.open("ab") as file:
-                # A writer that died left half a line; the newline keeps it from spoiling ours.
-                start = "" if file.tell() == 0 or self._ends_well() else "\n"
-                file.write((start + "".join(f"{line}\n" for line in lines)).encode())
+        with closing(opened):
+            yield opened
 
-    def _ends_well(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read() == b"\n"
+    def _remember(self, fresh: Iterable[Folder], gone: Iterable[str]) -> None:
+        changed, superfluous = list(fresh), [(name,) for name in gone]
+        if not (changed or superfluous) or not (self._root / "blobs").is_dir():
+            return  # nothing to say, or no store
+        # Who may only read lists all the same, and a full disk spoils no listing.
+        with suppress(OSError, sqlite3.Error), self._writing():
+            try:
+                self._write(changed, superfluous)
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode & 0xFF in _INNOCENT:
+                    return
+                self._discard()
+                self._write(changed, superfluous)
+
+    def _write(self, changed: list[Folder], superfluous: list[tuple[str]]) -> None:
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as database:
+            database.execute("PRAGMA page_size = 16384")
+            database.execute("PRAGMA synchronous = OFF")  # what a power cut takes, the checksums tell
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(_TABLE)
+            database.executemany("DELETE FROM folder WHERE name = ?", superfluous)
+            database.executemany("INSERT OR REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?)", changed)
+            database.execute("COMMIT")
+
+    def _discard(self) -> None:
+        for name in (FILE, f"{FILE}-journal", *OLDER):
+            (self._root / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time. SQLite has its own lock, but it does not cover that the file is deleted."""
+        with locked(self._root / ".locks" / "index"):
+            yield
+
+
+@contextmanager
+def _lock_file(root: Path) -> Iterator[int]:
+    path = root / ".locks" / "clock"
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _known(database: sqlite3.Connection | None, start: str, end: str, more: bool = True) -> dict[str, Folder]:
+    """What is remembered of these folders, all of it or without `more`; nothing where the file is damaged."""
+    if database is None:
+        return {}
+    try:
+        found = database.execute(_ALL if more else _LINES, (start, end)).fetchall()
+        return {row[0]: Folder(*row) for row in found if _is_folder(row)}
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError):
+        return {}
+
+
+def _is_sound(database: sqlite3.Connection) -> bool:
+    try:
+        return bool(database.execute("PRAGMA quick_check").fetchall() == [("ok",)])
+    except sqlite3.Error:
+        return False
+
+
+def _is_folder(row: tuple[object, ...]) -> bool:
+    """Whether the columns have their types: SQLite gives what the file says."""
+    types = (str, str, str, bytes, int, bytes, int)
+    return len(row) == len(types) and all(isinstance(value, type) for value, type in zip(row, types, strict=True))
+
+
+def _usable(folder: Folder, annotations: bool) -> bool:
+    return folder.holds() and (not annotations or folder.holds_more())
+
+
+def _folder(name: str, stamp: str, again: list[str], rows: list[tuple[str, Brief]]) -> Folder:
+    rows.sort(key=lambda each: each[1], reverse=True)
+    full = with_channels(row for _, row in rows)
+    lines = "\n".join("\t".join((*row[:_FIELDS], "")) for row in full).encode()
+    more = "\n".join(f"{identity}\t{row.annotations}" for identity, row in rows).encode()
+    bare = Folder(name, stamp, " ".join(again), lines, 0, more, 0)
+    total = _sum(bare)
+    return bare._replace(sum=total, more_sum=crc32(more, total))
+
+
+def _rows(folder: Folder, annotations: bool) -> Iterator[Brief]:
+    lines = folder.lines.decode().split("\n") if folder.lines else []
+    bare: Iterator[Brief] = (_row(line.split("\t")) for line in lines)
+    if not annotations:
+        return bare
+    extras = folder.more.decode().split("\n") if lines else []
+    return (row._replace(annotations=extra.partition("\t")[2]) for row, extra in zip(bare, extras, strict=True))
+
+
+def _remembered(known: Folder | None) -> dict[tuple[str, str], Brief]:
+    """Tag and identity of its file → row."""
+    if known is None or not known.holds() or not known.holds_more():
+        return {}
+    identities = [line.partition("\t")[0] for line in known.more.decode().split("\n")]
+    return {(row.tag, identity): row for row, identity in zip(_rows(known, True), identities, strict=False)}
+
+
+def _lies(folder: Folder, truth: Folder) -> Iterator[str]:
+    """What listings tell wrongly while they believe the index."""
+    said, true = ({row.tag: row for row in _rows(each, True)} for each in (folder, truth))
+    for tag in sorted((said.keys() | true.keys()) - set(folder.again.split())):
+        if tag not in true:
+            yield f"the index lists {folder.name}:{tag}, which is not there or cannot be read"
+        elif tag not in said:
+            yield f"the index does not list {folder.name}:{tag}"
+        elif said[tag] != true[tag]:
+            yield f"the index says something else of {folder.name}:{tag} than its manifest"
+
+
+def _sum(folder: Folder) -> int:
+    return crc32(folder.lines, crc32("\n".join((folder.name, folder.stamp, folder.again)).encode()))
+
+
+def _tags(folder: Path) -> Iterator[tuple[str, str]]:
+    for entry in _entries(folder):
+        if not is_fallback(entry.name):
+            with suppress(FileNotFoundError):
+                yield entry.name, _identity(entry.stat())
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -119,39 +326,16 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
         return []
 
 
+def _stamp(folder: Path) -> str:
+    try:
+        return _identity(folder.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
 def _identity(status: os.stat_result) -> str:
     return f"{status.st_ino}.{status.st_ctime_ns}"
 
 
-def _line(name: str, tag: str, identity: str, artifact: Artifact) -> str:
-    text = json.dumps(
-        [
-            name,
-            tag,
-            identity,
-            artifact.version,
-            artifact.digest.hex,
-            artifact.size,
-            artifact.media_type,
-            artifact.created.isoformat(),
-            artifact.made_from.hex if artifact.made_from else "",
-            artifact.annotations,
-        ],
-        separators=(",", ":"),
-    )
-    return f"{crc32(text.encode()):08x} {text}"
-
-
-def _artifact(entry: Entry) -> Artifact:
-    name, tag, _, version, digest, size, media_type, created, made_from, annotations = entry
-    kind, _, short = name.partition("/")
-    return Artifact(
-        reference=Reference(Kind(kind), short, tag),
-        version=version,
-        digest=Digest("sha256", digest),
-        size=size,
-        media_type=media_type,
-        created=datetime.fromisoformat(created),
-        made_from=Digest("sha256", made_from) if made_from else None,
-        annotations=tuple((key, value) for key, value in annotations),
-    )
+def _changed(stamp: str) -> int:
+    return int(stamp.partition(".")[2] or 0)

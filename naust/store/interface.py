@@ -10,8 +10,9 @@ with this same interface do.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from typing import BinaryIO
 
 from common.errors import BadInput, Conflict, Corrupt, NotFound
 from common.model import Artifact, Digest, Reference
+from naust.brief import Brief, brief, with_channels
 from naust.version import is_dated
 
 LONGEST_NAME = 255  # octets; distribution specification 1.1, "Pulling manifests", and NAME_MAX of Linux
@@ -157,8 +159,58 @@ class Collectable(ABC):
         """Take a blob away if its age is at least that; whether it did. Whether it may go is the caller's to know.
 
         `write` and `put_manifest` renew the age of what they find there already, so nothing that a push counts on is
-        older than the push.
+        older than the push. When a tag is put, that is all that can be reached from it: children, their blobs,
+        referrers.
         """
+
+    def delete_many(self, digests: Iterable[Digest], *, older_than: timedelta) -> list[Digest]:
+        """Take away those of them whose age was at least that when this was called; which ones."""
+        begun = time.monotonic()
+        return [
+            digest
+            for digest in digests
+            if self.delete(digest, older_than=older_than + timedelta(seconds=time.monotonic() - begun))
+        ]
+
+    def roots(self) -> Iterator[tuple[str, str]]:
+        """Every name with each of its tags, name by name; also those tags that `Store.tags` does not show."""
+        assert isinstance(self, Store)
+        for name in self.names():
+            for tag in self.tags(name):
+                yield name, tag
+
+    def pushing(self) -> timedelta | None:
+        """How long the oldest push has been under way that is known of; None if there is none. What is younger than
+        that may be part of it, though nothing refers to it yet."""
+        return None
+
+    def stale_uploads(self, older_than: timedelta) -> int:
+        """Give up uploads that nobody goes on with and that are at least that old; how many that were."""
+        return 0
+
+    def tidy(self) -> int:
+        """Take away what is kept about blobs that are gone, such as who refers to whom; how many entries."""
+        return 0
+
+    def dangling(self) -> Iterator[tuple[str, Digest, Digest]]:
+        """Referrers that are known of and are not there: name, subject, referrer. Left by a collector that was killed,
+        or lost."""
+        yield from ()
+
+    def mend(self, name: str, tag: str, manifest: bytes) -> None:
+        """Let the tag stand for this manifest, whose blobs are there, whatever it stands for now: it is damaged."""
+        assert isinstance(self, Store)
+        self.delete_tag(name, tag)
+        self.put_manifest(name, tag, manifest)
+
+    def replace(self, name: str, digest: Digest, size: int, source: BinaryIO) -> None:
+        """As `Store.write`, but what is there under this digest is damaged and is not relied on.
+
+        Raises Corrupt if `source` holds something else.
+        """
+        assert isinstance(self, Store)
+        self.delete(digest)
+        self.write(name, digest, size, source)
 
 
 class Indexed(ABC):
@@ -171,6 +223,26 @@ class Indexed(ABC):
 
         What is listed is not checked (`manifest` does that) and brief: see naust.manifest.brief.
         """
+
+    def rows(self, prefix: str = "", *, annotations: bool = False) -> Iterator[Brief | tuple[str, Corrupt]]:
+        """The same as rows with their channels, or name and error; annotations only where they are asked for. A store
+        that can make rows without artefacts says so by its own method: that is several times as fast."""
+        names: dict[str, list[Brief]] = {}
+        for name, found in self.artifacts(prefix):
+            if isinstance(found, Corrupt):
+                yield name, found
+            else:
+                names.setdefault(name, []).append(brief(found))
+        for rows in names.values():
+            yield from with_channels(rows)
+
+    def check_index(self) -> tuple[str, ...]:
+        """Every difference between the index and what the store holds, as a sentence; reads every manifest and changes
+        nothing. Empty also where the index is the truth itself, or a server's own affair."""
+        return ()
+
+    def rebuild_index(self) -> None:
+        """Forget the index and make it anew from the manifests. Others may list and publish meanwhile."""
 
 
 def check_name(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from common.errors import Corrupt
 from common.model import Digest
 from naust import manifest as oci
+from naust import reach
 from naust.store.interface import (
     Collectable,
     Referrer,
@@ -98,9 +99,10 @@ class MemoryStore(Store, Collectable):
         with self._lock:
             if ":" not in reference:
                 self._swap(name, check_tag(name, reference), wanted, replacing)
-            for each in (wanted, *(blob.digest for blob in read.blobs)):
-                self._renewed[each] = time.monotonic()
             self._contents[wanted] = manifest
+            for node in reach.around(self, name, reach.Node(wanted, manifest, read), damaged=lambda error: None):
+                for each in (node.digest, *(blob.digest for blob in node.read.blobs)):
+                    self._renewed[each] = time.monotonic()
             if read.subject:
                 self._subjects.setdefault((name, read.subject), set()).add(wanted)
         return wanted
@@ -132,6 +134,8 @@ class MemoryStore(Store, Collectable):
 
     def referrers(self, name: str, digest: Digest, type: str | None = None) -> Iterator[Referrer]:
         for found in sorted(self._subjects.get((check_name(name), digest), ())):
+            if found not in self._contents:
+                continue
             read = oci.parse(self._contents[found], f"{name}@{found}")
             if type in (None, read.artifact_type):
                 yield Referrer(found, len(self._contents[found]), read.media_type, read.artifact_type)

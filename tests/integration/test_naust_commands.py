@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 # What a listing must not pay for. `typer` loads some of the standard library by itself.
 DEAR = {
     "boto3", "botocore", "docker", "requests", "urllib3", "rich", "asyncio", "hcl2", "lark", "ssl", "http.client",
-    "cryptography", "ansible", "ansible_runner", "yaml", "jinja2", "sqlite3", "socketserver", "email", "xml",
+    "cryptography", "ansible", "ansible_runner", "yaml", "jinja2", "socketserver", "email", "xml",
     "importlib.metadata", "naust.push", "naust.pull", "naust.engine", "naust.verified", "naust.store.memory",
     "common.hcl", "common.run", "common.role",
 }  # fmt: skip

@@ -1,0 +1,243 @@
+"""What is different between two artefacts, wherever they are: what they say, packages, blobs, files.
+
+Packages come from the SBOMs that are attached, else from the annotation naust.inputs; versions are compared as Debian
+does (deb-version(7)), so that one can say what went up and what went down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from common.errors import Error, NotFound
+from common.model import Artifact, Digest
+from naust import manifest as oci
+from naust import reach
+from naust.layers import File, Files, files, has_files
+from naust.listing import name_of
+from naust.manifest import Blob
+from naust.store.interface import Store
+
+if TYPE_CHECKING:
+    from naust.sbom import Package
+
+ADDED, REMOVED, CHANGED, UPGRADED, DOWNGRADED = "added", "removed", "changed", "upgraded", "downgraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two. `digest` is that of the manifest that was looked at: of one platform, if one was asked for."""
+
+    store: Store
+    artifact: Artifact
+    node: reach.Node
+
+    @property
+    def name(self) -> str:
+        """As stores know it."""
+        return name_of(self.artifact.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something with a name and a value, such as a package and its version; '' where there is none."""
+
+    how: str
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file. `what` names the fields of File that differ."""
+
+    how: str
+    path: str
+    what: tuple[str, ...]
+    before: File | None
+    after: File | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A blob, and which of the two have it."""
+
+    digest: Digest
+    size: int
+    media_type: str
+    before: bool
+    after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All of it. `files` is None if they were not compared; `notes` says why, and what else was not."""
+
+    before: str
+    after: str
+    before_digest: Digest
+    after_digest: Digest
+    same: bool
+    before_size: int
+    after_size: int
+    annotations: tuple[Change, ...]
+    packages: tuple[Change, ...]
+    packages_from: str
+    parts: tuple[Part, ...]
+    files: tuple[FileChange, ...] | None
+    notes: tuple[str, ...]
+
+
+def side(store: Store, artifact: Artifact, platform: str = "") -> Side:
+    """An artefact to compare; of an index, the one image for the platform. Raises NotFound, Corrupt."""
+    name = name_of(artifact.reference)
+    node = reach.node(store, name, artifact.digest)
+    if not platform or not node.read.children:
+        return Side(store, artifact, node)
+    fitting = [b for b in node.read.children if b.platform == platform or b.platform.startswith(f"{platform}/")]
+    if len(fitting) != 1:
+        has = ", ".join(blob.platform or "one that does not say" for blob in node.read.children)
+        raise NotFound(f"{artifact.reference} has no image for {platform} alone", resolution=f"It has: {has}.")
+    return Side(store, artifact, reach.node(store, name, fitting[0].digest))
+
+
+def compare(before: Side, after: Side, *, with_files: bool = True) -> Difference:
+    """Compare the two. Reads their blobs only for the files. Raises Corrupt if one is damaged."""
+    notes: list[str] = []
+    packages, source = _packages(before, after)
+    found = _files(before, after, notes) if with_files else None
+    return Difference(
+        before=str(before.artifact.reference),
+        after=str(after.artifact.reference),
+        before_digest=before.node.digest,
+        after_digest=after.node.digest,
+        same=before.node.digest == after.node.digest,
+        before_size=_size(before),
+        after_size=_size(after),
+        annotations=tuple(_changes(_said(before), _said(after))),
+        packages=packages,
+        packages_from=source,
+        parts=tuple(_parts(before, after)),
+        files=found,
+        notes=tuple(notes),
+    )
+
+
+def _size(one: Side) -> int:
+    return len(one.node.data) + sum(blob.size for blob in one.node.read.blobs)
+
+
+def _said(one: Side) -> dict[str, str]:
+    return {key: text for key, text in one.node.read.annotations if key != oci.INPUTS}
+
+
+def _changes(
+    before: Mapping[str, str], after: Mapping[str, str], order: Callable[[str, str], str] = lambda old, new: CHANGED
+) -> Iterator[Change]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            how = ADDED if old is None else REMOVED if new is None else order(old, new)
+            yield Change(how, name, old or "", new or "")
+
+
+# Packages
+
+
+def _packages(before: Side, after: Side) -> tuple[tuple[Change, ...], str]:
+    from naust.sbom import found_packages
+
+    old, new = (found_packages(one.store, _as_looked_at(one)) for one in (before, after))
+    if old is not None and new is not None:
+        return tuple(_changes(_versions(old), _versions(new), _order)), "sbom"
+    inputs = [{title: version or digest for title, version, digest in oci.inputs(x.artifact)} for x in (before, after)]
+    return tuple(_changes(inputs[0], inputs[1], _order)), "inputs" if any(inputs) else ""
+
+
+def _as_looked_at(one: Side) -> Artifact:
+    """An SBOM is attached to the image of a platform, or to the whole."""
+    if one.node.digest == one.artifact.digest:
+        return one.artifact
+    from dataclasses import replace
+
+    return replace(one.artifact, digest=one.node.digest)
+
+
+def _versions(packages: tuple[Package, ...]) -> dict[str, str]:
+    """By name, with the type where it is not Debian's; several versions of one stand beside each other."""
+    found: dict[str, list[str]] = {}
+    for each in packages:
+        found.setdefault(each.name if each.type == "deb" else f"{each.type}:{each.name}", []).append(each.version)
+    return {name: ", ".join(dict.fromkeys(versions)) for name, versions in found.items()}
+
+
+def _order(old: str, new: str) -> str:
+    """What happened to a version."""
+    from importlib import import_module
+
+    try:
+        order = import_module("naust.debian").compare(old, new)
+    except (ValueError, Error, ImportError):
+        return CHANGED
+    return UPGRADED if order < 0 else DOWNGRADED if order > 0 else CHANGED
+
+
+# Blobs
+
+
+def _parts(before: Side, after: Side) -> Iterator[Part]:
+    old = {blob.digest: blob for blob in before.node.read.blobs}
+    new = {blob.digest: blob for blob in after.node.read.blobs}
+    blobs: dict[Digest, Blob] = {**old, **new}
+    for digest, blob in blobs.items():
+        yield Part(digest, blob.size, blob.media_type, digest in old, digest in new)
+
+
+# Files
+
+
+def _files(before: Side, after: Side, notes: list[str]) -> tuple[FileChange, ...] | None:
+    for one in (before, after):
+        if one.node.read.children:
+            notes.append(f"{one.artifact.reference} has several platforms: name one to compare packages and files")
+            return None
+        if not has_files(one.node.read):
+            notes.append(f"{one.artifact.reference} is no tar, folder or image: its files are not compared")
+            return None
+    if before.node.digest == after.node.digest:
+        return ()
+    count = _shared(before, after)
+    below = files(before.store, before.name, _cut(before, count)) if count else {}
+    old = files(before.store, before.name, before.node.read, (count, below))
+    new = files(after.store, after.name, after.node.read, (count, below))
+    return tuple(_file_changes(old, new))
+
+
+def _shared(before: Side, after: Side) -> int:
+    """How many of the lowest layers are the same; those are read once."""
+    if before.node.read.is_folder or after.node.read.is_folder:
+        return 0
+    count = 0
+    for old, new in zip(before.node.read.layers, after.node.read.layers, strict=False):
+        if old.digest != new.digest:
+            break
+        count += 1
+    return count
+
+
+def _cut(one: Side, count: int) -> oci.Manifest:
+    from dataclasses import replace
+
+    return replace(one.node.read, layers=one.node.read.layers[:count])
+
+
+def _file_changes(old: Files, new: Files) -> Iterator[FileChange]:
+    for path in sorted(old.keys() | new.keys()):
+        was, now = old.get(path), new.get(path)
+        if was is None or now is None:
+            yield FileChange(ADDED if was is None else REMOVED, path, (), was, now)
+        elif was != now:
+            what = tuple(name for name in File.__slots__ if getattr(was, name) != getattr(now, name))
+            yield FileChange(CHANGED, path, what, was, now)

@@ -1,0 +1,79 @@
+"""A directory into a store: one tar, and an index of its files (naust.tree)."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from common.console import Report
+from common.model import Artifact, Digest, Reference
+from naust import digests
+from naust import manifest as oci
+from naust.manifest import Blob
+from naust.push import checked_title, file_target, publish
+from naust.push_blobs import put, put_stream, silent
+from naust.store.interface import Store
+from naust.tree_pack import Packed, fingerprint
+
+_BUFFER = 1 << 20  # bytes handed to the store at once
+
+
+def push_folder(
+    store: Store,
+    folder: Path,
+    reference: Reference,
+    *,
+    version: str = "",
+    title: str = "",
+    annotations: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+    report: Report = silent,
+) -> Artifact:
+    """Store a directory and give it a name. It is read once; a directory of which no file, name, owner or attribute
+    has changed since it was pushed is not read at all, if the store still has it.
+
+    Raises BadInput if it holds what artefacts of this kind may not (naust.tree_pack), for a container, or without a
+    version; Error if a file changes while it is read.
+    """
+    target = file_target(str(folder), reference, version)
+    whole = str(target.reference)
+    plain = checked_title(f"{title or folder.resolve().name or 'root'}.tar", whole)
+    with Packed(folder, reference.kind) as packed:
+        tar, files = _remembered(store, target.name, folder) or _put(store, target.name, folder, packed, report)
+    said = oci.annotated(target.reference.kind, target.version, more=annotations)
+    data = oci.folder_manifest(target.reference.kind, files, tar, plain, said)
+    return publish(store, target.reference, target.version, data, now, report)
+
+
+def _remembered(store: Store, name: str, folder: Path) -> tuple[Blob, Blob] | None:
+    """Tar and index of an unchanged directory that the store has."""
+    value = digests.get(fingerprint(folder)[0])
+    if value is None:
+        return None
+    tar = Blob(Digest("sha256", value[:32].hex()), _number(value[64:]), oci.TAR)
+    size = store.stat(name, Digest("sha256", value[32:64].hex()))
+    if size is None or store.stat(name, tar.digest) != tar.size:
+        return None
+    return tar, Blob(Digest("sha256", value[32:64].hex()), size, oci.FILES)
+
+
+def _put(store: Store, name: str, folder: Path, packed: Packed, report: Report) -> tuple[Blob, Blob]:
+    begun = time.time_ns()
+    before, _ = fingerprint(folder)
+    digest, size = put_stream(store, name, cast(BinaryIO, io.BufferedReader(packed, _BUFFER)), report)
+    tar = Blob(digest, size, oci.TAR)
+    index, index_digest, index_size = packed.index
+    files = Blob(index_digest, index_size, oci.FILES)
+    put(store, name, files, cast(BinaryIO, index), report)
+    after, last = fingerprint(folder)
+    if before == after and last < begun - digests.SETTLED:
+        digests.put(after, bytes.fromhex(digest.hex + index_digest.hex) + size.to_bytes(8, "little"))
+    return tar, files
+
+
+def _number(octets: bytes) -> int:
+    return int.from_bytes(octets[:8], "little")
