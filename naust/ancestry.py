@@ -100,9 +100,9 @@ def _input(store: Store, kind: Kind, title: str, digest: str) -> Artifact | None
 
 def _among(store: Store, names: Iterable[str], digest: str) -> Artifact | None:
     """The artefact of one of these names that has this digest, or was made from the recipe that has it."""
-    for text in names:
+    for listed in names:
         with suppress(BadInput, NotFound, Denied):
-            reference = Reference.parse(text)
+            reference = Reference.parse(listed)
             for each in artifacts(store, reference.kind, reference.name, damaged=lambda error: None):
                 if digest in (str(each.digest), str(each.made_from)):
                     return _whole(store, each)

@@ -143,6 +143,7 @@ def mark(
 
 
 def roots(store: Store) -> Iterator[tuple[str, str]]:
+    """Name and tag of everything that is kept because somebody named it."""
     if isinstance(store, Collectable):
         yield from store.roots()
         return

@@ -200,6 +200,7 @@ def _artifact_page(visit: _Visit, name: str, tag: str) -> Page:
         visit.links,
         name=name,
         tag=tag,
+        dated=is_dated(tag),
         known=known,
         artifact=known.artifact,
         alike=tagged(visit.store, name, known.artifact.digest, but=tag),

@@ -84,7 +84,8 @@ class Moved:
 def attachments(store: Store, name: str, artifact: Artifact) -> Attachments:
     """Everything that is attached to this artefact. What cannot be read is listed with its fault."""
     found = list(islice(store.referrers(name, artifact.digest), MOST_REFERRERS + 1))
-    every = tuple(_attached(store, name, each, artifact.digest) for each in found[:MOST_REFERRERS])
+    read = (_attached(store, name, each, artifact.digest) for each in found[:MOST_REFERRERS])
+    every = tuple(sorted(read, key=lambda each: (each.what, each.digest)))
     listed = next((each.packages for each in every if each.packages and not each.fault), ())
     source = "the CycloneDX document attached to it" if listed else ""
     if not listed:

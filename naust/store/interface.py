@@ -241,7 +241,7 @@ class Indexed(ABC):
         nothing. Empty also where the index is the truth itself, or a server's own affair."""
         return ()
 
-    def rebuild_index(self) -> None:
+    def rebuild_index(self) -> None:  # noqa: B027  # a store that makes its list anew each time has nothing to do
         """Forget the index and make it anew from the manifests. Others may list and publish meanwhile."""
 
 

@@ -1,5 +1,5 @@
-"""The conformance suite of the OCI distribution specification against `naust serve`, with nothing left out: also what is
-off by default (upload cancel, tags as parameters, digest headers, sparse manifests)."""
+"""The conformance suite of the OCI distribution specification against `naust serve`, with nothing left out:
+also what is off by default (upload cancel, tags as parameters, digest headers, sparse manifests)."""
 
 from __future__ import annotations
 

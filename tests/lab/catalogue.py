@@ -58,7 +58,7 @@ def image(store: Store, name: str, layers: Sequence[bytes]) -> oci.ContainerImag
 
 
 def attest(store: Store, name: str, subject: Digest, kind: str, said: Mapping[str, object], about: str = "") -> Digest:
-    """Attach a bundle with a signature that nobody can verify; `about` is the digest that it names, else the subject's."""
+    """Attach a bundle whose signature nobody can verify. `about` is the digest it names, else the subject's."""
     payload = bundle.statement(bundle.Subject((about or str(subject),)), kind, said)
     document = bundle.bundle(payload, b"no signature", HINT)
     return attach(store, name, subject, document, media_type=bundle.BUNDLE, artifact_type=bundle.BUNDLE)

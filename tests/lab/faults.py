@@ -24,7 +24,8 @@ What a Fault can do (each None or empty by default; they may be combined where t
     chance=0.2         it strikes only so often (a fixed seed; `FaultProxy(seed=…)`)
     times=N            how many requests it strikes, 1 by default; None for all
     when=test          which requests: a function of Seen; see `is_`
-With `certificate` and `key` the proxy speaks TLS to its clients. `answering` is a server of its own, `storm` a set of faults.
+With `certificate` and `key` the proxy speaks TLS to its clients. `answering` is a server of its own,
+ `storm` a set of faults.
 """
 
 from __future__ import annotations
