@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from common.errors import Corrupt, NotFound
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust.address import uri
-from naust.brief import Brief, plain
+from naust.brief import Brief, escaped, plain
 from naust.listing import name_of, resolve
 from naust.store.interface import Store
+from naust.version import is_dated
 
 # What has a field of its own, so that it is not shown twice.
 _FIELDS = (oci.VERSION, oci.REVISION, oci.KIND, oci.MADE_FROM, oci.INPUTS, oci.CREATED)
@@ -38,8 +41,18 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """Something that goes with an artefact: a signature, an SBOM, a chunk index."""
+
+    type: str
+    digest: Digest  # of its manifest, whose size this is
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
-    """What `naust show` shows. `published` is the date of the name, `created` what the artefact says of itself."""
+    """What `naust show` shows. `published` is the date of the name, `created` what the artefact says of itself;
+    `channels` are other tags of it, and `revoked` says why nobody may use it ('' if one may)."""
 
     uri: str
     reference: str
@@ -56,6 +69,9 @@ class Description:
     inputs: tuple[Input, ...]
     parts: tuple[Part, ...]
     annotations: Mapping[str, str]
+    channels: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    revoked: str = ""
 
 
 def show(store: Store, wanted: str) -> Description:
@@ -82,7 +98,32 @@ def show(store: Store, wanted: str) -> Description:
         inputs=tuple(Input(*each) for each in oci.inputs(found)),
         parts=tuple(_part(store, name, blob) for blob in read.blobs),
         annotations={key: text for key, text in found.annotations if key not in _FIELDS},
+        channels=tuple(_channels(store, found)),
+        attachments=tuple(
+            Attachment(escaped(each.artifact_type or each.media_type), each.digest, each.size)
+            for each in sorted(store.referrers(name, found.digest), key=lambda each: (each.artifact_type, each.digest))
+        ),
+        revoked=_revoked(store, found),
     )
+
+
+def _channels(store: Store, artifact: Artifact) -> Iterator[str]:
+    name = name_of(artifact.reference)
+    for tag in store.tags(name):
+        if tag != artifact.reference.tag and not is_dated(tag):
+            with suppress(NotFound, Corrupt):  # gone since, or not this one in any case
+                if Digest.of(store.manifest(name, tag)) == artifact.digest:
+                    yield tag
+
+
+def _revoked(store: Store, artifact: Artifact) -> str:
+    from naust.revoke import check
+
+    try:
+        check(store, artifact)
+    except Corrupt as error:
+        return " ".join(part for part in (error.message, error.details) if part)
+    return ""
 
 
 def rows(described: Description) -> Sequence[tuple[str, str]]:
@@ -94,6 +135,8 @@ def rows(described: Description) -> Sequence[tuple[str, str]]:
         ("version", described.version),
         ("published", described.published.isoformat()),
         ("created", described.created),
+        ("channels", ", ".join(described.channels)),
+        ("REVOKED", described.revoked),
         ("digest", str(described.digest)),
         ("size", f"{described.size} bytes"),
         ("type", described.media_type),
@@ -101,6 +144,7 @@ def rows(described: Description) -> Sequence[tuple[str, str]]:
         ("made from", str(described.made_from or "")),
         *described.annotations.items(),
         *(("blob", _line(part)) for part in described.parts),
+        *(("attached", f"{each.digest} {each.size} bytes {each.type}") for each in described.attachments),
         *(("input", " ".join((each.name, each.version, each.digest))) for each in described.inputs),
     ]
     return [(name, text) for name, text in lines if text]

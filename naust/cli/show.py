@@ -16,7 +16,10 @@ def show(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Show one artefact: URI, kind, name, version, dates, digest, size, source revision, inputs, blobs.
+    """Show one artefact, with its blobs and all that is attached to it.
+
+    URI, version, dates, channels, digest, size, source revision, inputs, blobs; signatures, SBOMs and the like by type;
+    and why it is revoked, if it is.
 
     Exit codes: 0 shown; 2 no such artefact, or bad input; 8 its manifest is damaged; 9 the store does not answer.
     """

@@ -103,7 +103,7 @@ class Index:
 
     def rebuild(self) -> None:
         """Forget everything and read every manifest anew."""
-        if self._path.exists():
+        if self._is_store():
             with suppress(OSError), self._writing():
                 self._discard()
         for _ in self.rows():
@@ -163,8 +163,10 @@ class Index:
 
     def _now(self) -> int:
         """Now by the file system's clock, which may be another machine's; 0 where it cannot be asked."""
+        if not self._is_store():
+            return 0
         try:
-            with _lock_file(self._root) as descriptor:
+            with _clock_file(self._root) as descriptor:
                 os.utime(descriptor)
                 return os.fstat(descriptor).st_ctime_ns
         except OSError:
@@ -196,8 +198,8 @@ class Index:
 
     def _remember(self, fresh: Iterable[Folder], gone: Iterable[str]) -> None:
         changed, superfluous = list(fresh), [(name,) for name in gone]
-        if not (changed or superfluous) or not (self._root / "blobs").is_dir():
-            return  # nothing to say, or no store
+        if not (changed or superfluous) or not self._is_store():
+            return
         # Who may only read lists all the same, and a full disk spoils no listing.
         with suppress(OSError, sqlite3.Error), self._writing():
             try:
@@ -218,6 +220,10 @@ class Index:
             database.executemany("INSERT OR REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?)", changed)
             database.execute("COMMIT")
 
+    def _is_store(self) -> bool:
+        """A listing of some other folder must leave nothing there."""
+        return (self._root / "blobs").is_dir()
+
     def _discard(self) -> None:
         for name in (FILE, f"{FILE}-journal", *OLDER):
             (self._root / name).unlink(missing_ok=True)
@@ -230,7 +236,7 @@ class Index:
 
 
 @contextmanager
-def _lock_file(root: Path) -> Iterator[int]:
+def _clock_file(root: Path) -> Iterator[int]:
     path = root / ".locks" / "clock"
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

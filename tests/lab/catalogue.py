@@ -59,8 +59,11 @@ def image(store: Store, name: str, layers: Sequence[bytes]) -> oci.ContainerImag
 
 def attest(store: Store, name: str, subject: Digest, kind: str, said: Mapping[str, object], about: str = "") -> Digest:
     """Attach a bundle whose signature nobody can verify. `about` is the digest it names, else the subject's."""
-    payload = bundle.statement(bundle.Subject((about or str(subject),)), kind, said)
-    document = bundle.bundle(payload, b"no signature", HINT)
+    about = about or str(subject)
+    statement = {"_type": bundle.STATEMENTS[0], "predicateType": kind, "predicate": said}
+    statement |= {"subject": [{"digest": dict([about.split(":", 1)])}]}
+    # In ASCII, so that it can say what UTF-8 cannot: a lone surrogate.
+    document = bundle.bundle(json.dumps(statement).encode(), b"no signature", HINT)
     return attach(store, name, subject, document, media_type=bundle.BUNDLE, artifact_type=bundle.BUNDLE)
 
 

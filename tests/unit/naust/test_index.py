@@ -246,7 +246,7 @@ def test_four_times_as_many_take_about_four_times_as_long(tmp_path: Path, settle
         list(store.rows())
         return min(timed(lambda: list(store.rows())) for _ in range(5))
 
-    assert taken(4000) < 9 * taken(1000)
+    assert taken(2000) < 9 * taken(500)
 
 
 def test_memory_does_not_grow_with_the_store(tmp_path: Path, settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path, settled: None, monk
         finally:
             tracemalloc.stop()
 
-    assert most(2000) < 1.5 * most(500)
+    assert most(1200) < 1.5 * most(300)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -354,7 +354,7 @@ def test_a_folder_that_is_no_store_gets_no_index(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     list(DirectoryStore(tmp_path).artifacts())
     DirectoryStore(tmp_path / "none").rebuild_index()
-    assert sorted(path for path in tmp_path.rglob("*") if path.name not in (".locks", "clock")) == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 # Many at once

@@ -445,9 +445,17 @@ def said_everywhere(text: str) -> tuple[MemoryStore, Artifact, Artifact]:
         store.put_manifest("file/a", f"{number}-20261120T221500Z", manifest)
         made.append(oci.artifact("file/a", f"{number}-20261120T221500Z", manifest))
         packages = {f"lib{text}": f"{number}{text}", f"only{number}{text}": "1"}
-        attest(store, "file/a", made[-1].digest, bundle.SBOM, bom(packages))
+        listed = [{"type": "library", "name": name, "version": version} for name, version in packages.items()]
+        attest(store, "file/a", made[-1].digest, bundle.SBOM, {"bomFormat": "CycloneDX", "components": listed})
         attest(store, "file/a", made[-1].digest, f"p{text}", {})
-        attach(store, "file/a", made[-1].digest, b"{}", media_type="x/y", artifact_type=f"z{text}")
+        attach(
+            store,
+            "file/a",
+            made[-1].digest,
+            b"{}",
+            media_type="x/y",
+            artifact_type=f"z{text}".encode("utf-8", "replace").decode(),
+        )
     return store, made[0], made[1]
 
 
@@ -495,7 +503,7 @@ def test_no_text_of_an_artefact_becomes_markup(text: str) -> None:
         '"><img src=x onerror=alert(1)>',
         "' onmouseover='alert(1)",
         "</code></td><h1>",
-        "{{ 7 * 7 }}{% raw %}",
+        "{{ 7777 * 7777 }}{% raw %}",
         "javascript:alert(1)",
         "--><!--",
         "&lt;b&gt;",
@@ -505,7 +513,7 @@ def test_known_attacks_stay_text(text: str) -> None:
     assert outlines(f"a{text}")[2:] == outlines(HARMLESS)[2:]
     store, first, _ = said_everywhere(text)
     html = body(page(store, path_of(first), {}))
-    assert "49" not in html.replace(str(first.digest), "") or "7 * 7" in html
+    assert "60481729" not in html
     assert not re.search(r'href="(?!/|#|data:image/svg\+xml,|https?://)', html)
 
 
