@@ -178,7 +178,7 @@ def test_every_page_has_landmarks_labels_and_one_heading_above_all(browser: Brow
                         i && +e.tagName[1] > +all[i - 1].tagName[1] + 1 ? `heading left out: ${e.textContent}` : ''),
                     new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size
                         === document.querySelectorAll('[id]').length ? '' : 'an id twice',
-                ].filter(Boolean)"""
+                ].filter(Boolean)"""  # noqa: E501
             )
             assert not faults, path
 
@@ -245,7 +245,7 @@ def test_commands_work_as_they_are_pasted(browser: Browser, site: Site, tmp_path
             continue  # they need an engine, a system or keys, and have tests of their own
         folder = tmp_path / str(count)
         folder.mkdir()
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S602
             command, shell=True, cwd=folder, env={"PATH": path, "HOME": str(tmp_path)}, capture_output=True, text=True
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stderr}"
