@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.errors import Error, NotFound
+from common.errors import Corrupt, Error, NotFound
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust import reach
@@ -106,7 +106,7 @@ def side(store: Store, artifact: Artifact, platform: str = "") -> Side:
 def compare(before: Side, after: Side, *, with_files: bool = True) -> Difference:
     """Compare the two. Reads their blobs only for the files. Raises Corrupt if one is damaged."""
     notes: list[str] = []
-    packages, source = _packages(before, after)
+    packages, source = _packages(before, after, notes)
     found = _files(before, after, notes) if with_files else None
     return Difference(
         before=str(before.artifact.reference),
@@ -146,10 +146,14 @@ def _changes(
 # Packages
 
 
-def _packages(before: Side, after: Side) -> tuple[tuple[Change, ...], str]:
+def _packages(before: Side, after: Side, notes: list[str]) -> tuple[tuple[Change, ...], str]:
     from naust.sbom import found_packages
 
-    old, new = (found_packages(one.store, _as_looked_at(one)) for one in (before, after))
+    try:
+        old, new = (found_packages(one.store, _as_looked_at(one)) for one in (before, after))
+    except Corrupt as error:
+        notes.append(f"packages are not compared: {error.message}")
+        return (), ""
     if old is not None and new is not None:
         return tuple(_changes(_versions(old), _versions(new), _order)), "sbom"
     inputs = [{title: version or digest for title, version, digest in oci.inputs(x.artifact)} for x in (before, after)]

@@ -8,11 +8,11 @@ left out.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,30 +25,43 @@ from common.files import CHUNK
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust.listing import name_of
-from naust.manifest import Blob, ContainerImage
+from naust.manifest import Blob, ContainerImage, Manifest
+from naust.saved import Keep, Known, Saved, Stream
 from naust.store.interface import Store
 from naust.verified import chunks, content
 
 REPOSITORY = "naust"  # images from a store are naust/NAME:TAG in the engine
 PATIENCE = 600  # seconds that an engine may say nothing; it reads a layer to its end first
-_SMALL = 1 << 20  # bytes; configurations and manifests are smaller
 
-Keep = Callable[[BinaryIO], Blob]
-Known = Callable[[Digest], Blob | None]
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An image in the engine. `manifest` is what was loaded: of an index the manifest for the engine's platform."""
+
+    id: Digest
+    manifest: Digest
+    name: str
 
 
 def load(store: Store, artifact: Artifact, client: docker.DockerClient | None = None) -> Digest:
-    """See that the engine has this image, under the name `naust/NAME:TAG`, and return its id. Twice is once.
+    """See that the engine has this image, and return its id. As `load_image`, which says more."""
+    return load_image(store, artifact, client).id
+
+
+def load_image(store: Store, artifact: Artifact, client: docker.DockerClient | None = None) -> Loaded:
+    """See that the engine has this image, under the name `naust/NAME:TAG`. Twice is once. Of several platforms the
+    engine gets its own.
 
     Constant memory; layers that the engine has are not read. Raises Corrupt, and the engine takes nothing, if a blob is
-    damaged; Conflict if the name is another image's; BadInput if it is no container image; Unavailable.
+    damaged; Conflict if the name is another image's; BadInput if it is no container image; NotFound if the engine's
+    platform is not in it; Unavailable.
     """
-    image = _image(store, artifact)
+    image = _image(store, artifact, lambda: _platform(client))
     with _engine(client) as engine:
         if not _has(engine, image.config.digest):
             _load(engine, store, artifact, image)
         _name(engine, artifact, image.config.digest)
-    return image.config.digest
+    return Loaded(image.config.digest, image.manifest, name_in_engine(artifact))
 
 
 def name_in_engine(artifact: Artifact) -> str:
@@ -70,8 +83,8 @@ def save(
         layers = [Digest.parse(each) for each in _layers_of(described)]
         stream = cast(Iterator[bytes], engine.api.get_image(described["Id"], chunk_size=CHUNK))
         skip = bool(layers) and known(layers[0]) is not None
-        with tarfile.open(fileobj=_Stream(stream), mode="r|", bufsize=CHUNK) as archive:
-            saved = _Saved.read(archive, keep, skip_lowest=skip)
+        with tarfile.open(fileobj=Stream(stream), mode="r|", bufsize=CHUNK) as archive:
+            saved = Saved.read(archive, keep, skip_lowest=skip)
     return saved.image(Digest.parse(described["Id"]), layers, known)
 
 
@@ -94,31 +107,57 @@ def into(folder: Path) -> Keep:
 
 
 class _Image:
-    """A container image in a store: what its manifest and its configuration say, which agree."""
+    """A container image in a store: what its manifest and its configuration say, which agree. `ids` are the diff ids
+    of the layers, which an engine knows them by; a compressed layer has another digest."""
 
-    def __init__(self, config: Blob, configuration: bytes, layers: Sequence[Blob]) -> None:
-        self.config, self.configuration, self.layers = config, configuration, layers
+    def __init__(self, read: Manifest, config: Blob, configuration: bytes, ids: Sequence[Digest]) -> None:
+        self.manifest, self.config, self.configuration = read.digest, config, configuration
+        self.layers, self.ids = read.layers, ids
 
 
-def _image(store: Store, artifact: Artifact) -> _Image:
+def _image(store: Store, artifact: Artifact, platform: Callable[[], str]) -> _Image:
     name, whole = name_of(artifact.reference), str(artifact.reference)
     read = oci.parse(store.manifest(name, artifact.reference.tag or str(artifact.digest)), whole)
     if read.digest != artifact.digest:
         raise Corrupt(f"{whole} is {read.digest}, not {artifact.digest}", resolution="Look again with `naust show`.")
-    if read.config is None or read.config.media_type != oci.CONFIG:
+    while read.children:
+        chosen = _child(read, platform(), whole)
+        read = oci.parse(store.manifest(name, str(chosen.digest)), f"{whole}@{chosen.digest}")
+    if read.config is None or not read.is_container:
         raise BadInput(f"{whole} is no container image", resolution="Pull it to a file: naust pull REFERENCE FILE.")
     configuration = content(store, name, read.config, whole)
-    if oci.diff_ids(configuration, whole) != tuple(layer.digest for layer in read.layers):
+    ids = oci.diff_ids(configuration, whole)
+    plain = [pair for pair in zip(ids, read.layers, strict=False) if pair[1].media_type in oci.PLAIN_LAYERS]
+    if len(ids) != len(read.layers) or any(stated != layer.digest for stated, layer in plain):
         raise Corrupt(
             f"the layers of {whole} are not those of its configuration",
-            details="They must be uncompressed tars, in the order of its diff ids.",
+            details="They must be tars in the order of its diff ids; the engine itself compares compressed ones.",
             resolution="Push or build the artefact again.",
         )
-    return _Image(read.config, configuration, read.layers)
+    return _Image(read, read.config, configuration, ids)
+
+
+def _child(read: Manifest, platform: str, whole: str) -> Blob:
+    """The child of an index for this platform. A variant that only one side names does not matter."""
+    for child in read.children:
+        if child.platform and f"{child.platform}/".startswith(f"{platform}/"):
+            return child
+    have = ", ".join(sorted({child.platform for child in read.children if child.platform})) or "nothing that says so"
+    raise NotFound(
+        f"{whole} has no image for {platform}, which the Docker engine runs on",
+        details=f"It has {have}.",
+        resolution="Use an engine on one of these platforms, or pull it to oci:FOLDER.",
+    )
+
+
+def _platform(client: docker.DockerClient | None) -> str:
+    with _engine(client) as engine:
+        said = engine.version()
+        return f"{said['Os']}/{said['Arch']}"
 
 
 def _load(engine: docker.DockerClient, store: Store, artifact: Artifact, image: _Image) -> None:
-    known = _layers_known(engine, [str(layer.digest) for layer in image.layers])
+    known = _layers_known(engine, [str(each) for each in image.ids])
     try:
         _send(engine, _archive(store, artifact, image, skip=known))
     except Error as error:
@@ -211,91 +250,6 @@ def _name(engine: docker.DockerClient, artifact: Artifact, image_id: Digest) -> 
             details=f"It is {there}; the store's is {image_id}.",
             resolution=f"See whose it is; `docker image rm {wanted}` takes the name away.",
         )
-
-
-# Saving
-
-
-class _Saved:
-    """What a `docker save` stream held."""
-
-    def __init__(self) -> None:
-        self.small: dict[str, bytes] = {}
-        self.kept: dict[str, Blob] = {}
-        self.links: dict[str, str] = {}
-        self._keep: Keep | None = None
-
-    @classmethod
-    def read(cls, archive: tarfile.TarFile, keep: Keep, *, skip_lowest: bool) -> _Saved:
-        saved = cls()
-        saved._keep = keep
-        for member in archive:
-            folder, _, file = member.name.rpartition("/")
-            if member.issym():
-                # Engines up to 24 write a layer that occurs twice as a link: ../ID/layer.tar
-                saved.links[member.name] = member.linkname.removeprefix("../")
-            elif member.isreg() and not (skip_lowest and file == "layer.tar" and saved._is_lowest(folder)):
-                saved._take(member, cast(BinaryIO, archive.extractfile(member)))
-        return saved
-
-    def _take(self, member: tarfile.TarInfo, source: BinaryIO) -> None:
-        if member.size <= _SMALL:
-            self.small[member.name] = source.read()
-        elif self._keep is not None:
-            self.kept[member.name] = self._keep(source)
-
-    def _is_lowest(self, folder: str) -> bool:
-        """Engines up to 24 put a description before each layer, which names the layer below."""
-        described = self.small.get(f"{folder}/json")
-        return described is not None and "parent" not in json.loads(described)
-
-    def image(self, image_id: Digest, layers: Sequence[Digest], known: Known) -> ContainerImage:
-        """The image, all of it checked. Raises Corrupt."""
-        try:
-            (listed,) = json.loads(self.small["manifest.json"])
-            config, files = self.small[listed["Config"]], listed["Layers"]
-        except (KeyError, ValueError) as error:
-            raise _bad_save(f"There is no manifest of one image in it: {error!r}.") from error
-        if Digest.of(config) != image_id or len(files) != len(layers):
-            raise _bad_save(f"It is of {Digest.of(config)} with {len(files)} layers, not of {image_id}.")
-        return ContainerImage(
-            config, tuple(self._layer(file, digest, known) for file, digest in zip(files, layers, strict=True))
-        )
-
-    def _layer(self, file: str, digest: Digest, known: Known) -> Blob:
-        file = self.links.get(file, file)
-        already = known(digest)
-        if already is not None:
-            return already
-        if file in self.small and self._keep is not None:
-            self.kept[file] = self._keep(io.BytesIO(self.small[file]))
-        blob = self.kept.get(file)
-        if blob is None or blob.digest != digest:
-            raise _bad_save(f"Layer {digest} is {blob.digest if blob else 'missing'}.")
-        return blob
-
-
-class _Stream(io.RawIOBase):
-    """Pieces of bytes as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed says WriteableBuffer, private
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-
-def _bad_save(details: str) -> Corrupt:
-    return Corrupt(
-        "the Docker engine gave an image that is not what it should be", details=details, resolution="Build it anew."
-    )
 
 
 # The engine

@@ -75,7 +75,10 @@ class Marks:
             yield Digest("sha256" if len(raw) == 32 else "sha512", raw.hex())
 
     def __contains__(self, digest: Digest) -> bool:
-        return bytes.fromhex(digest.hex) in self._raw
+        try:
+            return bytes.fromhex(digest.hex) in self._raw
+        except ValueError:
+            return True  # a file that somebody put among the blobs; it is not ours to delete
 
     def __len__(self) -> int:
         return len(self._raw)

@@ -209,14 +209,14 @@ def parse(data: bytes, what: str) -> Manifest:
         document = json.loads(data)
         subject = document.get("subject")
         config = document.get("config")
-        layers = tuple(_blob(each) for each in document.get("layers", ()))
+        layers = tuple(descriptor(each) for each in document.get("layers", ()))
         return Manifest(
             digest=Digest.of(data),
             media_type=str(document.get("mediaType") or MANIFEST),
             artifact_type=str(document.get("artifactType") or (config or {}).get("mediaType", "")),
-            config=_blob(config) if config else None,
+            config=descriptor(config) if config else None,
             layers=layers,
-            children=tuple(_blob(each) for each in document.get("manifests", ())),
+            children=tuple(descriptor(each) for each in document.get("manifests", ())),
             subject=Digest.parse(subject["digest"]) if subject else None,
             annotations=tuple(sorted((str(k), str(v)) for k, v in (document.get("annotations") or {}).items())),
             title=_title(document) if len(layers) == 1 else "",
@@ -293,15 +293,16 @@ def _manifest(parts: Mapping[str, object], annotations: Mapping[str, str]) -> by
     return encode({"schemaVersion": 2, "mediaType": MANIFEST, **parts, "annotations": dict(annotations)})
 
 
-def _blob(descriptor: Mapping[str, object]) -> Blob:
-    size = descriptor["size"]
+def descriptor(said: Mapping[str, object]) -> Blob:
+    """What a descriptor (descriptor.md) says. Raises BadInput, ValueError, KeyError or TypeError for what is none."""
+    size = said["size"]
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"{size!r} is no size")
     return Blob(
-        Digest.parse(str(descriptor["digest"])),
+        Digest.parse(str(said["digest"])),
         size,
-        str(descriptor["mediaType"]),
-        platform=platform(descriptor.get("platform")),
+        str(said["mediaType"]),
+        platform=platform(said.get("platform")),
     )
 
 

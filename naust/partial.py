@@ -17,6 +17,7 @@ from typing import Self
 
 from common.errors import Corrupt, Unavailable
 from common.files import sync_folder
+from naust.digests import digest_of
 from naust.manifest import Blob
 from naust.store.interface import Store
 from naust.verified import fetch
@@ -52,17 +53,27 @@ class Partial:
             self._begun = count
         os.pwrite(self.descriptor, _RECORD.pack(_MAGIC, count, str(self._blob.digest).encode()[:72]), self._blob.size)
 
-    def bring(self, store: Store, name: str, whole: str, *, sparse: bool) -> int:
+    def bring(self, store: Store, name: str, whole: str, *, sparse: bool = False, seed: Path | None = None) -> int:
         """Fetch what is missing, checked; how many bytes that were. If what was there turns out to be wrong, all of
-        it is fetched. Raises Corrupt if the blob is damaged."""
+        it is fetched. A `seed` is a file that may hold this very blob. Raises Corrupt if the blob is damaged."""
+        if not self.have and seed is not None:
+            self._copy(seed)
         try:
-            fetched = self._fetch(store, name, whole, sparse)
+            return self._fetch(store, name, whole, sparse)
         except Corrupt:
             if not self.have:
                 raise
             self.have = 0
-            fetched = self._fetch(store, name, whole, sparse)
-        return fetched
+            return self._fetch(store, name, whole, sparse)
+
+    def _copy(self, seed: Path) -> None:
+        """All of the seed, if it is the blob by what is known of it; it is hashed like everything that is there."""
+        with suppress(OSError), seed.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size == self._blob.size and digest_of(seed) == self._blob.digest:
+                os.ftruncate(self.descriptor, 0)
+                while os.copy_file_range(file.fileno(), self.descriptor, 1 << 30):
+                    pass
+                self.have = self._blob.size
 
     def become(self, target: Path) -> None:
         """Take the final name, durably. Raises FileExistsError if anything has it."""

@@ -1,99 +1,120 @@
-"""Artefacts out of a store: to a file, or as an OCI layout. (Into a Docker engine: naust.engine.) Every byte is checked
-before it gets the name that was asked for."""
+"""Artefacts out of a store: to a file, or to a stream. (Directories: naust.pull_folder; OCI layouts: naust.pull_layout;
+into a Docker engine: naust.engine.) Every byte is checked before it gets the name that was asked for."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Iterator
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from common.console import Report, amount
 from common.errors import BadInput, Conflict
-from common.files import file_digest
-from common.model import Artifact, Kind
+from common.model import Artifact, Digest, Event, Kind
 from naust import manifest as oci
+from naust.digests import digest_of
 from naust.listing import name_of
 from naust.manifest import Blob, Manifest
+from naust.partial import partial
+from naust.pull_layout import pull_layout
 from naust.push import checked_title
-from naust.store.incoming import explained, incoming
+from naust.push_blobs import silent
+from naust.store.incoming import explained
 from naust.store.interface import Store
 from naust.verified import chunks
 
+__all__ = ["Pulled", "get_file", "into_stream", "manifest_of", "pull_file", "pull_layout"]
+_FOLDER_ADVICE = "Pull a container image to docker: or, as an OCI layout, to oci:FOLDER."
 
-def pull_file(store: Store, artifact: Artifact, target: Path) -> Path:
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull did. `asked` and `stored` are digests of manifests; they differ where one platform of several was
+    taken. `fetched` bytes came from the store, `reused` were here already. Manifests and indexes are not counted."""
+
+    place: str
+    reference: str
+    asked: Digest
+    stored: Digest
+    fetched: int = 0
+    reused: int = 0
+
+
+def pull_file(
+    store: Store, artifact: Artifact, target: Path, *, seed: Path | None = None, report: Report = silent
+) -> Path:
     """Write the artefact's file to `target`, or into it under the file's own name if it is a folder. Returns the path.
 
-    That the very file is there already is success. Raises Conflict if another file is there; Corrupt, with nothing
-    written, if bytes are not what they should be or the name would lead elsewhere; BadInput if it is not one file.
+    As `get_file`, which says more of what it did.
     """
-    read = _manifest(store, artifact)
-    if artifact.reference.kind == Kind.CONTAINER or len(read.layers) != 1:
-        raise BadInput(
-            f"{artifact.reference} is not one file",
-            resolution="Pull a container image to docker: or, as an OCI layout, to oci:FOLDER.",
-        )
-    blob = read.layers[0]
-    path = target / checked_title(read.title, str(artifact.reference)) if target.is_dir() else target
-    if path.exists():
-        return _same(path, blob)
-    with explained(path.parent), incoming(path.parent, prefix=".naust-", mode=0o666) as file:
-        for piece in _pieces(store, artifact, blob):
-            file.file.write(piece)
+    return Path(get_file(store, artifact, target, seed=seed, report=report).place)
+
+
+def get_file(
+    store: Store, artifact: Artifact, target: Path, *, seed: Path | None = None, report: Report = silent
+) -> Pulled:
+    """Write the artefact's file to `target`, or into it under the file's own name if it is a folder.
+
+    That the very file is there already is success. A pull that was broken off is gone on with where it was. `seed` is
+    a file that may hold the same bytes, or some of them. A disk image keeps its holes.
+    Raises Conflict if another file is there; Corrupt, with nothing written, if bytes are not what they should be or the
+    name would lead elsewhere; BadInput if it is not one file.
+    """
+    read = manifest_of(store, artifact)
+    blob = only_file(artifact, read)
+    whole = str(artifact.reference)
+    path = target / checked_title(read.title, whole) if target.is_dir() else target
+    done = Pulled(str(path), whole, artifact.digest, read.digest, reused=blob.size)
+    if os.path.lexists(path):
+        same(path, blob)
+        return done
+    if not path.parent.is_dir():
+        raise BadInput(f"there is no folder {path.parent}", resolution="Make it, or name another place.")
+    with explained(path.parent), partial(path, blob) as part:
+        report(Event("fetch", f"blob {blob.digest.short}", amount(blob.size)))
+        fetched = part.bring(store, name_of(artifact.reference), whole, sparse=_is_sparse(blob), seed=seed)
         try:
-            file.become_new(path)
+            part.become(path)
         except FileExistsError:
-            return _same(path, blob)
-    return path
+            same(path, blob)
+        report(Event("fetched", str(path)))
+    return Pulled(str(path), whole, artifact.digest, read.digest, fetched, blob.size - fetched)
 
 
-def pull_layout(store: Store, artifact: Artifact, folder: Path) -> Path:
-    """Write the artefact as an OCI image layout (image specification 1.1, image-layout.md) into a new folder.
-
-    Raises Conflict if the folder holds anything; Corrupt, with nothing left, if a blob is damaged.
-    """
-    read = _manifest(store, artifact)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(f"{folder} is there already", resolution="Name a folder that is empty or still to be made.")
-    with explained(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".naust-", dir=folder.parent))
-        try:
-            _layout(store, artifact, read, work)
-            work.chmod(0o755)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    return folder
+def into_stream(store: Store, artifact: Artifact, sink: BinaryIO) -> Pulled:
+    """Write the artefact's file to a stream while it is checked. Raises Corrupt at the end if it was damaged: by then
+    most of it has been written, and whoever reads must not use it."""
+    read = manifest_of(store, artifact)
+    blob = only_file(artifact, read)
+    with chunks(store, name_of(artifact.reference), blob, str(artifact.reference)) as pieces:
+        for piece in pieces:
+            sink.write(piece)
+    sink.flush()
+    return Pulled("-", str(artifact.reference), artifact.digest, read.digest, blob.size)
 
 
-def _layout(store: Store, artifact: Artifact, read: Manifest, work: Path) -> None:
-    blobs = work / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    manifest = store.manifest(name_of(artifact.reference), str(artifact.digest))
-    (blobs / artifact.digest.hex).write_bytes(manifest)
-    for blob in read.blobs:
-        with (blobs / blob.digest.hex).open("xb") as file:
-            file.writelines(_pieces(store, artifact, blob))
-    entry = Blob(artifact.digest, len(manifest), oci.MANIFEST).described()
-    entry["annotations"] = {"org.opencontainers.image.ref.name": artifact.reference.tag}
-    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}
-    (work / "index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (work / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n')
-
-
-def _manifest(store: Store, artifact: Artifact) -> Manifest:
-    # By its digest: what was resolved is what is pulled, even if a channel has moved since.
+def manifest_of(store: Store, artifact: Artifact) -> Manifest:
+    """By its digest: what was resolved is what is pulled, even if a channel has moved since."""
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     return oci.parse(data, str(artifact.reference))
 
 
-def _pieces(store: Store, artifact: Artifact, blob: Blob) -> Iterator[bytes]:
-    with chunks(store, name_of(artifact.reference), blob, str(artifact.reference)) as pieces:
-        yield from pieces
+def only_file(artifact: Artifact, read: Manifest) -> Blob:
+    """The blob of what is one file. Raises BadInput for anything else."""
+    if read.is_container or read.media_type in oci.INDEXES or artifact.reference.kind == Kind.CONTAINER:
+        raise BadInput(f"{artifact.reference} is not one file", resolution=_FOLDER_ADVICE)
+    if len(read.layers) != 1:
+        raise BadInput(f"{artifact.reference} is {len(read.layers)} files", resolution="Pull it to oci:FOLDER.")
+    return read.layers[0]
 
 
-def _same(path: Path, blob: Blob) -> Path:
-    if path.is_file() and path.stat().st_size == blob.size and file_digest(path) == blob.digest:
-        return path
+def same(path: Path, blob: Blob) -> None:
+    """Raises Conflict unless the file at the path is the very blob."""
+    if not path.is_symlink() and path.is_file() and path.stat().st_size == blob.size and digest_of(path) == blob.digest:
+        return
     raise Conflict(f"{path} is there already and is something else", resolution="Move it away, or name another place.")
+
+
+def _is_sparse(blob: Blob) -> bool:
+    """Whether zeros may be holes: where nobody counts on their being allocated."""
+    return blob.media_type in (*oci.DISKS, "application/octet-stream")

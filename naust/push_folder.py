@@ -14,7 +14,7 @@ from common.model import Artifact, Digest, Reference
 from naust import digests
 from naust import manifest as oci
 from naust.manifest import Blob
-from naust.push import checked_title, file_target, publish
+from naust.push import Target, checked_title, file_target, publish
 from naust.push_blobs import put, put_stream, silent
 from naust.store.interface import Store
 from naust.tree_pack import Packed, fingerprint
@@ -43,33 +43,34 @@ def push_folder(
     whole = str(target.reference)
     plain = checked_title(f"{title or folder.resolve().name or 'root'}.tar", whole)
     with Packed(folder, reference.kind) as packed:
-        tar, files = _remembered(store, target.name, folder) or _put(store, target.name, folder, packed, report)
+        tar, files = _remembered(store, target, folder) or _put(store, target, folder, packed, report)
     said = oci.annotated(target.reference.kind, target.version, more=annotations)
     data = oci.folder_manifest(target.reference.kind, files, tar, plain, said)
     return publish(store, target.reference, target.version, data, now, report)
 
 
-def _remembered(store: Store, name: str, folder: Path) -> tuple[Blob, Blob] | None:
+def _remembered(store: Store, target: Target, folder: Path) -> tuple[Blob, Blob] | None:
     """Tar and index of an unchanged directory that the store has."""
-    value = digests.get(fingerprint(folder)[0])
+    value = digests.get(fingerprint(folder, target.reference.kind)[0])
     if value is None:
         return None
     tar = Blob(Digest("sha256", value[:32].hex()), _number(value[64:]), oci.TAR)
-    size = store.stat(name, Digest("sha256", value[32:64].hex()))
-    if size is None or store.stat(name, tar.digest) != tar.size:
+    size = store.stat(target.name, Digest("sha256", value[32:64].hex()))
+    if size is None or store.stat(target.name, tar.digest) != tar.size:
         return None
     return tar, Blob(Digest("sha256", value[32:64].hex()), size, oci.FILES)
 
 
-def _put(store: Store, name: str, folder: Path, packed: Packed, report: Report) -> tuple[Blob, Blob]:
+def _put(store: Store, target: Target, folder: Path, packed: Packed, report: Report) -> tuple[Blob, Blob]:
     begun = time.time_ns()
-    before, _ = fingerprint(folder)
-    digest, size = put_stream(store, name, cast(BinaryIO, io.BufferedReader(packed, _BUFFER)), report)
+    before, _ = fingerprint(folder, target.reference.kind)
+    stream = io.BufferedReader(packed, _BUFFER)  # kept, because it closes what it reads from when it goes
+    digest, size = put_stream(store, target.name, cast(BinaryIO, stream), report)
     tar = Blob(digest, size, oci.TAR)
     index, index_digest, index_size = packed.index
     files = Blob(index_digest, index_size, oci.FILES)
-    put(store, name, files, cast(BinaryIO, index), report)
-    after, last = fingerprint(folder)
+    put(store, target.name, files, cast(BinaryIO, index), report)
+    after, last = fingerprint(folder, target.reference.kind)
     if before == after and last < begun - digests.SETTLED:
         digests.put(after, bytes.fromhex(digest.hex + index_digest.hex) + size.to_bytes(8, "little"))
     return tar, files

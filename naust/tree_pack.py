@@ -175,7 +175,7 @@ def walk(folder: Path) -> Iterator[tuple[str, str]]:
             waiting += sorted(found, key=lambda each: os.fsencode(each[1]), reverse=True)
 
 
-def fingerprint(folder: Path) -> tuple[bytes, int]:
+def fingerprint(folder: Path, kind: Kind) -> tuple[bytes, int]:
     """A key of naust.digests for all that a tar of this folder depends on, and when the last of it changed (in
     nanoseconds). Reads no file: a change of content, owner, mode or attribute changes an inode's ctime."""
     total, last = hashlib.sha256(), 0
@@ -184,7 +184,7 @@ def fingerprint(folder: Path) -> tuple[bytes, int]:
         owner = user_name(status.st_uid), group_name(status.st_gid)
         total.update(repr((relative, status.st_mode, *seen(status), *owner)).encode("utf-8", "surrogateescape"))
         last = max(last, status.st_mtime_ns, status.st_ctime_ns)
-    return key_of("tree", 1, total.hexdigest()), last
+    return key_of("tree", 1, takes(kind), total.hexdigest()), last
 
 
 def data_map(descriptor: int, status: os.stat_result) -> tuple[tuple[int, int], ...]:

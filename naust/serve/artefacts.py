@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
-from common.errors import Corrupt, NotFound
+from common.errors import Corrupt, Denied, NotFound
 from naust import manifest as oci
 from naust.serve.answer import Answer, problem
 from naust.serve.blobs import sent
@@ -33,6 +34,7 @@ class Artefacts:
     def page(self, call: Call) -> Answer:
         """A page for people."""
         from naust.serve.pages import page
+        from naust.serve.pages import problem as told
 
         holder = call.holder
         found = page(
@@ -42,11 +44,25 @@ class Artefacts:
             base_url=call.base,
             readable=lambda name: holder.may(Right.READ, name),
         )
+        if found is None and accepts_pages(call.head):
+            found = told(NotFound(f"there is no {call.head.path[:200]}", resolution="Begin at /"), base_url=call.base)
         if found is None:
             raise Failed(problem(404, "NAME_UNKNOWN", f"there is no {call.head.path[:200]}", "Begin at /"))
         if call.anonymous and found.status in (401, 403):
-            raise call.refused("read that")
+            raise self.locked(call, "read that")
         return Answer(found.status, {"Content-Type": found.media_type, **dict(found.headers)}, found.body)
+
+    def locked(self, call: Call, what: str) -> Failed:
+        """As `call.refused`; a browser shows this page when its visitor does not log in."""
+        failed = call.refused(what)
+        if not accepts_pages(call.head):
+            return failed
+        from naust.serve.pages import problem as told
+
+        error = Denied("this is not for everybody", resolution="Log in: any user name, and a token as password.")
+        shown = told(error, base_url=call.base)
+        headers = {**failed.answer.headers, "Content-Type": shown.media_type, **dict(shown.headers)}
+        return Failed(replace(failed.answer, headers=headers, body=shown.body))
 
     def _file(self, call: Call, name: str, tag: str) -> Answer:
         call.need(Right.READ, name)

@@ -39,13 +39,12 @@ def _naust(known: Facts, base: str) -> Iterator[Command]:
 
 def _foreign(known: Facts, base: str) -> Iterator[Command]:
     image = shlex.quote(f"{base.partition('://')[2]}/{known.artifact.reference}")
-    insecure = _is_plain(base)
     if known.artifact.reference.kind == Kind.CONTAINER:
         yield Command("Pull with Docker", f"docker pull {image}")
-        plain = " --insecure" if insecure else ""
+        plain = " --insecure" if _is_plain(base) else ""
         yield Command("Save with crane", f"crane pull{plain} {image} {shlex.quote(_file(known, '.tar'))}")
     else:
-        yield Command("Pull with oras", f"oras pull{' --plain-http' if insecure else ''} {image}")
+        yield Command("Pull with oras", f"oras pull{' --plain-http' if base.startswith('http:') else ''} {image}")
 
 
 def _download(known: Facts, base: str) -> Iterator[Command]:
@@ -72,7 +71,7 @@ def _file(known: Facts, suffix: str) -> str:
 
 
 def _is_plain(base: str) -> bool:
-    """Whether clients have to be told that there is no TLS; for the loopback they assume it."""
+    """Whether Docker and crane have to be told that there is no TLS; on the loopback they try without."""
     parts = urlsplit(base)
     host = parts.hostname or ""
     try:

@@ -161,7 +161,7 @@ class Service:
 
     def _for_people(self, call: Call) -> Answer:
         if not call.holder.scopes and call.head.path != "/style.css":
-            raise call.refused("look around")
+            raise self._artefacts.locked(call, "look around")
         found = _ARTEFACT.fullmatch(call.head.path)
         if found and ("a" not in call.head.query or found[2] != "diff"):
             return self._allowed(call.head.method, {"GET": self._artefacts.read}, call, name_in(found[1]), found[2])

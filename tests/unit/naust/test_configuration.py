@@ -9,8 +9,9 @@ import pytest
 
 from common.errors import BadDefinition, BadInput
 from common.model import Secret
-from naust.configuration import configuration, secret
-from naust.store import open_store
+from naust.configuration import Configuration, secret
+from naust.configuration import configuration as read_file
+from naust.store import open_store, settings_file
 
 FULL = """
 default = "work"
@@ -36,6 +37,13 @@ store "deep" {
 """
 
 
+def configuration() -> Configuration:
+    """What is in force."""
+    path = settings_file()
+    assert path is not None
+    return read_file(path)
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NAUST_CONFIG", "")
@@ -47,7 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_where_there_is_no_file_nothing_is_configured(place: Path) -> None:
-    assert configuration().stores == ()
+    assert settings_file() is None
     assert open_store().url == (place.parents[1] / ".naust").as_uri()
 
 

@@ -340,6 +340,12 @@ def test_commands_for_a_file_quote_its_name(visit: Visit, there: Furnished) -> N
     assert "docker pull" not in html
 
 
+@pytest.mark.parametrize("host", ["ship:80", "127.0.0.1:8440", "localhost:8440"])
+def test_oras_is_told_where_there_is_no_tls(store: MemoryStore, there: Furnished, host: str) -> None:
+    html = body(page(store, path_of(there.disk), {}, base_url=f"http://{host}"))
+    assert f"oras pull --plain-http {host}/{there.disk.reference}" in html
+
+
 def test_an_index_shows_its_platforms(tmp_path: Path) -> None:
     store = MemoryStore()
     made = push_container(store, image(store, "container/a", [b"one"]), name="a", version="1")
