@@ -39,7 +39,8 @@ class Outgoing:
             return
         buffer = memoryview(bytearray(CHUNK if self.size is None else min(CHUNK, self.size)))
         left = self.size
-        while left != 0 and (count := filled(self.source, buffer if left is None else buffer[:left])):
+        # Each piece is sent as it comes: a slow source must not look like silence.
+        while left != 0 and (count := some(self.source, buffer if left is None else buffer[:left])):
             if self.seen is not None:
                 self.seen(buffer[:count])
             if left is None:
@@ -76,19 +77,25 @@ def is_file(source: BinaryIO) -> bool:
 def filled(source: BinaryIO, buffer: memoryview) -> int:
     """Fill the buffer as far as the source goes; how many bytes that were. Raises Unavailable if it cannot be read."""
     count = 0
+    while count < len(buffer) and (more := some(source, buffer[count:])):
+        count += more
+    return count
+
+
+def some(source: BinaryIO, buffer: memoryview) -> int:
+    """Read what comes next; how many bytes that were. Raises Unavailable if it cannot be read."""
     try:
-        while count < len(buffer) and (more := _read(source, buffer[count:])):
-            count += more
+        return read_into(source, buffer)
     except OSError as error:
         raise Unavailable(
             "what was to be sent could not be read to its end",
             details=str(error),
             resolution="Nothing was stored. See that the source can be read, then run the command again.",
         ) from error
-    return count
 
 
-def _read(source: BinaryIO, buffer: memoryview) -> int:
+def read_into(source: BinaryIO, buffer: memoryview) -> int:
+    """Read what comes next, at most as much as the buffer holds; how many bytes that were."""
     if hasattr(source, "readinto"):
         return source.readinto(buffer) or 0
     data = source.read(len(buffer))

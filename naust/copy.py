@@ -8,6 +8,7 @@ artefact with its signatures, or none, and a copy that breaks goes on where it w
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,13 @@ from common.model import Artifact, Digest, Event
 from naust import manifest as oci
 from naust import reach
 from naust.copy_blobs import Blobs
+from naust.copy_lists import check_grows, is_list
 from naust.listing import artifacts, matching, name_of, resolve
 from naust.manifest import Blob
 from naust.parallel import AT_ONCE, each
 from naust.promote import HISTORY, stands_for
 from naust.store.incoming import no_space
-from naust.store.interface import Store
+from naust.store.interface import Collectable, Store
 from naust.version import is_dated
 
 _KINDS: dict[int, type[Error]] = {each.exit_code: each for each in (BadInput, Conflict, Corrupt, Unavailable)}
@@ -213,7 +215,7 @@ def plan(source: Store, dest: Store, artifact: Artifact, options: Options = Opti
     others = [node for node in reach.around(source, name, top) if node.digest not in inside]
     beside, more = _kept(others, options.referrers)
     tag = artifact.reference.tag
-    replacing = _replacing(dest, name, tag, top.digest, options.move) if tag else None
+    replacing = _replacing(source, dest, name, tag, top.digest, options.move) if tag else None
     missing, sizes = _missing(source, dest, name, (*nodes, *beside))
     _check_room(dest, sizes[0])
     left_out = (*left_out, *more)
@@ -222,6 +224,7 @@ def plan(source: Store, dest: Store, artifact: Artifact, options: Options = Opti
 
 def carry_out(source: Store, dest: Store, planned: Plan, blobs: Blobs | None = None, *, at_once: int = AT_ONCE) -> None:
     """Do what was planned. Raises Corrupt, naming the side, if a blob of the source is damaged; then no tag appears."""
+    _check_algorithms(dest, planned)
     _send(blobs or Blobs(source, dest), planned, planned.missing, at_once)
     for left in reversed(range(_TRIES)):
         try:
@@ -237,6 +240,24 @@ def carry_out(source: Store, dest: Store, planned: Plan, blobs: Blobs | None = N
 
 def _send(blobs: Blobs, planned: Plan, missing: Sequence[Blob], at_once: int) -> None:
     each(lambda blob: blobs.send(planned.name, blob, str(planned.artifact.reference)), missing, at_once)
+
+
+def _check_algorithms(dest: Store, planned: Plan) -> None:
+    """Many registries know SHA-256 alone (docker-registry 2.8 does), and say so only at the end. So one that is to keep
+    another digest is tried with two bytes first. Raises BadInput."""
+    every = {each.algorithm for node in planned.nodes for each in (node.digest, *(b.digest for b in node.read.blobs))}
+    for algorithm in sorted(every - {"sha256"}) if not isinstance(dest, Collectable) else ():
+        config = Blob(Digest.of(oci.EMPTY_CONFIG, algorithm), len(oci.EMPTY_CONFIG), oci.EMPTY)
+        trial = oci.encode({"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config.described(), "layers": []})
+        try:
+            dest.write(planned.name, config.digest, config.size, io.BytesIO(oci.EMPTY_CONFIG))
+            dest.put_manifest(planned.name, str(Digest.of(trial, algorithm)), trial)
+        except Error as error:
+            raise BadInput(
+                f"{dest.url} does not keep digests of {algorithm}, which {planned.artifact.reference} has",
+                details="\n".join(filter(None, (error.message, error.details))),
+                resolution="Nothing was copied. Copy it to a directory, S3 or naust server, or to a newer registry.",
+            ) from error
 
 
 def _put(dest: Store, planned: Plan) -> None:
@@ -298,10 +319,13 @@ def _kept(others: Sequence[reach.Node], wanted: bool) -> tuple[tuple[reach.Node,
     return (), (*said, f"{count} referrers: {kinds}")
 
 
-def _replacing(dest: Store, name: str, tag: str, wanted: Digest, move: bool) -> Digest | None:
+def _replacing(source: Store, dest: Store, name: str, tag: str, wanted: Digest, move: bool) -> Digest | None:
     there = stands_for(dest, name, tag)
     if there in (None, wanted):
         return None
+    if is_list(name, tag):
+        check_grows(source, dest)
+        return there
     if move and not is_dated(tag):
         return there
     raise Conflict(

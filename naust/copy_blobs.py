@@ -79,12 +79,14 @@ class Blobs:
 
 
 class _Lazy(io.RawIOBase):
-    """A blob that is opened by the first read: a store that mounts it from another name reads nothing."""
+    """A blob that is opened by the first read: a store that mounts it from another name reads nothing. It can seek, so
+    that a store that did not answer can be sent it again."""
 
     def __init__(self, store: Store, name: str, blob: Blob) -> None:
         self._store, self._name, self._blob = store, name, blob
         self._stack = ExitStack()
         self._source: BinaryIO | None = None
+        self._position = 0
 
     def __enter__(self) -> BinaryIO:  # type: ignore[override]  # what a store reads from is any binary file
         return cast(BinaryIO, self)
@@ -92,14 +94,34 @@ class _Lazy(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("only from the beginning")
+        if offset != self._position:
+            self._shut()
+            self._position = offset
+        return offset
+
     def readinto(self, buffer: WriteableBuffer) -> int:
         if self._source is None:
-            self._source = self._stack.enter_context(self._store.read(self._name, self._blob.digest))
+            opened = self._store.read(self._name, self._blob.digest, self._position)
+            self._source = self._stack.enter_context(opened)
         view = memoryview(buffer).cast("B")
         data = self._source.read(len(view))
         view[: len(data)] = data
+        self._position += len(data)
         return len(data)
 
     def close(self) -> None:
-        self._stack.close()
+        self._shut()
         super().close()
+
+    def _shut(self) -> None:
+        self._source = None
+        self._stack.close()

@@ -11,12 +11,14 @@ index.
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from common.console import Report
 from common.errors import Corrupt, Denied, Error, NotFound
@@ -25,7 +27,7 @@ from common.model import Artifact, Digest, Event
 from naust import digests
 from naust import manifest as oci
 from naust.attached import attach
-from naust.chunks import LONGEST, TYPE, Chunks, Method, of_file, parse
+from naust.chunks import LONGEST, TYPE, Chunks, Cutter, Method, of_file, parse
 from naust.delta_plan import AGAIN, COPY, FETCH, Piece, behind, joined, parts, plan, worth
 from naust.listing import name_of
 from naust.manifest import Blob
@@ -55,29 +57,86 @@ class Moved:
 # With the store
 
 
-def offer(store: Store, artifact: Artifact, blob: Blob, path: Path, report: Report) -> None:
-    """Attach an index of its only blob to an artefact that was just pushed from this file, unless it has one or none
-    would be of use. That it cannot be attached is told and no failure: without it a pull takes longer."""
-    name = name_of(artifact.reference)
-    method = Method.of(blob.media_type, blob.size)
-    if blob.size < LEAST or method is None:
-        return
-    try:
-        if not any(store.referrers(name, artifact.digest, TYPE)):
-            index = _made(path, blob, method)
-            if index is not None:
-                report(Event("chunks", name, f"{len(index)}"))
-                publish_index(store, name, artifact.digest, index)
-    except Error as error:
-        report(Event("chunks", name, f"no index of chunks is kept: {error.message}"))
+class Ahead:
+    """The index of a file that is being pushed, made in a thread beside that. Nothing is done with a file whose digest
+    is known: most likely the store has all of it."""
 
+    def __init__(self, path: Path, media_type: str, size: int) -> None:
+        self._path, self._size = path, size
+        self._method = Method.of(media_type, size) if size >= LEAST else None
+        self._made: Chunks | None = None
+        self._thread = threading.Thread(target=self._make, daemon=True)  # whoever fails does not wait for it
+        if self._method and digests.known(path) is None:
+            self._thread.start()
 
-def _made(path: Path, blob: Blob, method: Method) -> Chunks | None:
-    with opened(path) as file:
-        if file is None or os.fstat(file).st_size != blob.size or digests.known(path) not in (None, blob.digest):
+    def offer(self, store: Store, artifact: Artifact, blob: Blob, report: Report) -> None:
+        """Attach it to the artefact whose only blob the file is, unless that has one or none would be of use. That it
+        cannot be attached is told and no failure: without it a pull takes longer."""
+        if self._method and blob.size == self._size:
+            _attach(store, artifact, lambda: self._index(blob), report)
+
+    def _index(self, blob: Blob) -> Chunks | None:
+        if self._thread.ident is not None:
+            self._thread.join()
+        else:
+            self._make()
+        if self._made is None or digests.known(self._path) not in (None, blob.digest):
             return None
-        index = chunks_of(file, method)
-    return index and Chunks(blob.digest, blob.size, method, index.digests, index.lengths)
+        return Chunks(blob.digest, blob.size, self._made.method, self._made.digests, self._made.lengths)
+
+    def _make(self) -> None:
+        with suppress(OSError), opened(self._path) as file:
+            if self._method and file is not None and os.fstat(file).st_size == self._size:
+                self._made = chunks_of(file, self._method)
+
+
+def _attach(store: Store, artifact: Artifact, made: Callable[[], Chunks | None], report: Report) -> None:
+    name = name_of(artifact.reference)
+    try:
+        index = None if any(store.referrers(name, artifact.digest, TYPE)) else made()
+        if index is not None:
+            report(Event("index", name, f"{len(index)} chunks"))
+            publish_index(store, name, artifact.digest, index)
+            report(Event("indexed", name))
+    except Error as error:
+        report(Event("index", name, f"none is kept: {error.message}"))
+
+
+class Cut(io.RawIOBase):
+    """A stream that is cut into chunks while somebody else reads it; a `method` of None cuts nothing."""
+
+    def __init__(self, source: BinaryIO, method: Method | None) -> None:
+        self._source, self._method, self._fill = source, method, filler(source)
+        self._cutter = Cutter(method) if method else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed says WriteableBuffer, private
+        view = memoryview(buffer)
+        count = self._fill(view)
+        if self._cutter:
+            self._cutter.feed(view[:count])
+        return count
+
+    def seekable(self) -> bool:
+        return self._source.seekable()
+
+    def tell(self) -> int:
+        return self._source.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Only to the beginning, from where it is cut again."""
+        if offset or whence:
+            raise io.UnsupportedOperation("the beginning is the only place to go to")
+        self._cutter = Cutter(self._method) if self._method else None
+        return self._source.seek(0)
+
+    def offer(self, store: Store, artifact: Artifact, blob: Blob, report: Report) -> None:
+        """As `Ahead.offer`, for what was read."""
+        if self._cutter and blob.size >= LEAST:
+            index = self._cutter.end(blob.digest)
+            _attach(store, artifact, lambda: index if index and index.size == blob.size else None, report)
 
 
 def publish_index(store: Store, name: str, manifest: Digest, index: Chunks) -> Digest:
@@ -114,13 +173,15 @@ def bring(
     seeds = (seed,) if seed else remembered(name)
     found = find_chunks(store, name, artifact.digest, blob) if seeds and blob.size >= LEAST else None
     if found is None:
-        return Moved(part.bring(store, name, whole, sparse=sparse), 0), None
+        fetched = part.bring(store, name, whole, sparse=sparse, seed=seed)
+        return Moved(fetched, blob.size - fetched), None
     index, size = found
     for each in seeds:
         moved = fetch_from_seed(store, name, blob, index, each, part.descriptor, whole, have=part.have, mark=part.mark)
         if moved is not None:
             return Moved(moved.fetched + size, moved.reused), index
-    return Moved(part.bring(store, name, whole, sparse=sparse) + size, 0), index
+    fetched = part.bring(store, name, whole, sparse=sparse)
+    return Moved(fetched + size, blob.size - fetched), index
 
 
 def pulled(artifact: Artifact, path: Path, index: Chunks | None) -> None:

@@ -9,7 +9,7 @@ from naust.chunks import Chunks, zeros
 from naust.verified import PART
 
 _GAIN = 10  # percent of a blob that must not have to be fetched
-_EXTRA = 20  # a twentieth more may be fetched, if that saves requests
+_EXTRA = 50  # a fiftieth more may be fetched, if that saves requests
 _GAP = 1 << 18  # bytes that are rather fetched than asked around
 COPY, ZERO, AGAIN, FETCH = "copy", "zero", "again", "fetch"
 
@@ -64,7 +64,7 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
 
 
 def _with_fewer_requests(pieces: list[Piece]) -> list[Piece]:
-    """Small gaps between two ranges are fetched too, the smallest first, up to a twentieth of what must be fetched."""
+    """Small gaps between two ranges are fetched too, the smallest first, up to a fiftieth of what must be fetched."""
     left = sum(piece.length for piece in pieces if piece.how == FETCH) // _EXTRA
     inner = range(1, len(pieces) - 1)
     gaps = [at for at in inner if pieces[at].how != FETCH and pieces[at - 1].how == pieces[at + 1].how == FETCH]

@@ -167,7 +167,8 @@ class Distribution:
         )
         with sent as answer:
             if answer.status == 400:
-                raise _refused_manifest(answer, repository, reference)
+                stated = Digest.parse(reference) if ":" in reference else None
+                raise refused_digest(stated, answer) or _refused_manifest(answer, repository, reference)
             return bool(answer.header("OCI-Subject"))
 
     def delete_manifest(self, repository: str, reference: str, *, headers: Mapping[str, str] | None = None) -> None:
@@ -248,6 +249,18 @@ def codes(answer: Answer) -> tuple[str, tuple[str, ...]]:
         return data.decode("utf-8", "replace"), tuple(str(each["code"]) for each in errors)
     except (ValueError, KeyError, TypeError, RecursionError):
         return data.decode("utf-8", "replace"), ()
+
+
+def refused_digest(digest: Digest | None, answer: Answer) -> Error | None:
+    """The error of a registry that takes only the digests that all have to take (image specification 1.1,
+    descriptor.md, "Registered Algorithms"); None if that cannot be why it refused."""
+    if digest is None or digest.algorithm == "sha256":
+        return None
+    return Error(
+        f"the registry keeps nothing under {digest.algorithm} digests",
+        details=refusal(answer, "PUT").details,
+        resolution="Put it into another store; naust's own keep it as it is.",
+    )
 
 
 def _texts(document: Mapping[str, object], key: str) -> Iterator[str]:

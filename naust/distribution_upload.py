@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import threading
 import time
@@ -21,10 +22,11 @@ from common.errors import Corrupt, Denied, Error, NotFound, Unavailable
 from common.files import CHUNK
 from common.model import Digest
 from naust.bodies import filled, is_file
-from naust.distribution import Distribution, codes, push_scope
+from naust.distribution import Distribution, codes, push_scope, refused_digest
 from naust.store.interface import mismatch
 from naust.transport import Answer, Outgoing, refusal, shown
 
+_Key = tuple[int, int, int, int, int]  # of a file: device, inode, size, time of change in ns; and where it begins
 SMALL = 1 << 20  # bytes; up to this, a blob is read, checked and sent at once
 PIECE = 16 << 20  # bytes of a stream that are kept until the registry has them
 _TRIES = 6  # of a piece
@@ -45,6 +47,7 @@ class Uploads:
     def __init__(self, client: Distribution, sleep: Callable[[float], object] = time.sleep) -> None:
         self._client, self._sleep = client, sleep
         self._broken: dict[tuple[str, Digest], _Upload] = {}
+        self._hashed: dict[_Key, Digest] = {}  # files that broke on their way while nobody knew their digest
         self._lock = threading.Lock()
 
     def write(self, repository: str, digest: Digest, size: int, source: BinaryIO, mount_from: str = "") -> None:
@@ -70,7 +73,10 @@ class Uploads:
             raise _explained(error, digest, size, source, begin) from error
 
     def add(self, repository: str, source: BinaryIO) -> tuple[Digest, int]:
-        """Send bytes whose digest nobody knows, in constant memory. Returns digest and size."""
+        """Send bytes whose digest nobody knows, hashed while they are sent, in constant memory; a small amount, and a
+        file that broke on its way before, only if it is not there. Returns digest and size."""
+        if is_file(source):
+            return self._add_file(repository, source)
         kept = memoryview(bytearray(PIECE))
         count = filled(source, kept)
         if count < PIECE:
@@ -90,6 +96,51 @@ class Uploads:
             self._cancel(repository, upload)
             raise
         return digest, size
+
+    def _add_file(self, repository: str, source: BinaryIO) -> tuple[Digest, int]:
+        status, begin = os.fstat(source.fileno()), source.tell()
+        size, key = status.st_size - begin, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, begin)
+        with self._lock:
+            known = self._hashed.pop(key, None)
+        if known is not None:
+            if self._client.blob_size(repository, known) != size:
+                self._noted(key, known, lambda: self.write(repository, known, size, source))
+            return known, size
+        if size <= SMALL:
+            return self._add_small(repository, source.read())
+        return self._add_hashing(repository, source, size, key), size
+
+    def _add_hashing(self, repository: str, source: BinaryIO, size: int, key: _Key) -> Digest:
+        begin, total = source.tell(), hashlib.sha256()
+        upload = self._begun(repository)
+        assert upload is not None
+        try:
+            self._patch(repository, upload, Outgoing(source, size, total.update), 0, size)
+            digest = Digest("sha256", total.hexdigest())
+            _check_end(source, digest, size, begin)
+            if upload.offset != size:
+                raise _took_less(self._client.base, upload, size)
+            self._put(repository, upload, digest, b"")
+        except Unavailable:
+            # To go on where it broke it must have a name, which only its digest is.
+            source.seek(begin)
+            digest, _ = _measured(source, "sha256")
+            with self._lock:
+                self._hashed[key], self._broken[(repository, digest)] = digest, upload
+            raise
+        except Error:
+            self._cancel(repository, upload)
+            raise
+        return digest
+
+    def _noted(self, key: _Key, digest: Digest, act: Callable[[], None]) -> None:
+        """Do it, and keep the file's digest in mind if it breaks again."""
+        try:
+            act()
+        except Unavailable:
+            with self._lock:
+                self._hashed[key] = digest
+            raise
 
     def _add_small(self, repository: str, content: bytes) -> tuple[Digest, int]:
         digest, size = Digest.of(content), len(content)
@@ -144,10 +195,7 @@ class Uploads:
             before = upload.offset
             self._patch(repository, upload, Outgoing(source, size - before), before, size)
             if upload.offset <= before or (upload.offset < size and begin is None):
-                raise Unavailable(
-                    f"{self._client.base} took only {upload.offset} of {size} bytes",
-                    resolution="Try again; if it does so again, tell whoever runs the registry.",
-                )
+                raise _took_less(self._client.base, upload, size)
 
     def _patch(self, repository: str, upload: _Upload, body: bytes | Outgoing, start: int, end: int) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{start}-{end - 1}"}
@@ -198,7 +246,7 @@ class Uploads:
         )
         with sent as answer:
             if answer.status == 400:
-                raise _refused_blob(answer, digest)
+                raise refused_digest(digest, answer) or _refused_blob(answer, digest)
 
     def _cancel(self, repository: str, upload: _Upload) -> None:
         """Give it up (end-14 of newer specifications); a registry that does not know how clears it away in time."""
@@ -262,6 +310,13 @@ def _refused_blob(answer: Answer, digest: Digest) -> Error:
         f"what was to be stored as {digest} is something else, the registry says",
         details="".join(mark if mark.isprintable() else " " for mark in text[:500]),
         resolution="Nothing was stored. The source changed or is damaged: make it anew.",
+    )
+
+
+def _took_less(base: str, upload: _Upload, size: int) -> Unavailable:
+    return Unavailable(
+        f"{base} took only {upload.offset} of {size} bytes",
+        resolution="Try again; if it does so again, tell whoever runs the registry.",
     )
 
 

@@ -1,7 +1,8 @@
 """OCI image layouts (image specification 1.1, image-layout.md), as folders or as tars of such, to read from.
 
 What skopeo, crane, oras, buildx, `cosign save` and naust write. `index.json` lists manifests; a name is the annotation
-`org.opencontainers.image.ref.name`. Referrers are listed there beside what they refer to, as oras writes them.
+`org.opencontainers.image.ref.name`. Referrers are listed there beside what they refer to, as oras writes them, or only
+lie among the blobs, as cosign 3 leaves them.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Layout(ABC):
     def _size(self, name: str) -> int:
         """Of a file of it, in bytes. Raises KeyError."""
 
+    @abstractmethod
+    def _names(self) -> Iterator[str]:
+        """Of all blobs, in no order."""
+
     def open(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
         """A blob's bytes, not checked yet."""
         return self._open(_name(digest))
@@ -91,12 +96,20 @@ class Layout(ABC):
 
     def referrers(self, of: Iterator[Node]) -> Iterator[Node]:
         """What refers to any of these, and what refers to that, each after what it refers to."""
-        _, entries = self._index()
-        others = [self._node(_entry_blob(entry, self.place)) for entry in entries]
+        others = [self._node(blob) for blob in self._attached()]
         known = {node.blob.digest for node in of}
         while found := [each for each in others if each.read.subject in known and each.blob.digest not in known]:
             yield from found
             known |= {each.blob.digest for each in found}
+
+    def _attached(self) -> Iterator[Blob]:
+        """Every small blob that looks like a manifest with a subject."""
+        for name in sorted(self._names()):
+            if self._size(name) <= oci.LARGEST and (said := _said(self._small(name, oci.LARGEST))).get("subject"):
+                algorithm, _, digits = name.removeprefix("blobs/").partition("/")
+                digest = _digest(f"{algorithm}:{digits}")
+                if digest is not None:
+                    yield Blob(digest, self._size(name), str(said.get("mediaType") or oci.MANIFEST))
 
     def _below(self, node: Node, depth: int) -> Iterator[Node]:
         if depth > _DEEPEST:
@@ -138,6 +151,9 @@ class _Folder(Layout):
             raise KeyError(name)
         return cast(AbstractContextManager[BinaryIO], opened(path))
 
+    def _names(self) -> Iterator[str]:
+        return (path.relative_to(self._folder).as_posix() for path in self._folder.glob("blobs/*/*") if path.is_file())
+
     def _size(self, name: str) -> int:
         try:
             return (self._folder / name).stat().st_size
@@ -159,6 +175,9 @@ class _Tar(Layout):
     def _open(self, name: str) -> AbstractContextManager[BinaryIO]:
         start, size = self._members[name]
         return cast(AbstractContextManager[BinaryIO], io.BufferedReader(_Slice(self._file.fileno(), start, size)))
+
+    def _names(self) -> Iterator[str]:
+        return (name for name in self._members if name.startswith("blobs/") and name.count("/") == 2)
 
     def _size(self, name: str) -> int:
         return self._members[name][1]
@@ -241,6 +260,22 @@ def _entry_blob(entry: Mapping[str, object], place: str) -> Blob:
 def _node_of(data: bytes, place: str) -> Node:
     read = oci.parse(data, place)
     return Node(Blob(read.digest, len(data), read.media_type), data, read)
+
+
+def _said(data: bytes) -> Mapping[str, object]:
+    """The object that this is as JSON; an empty one if it is none."""
+    try:
+        found = json.loads(data) if data[:1] == b"{" else None
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(text: str) -> Digest | None:
+    try:
+        return Digest.parse(text)
+    except BadInput:
+        return None
 
 
 def _name(digest: Digest) -> str:

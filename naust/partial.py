@@ -41,7 +41,7 @@ class Partial:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink == 1:
+            if _is_at(descriptor, path):
                 return cls(path, descriptor, blob)
             os.close(descriptor)  # who had the lock has finished with it
 
@@ -108,6 +108,13 @@ def partial(target: Path, blob: Blob) -> Iterator[Partial]:
         raise
     finally:
         os.close(part.descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _name(target: Path, blob: Blob) -> str:

@@ -91,6 +91,7 @@ def promote(
     name = name_of(found.reference)
     _check_channel(store, name, channel)
     check_revoked(store, name, found.digest)
+    believed = stands_for(store, name, channel)
     with store.hold(name):
         there = stands_for(store, name, channel)
         moves = _moves(store, name, channel, there)
@@ -103,6 +104,8 @@ def promote(
             before=there,
             reason=reason,
         )
+        if there not in (believed, found.digest):
+            raise _lost(store, name, channel, move)
         if there == found.digest:
             return Promoted(f"{name}:{channel}", channel, False, moves[-1] if moves else move, dry_run)
         return _move(store, name, channel, moves, move, dry_run, report)
@@ -124,6 +127,7 @@ def undo(
     Raises NotFound if there is no such channel, or nothing before, or that was taken away since; Conflict; Corrupt.
     """
     name = name_of(Reference.parse(str(wanted)))
+    believed = stands_for(store, name, channel)
     with store.hold(name):
         there = stands_for(store, name, channel)
         moves = _moves(store, name, channel, there)
@@ -141,6 +145,8 @@ def undo(
             reason=reason,
             undoes=undone,
         )
+        if there != believed:
+            raise _lost(store, name, channel, move)
         return _move(store, name, channel, moves, move, dry_run, report)
 
 

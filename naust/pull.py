@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.console import Report, amount
-from common.errors import BadInput, Conflict
+from common.errors import BadInput, Conflict, Corrupt
 from common.model import Artifact, Digest, Event, Kind
+from naust import delta
 from naust import manifest as oci
 from naust.digests import digest_of
 from naust.listing import name_of
@@ -30,7 +31,7 @@ _FOLDER_ADVICE = "Pull a container image to docker: or, as an OCI layout, to oci
 @dataclass(frozen=True, slots=True)
 class Pulled:
     """What a pull did. `asked` and `stored` are digests of manifests; they differ where one platform of several was
-    taken. `fetched` bytes came from the store, `reused` were here already. Manifests and indexes are not counted."""
+    taken. `fetched` bytes came from the store, `reused` were here already. Manifests are not counted, indexes are."""
 
     place: str
     reference: str
@@ -56,7 +57,8 @@ def get_file(
     """Write the artefact's file to `target`, or into it under the file's own name if it is a folder.
 
     That the very file is there already is success. A pull that was broken off is gone on with where it was. `seed` is
-    a file that may hold the same bytes, or some of them. A disk image keeps its holes.
+    a file that may hold the same bytes, or some of them; else what was pulled of this name before is one (naust.delta).
+    A disk image keeps its holes.
     Raises Conflict if another file is there; Corrupt, with nothing written, if bytes are not what they should be or the
     name would lead elsewhere; BadInput if it is not one file.
     """
@@ -71,14 +73,19 @@ def get_file(
     if not path.parent.is_dir():
         raise BadInput(f"there is no folder {path.parent}", resolution="Make it, or name another place.")
     with explained(path.parent), partial(path, blob) as part:
+        if os.path.lexists(path):  # who had the part until now has made it
+            part.path.unlink()
+            same(path, blob)
+            return done
         report(Event("fetch", f"blob {blob.digest.short}", amount(blob.size)))
-        fetched = part.bring(store, name_of(artifact.reference), whole, sparse=_is_sparse(blob), seed=seed)
+        moved, index = delta.bring(store, artifact, blob, part, sparse=_is_sparse(blob), seed=seed)
         try:
             part.become(path)
         except FileExistsError:
             same(path, blob)
         report(Event("fetched", str(path)))
-    return Pulled(str(path), whole, artifact.digest, read.digest, fetched, blob.size - fetched)
+    delta.pulled(artifact, path, index)
+    return Pulled(str(path), whole, artifact.digest, read.digest, moved.fetched, moved.reused)
 
 
 def into_stream(store: Store, artifact: Artifact, sink: BinaryIO) -> Pulled:
@@ -86,9 +93,17 @@ def into_stream(store: Store, artifact: Artifact, sink: BinaryIO) -> Pulled:
     most of it has been written, and whoever reads must not use it."""
     read = manifest_of(store, artifact)
     blob = only_file(artifact, read)
-    with chunks(store, name_of(artifact.reference), blob, str(artifact.reference)) as pieces:
-        for piece in pieces:
-            sink.write(piece)
+    try:
+        with chunks(store, name_of(artifact.reference), blob, str(artifact.reference)) as pieces:
+            for piece in pieces:
+                sink.write(piece)
+    except Corrupt as error:
+        raise Corrupt(
+            error.message,
+            details=error.details,
+            resolution="What was written to the stream must not be used. Delete the blob in the store, then push or "
+            "build the artefact again.",
+        ) from error
     sink.flush()
     return Pulled("-", str(artifact.reference), artifact.digest, read.digest, blob.size)
 

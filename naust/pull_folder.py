@@ -15,6 +15,7 @@ from common.console import Report, amount
 from common.errors import BadInput, Conflict, Corrupt, NotFound
 from common.files import CHUNK, sync_folder
 from common.model import Artifact, Event
+from naust import delta
 from naust.listing import name_of
 from naust.manifest import TAR, Blob, Manifest
 from naust.partial import Partial, partial
@@ -55,14 +56,14 @@ def get_folder(
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial(path, tar) as part, _index(store, artifact, read) as index:
             report(Event("fetch", f"blob {tar.digest.short}", amount(tar.size)))
-            fetched = part.bring(store, name_of(artifact.reference), whole, seed=seed)
+            moved, _ = delta.bring(store, artifact, tar, part, sparse=False, seed=seed)
             report(Event("unpack", str(path)))
             rules = Rules(whole, artifact.reference.kind, os.geteuid() == 0 if owners is None else owners)
             _unpack(part, path, rules, read_index(index, whole) if index else None)
             part.path.unlink()
     report(Event("unpacked", str(path)))
     size = read.config.size if index is not None and read.config else 0
-    return Pulled(str(path), whole, artifact.digest, read.digest, fetched + size, tar.size - fetched)
+    return Pulled(str(path), whole, artifact.digest, read.digest, moved.fetched + size, moved.reused)
 
 
 def get_member(store: Store, artifact: Artifact, wanted: str, target: Path) -> Pulled:
@@ -77,7 +78,7 @@ def get_member(store: Store, artifact: Artifact, wanted: str, target: Path) -> P
             raise BadInput(f"{whole} is no directory", resolution="Leave out --file: it is one file itself.")
         entry = _find(index, wanted, whole)
     tar, name = read.layers[0], name_of(artifact.reference)
-    path = target / checked_title(entry.path.rpartition("/")[2], whole) if target.is_dir() else target
+    path = target / checked_title(wanted.rstrip("/").rpartition("/")[2], whole) if target.is_dir() else target
     with explained(path.parent), incoming(path.parent, prefix=".naust-", mode=0o666) as file:
         stored = _copy(store, name, tar, entry, file.file, whole)
         if entry.mode & 0o100:

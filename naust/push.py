@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from common.console import Report
 from common.errors import BadInput, Conflict, Corrupt
 from common.model import Artifact, Digest, Event, Kind, Reference
 from naust import manifest as oci
+from naust.chunks import Method
+from naust.delta import Ahead, Cut
 from naust.listing import name_of
 from naust.manifest import Blob, ContainerImage
 from naust.push_blobs import opened, put_all, put_bytes, put_file, put_stream, silent
@@ -91,21 +93,26 @@ def push_file(
     annotations: Mapping[str, str] | None = None,
     made_from: Digest | None = None,
     now: datetime | None = None,
+    chunks: bool = True,
     report: Report = silent,
 ) -> Artifact:
-    """Store one file, read once, and give it a name. `version` is the exact one, where the reference's tag is only the
+    """Store one file and give it a name. `version` is the exact one, where the reference's tag is only the
     legal form of it; `title` the file name to come out under, else its own. A file that has not changed since it was
-    pushed last is not read (naust.digests).
+    pushed last is not read (naust.digests). With `chunks` a large one gets an index, so that a pull of the next version
+    need fetch only what changed (naust.delta).
 
     Raises BadInput if there is no such file, for a container, or without a version.
     """
     target = file_target(str(path), reference, version)
     plain = checked_title(title or path.name, str(target.reference))
     with opened(path) as source:
-        begin = _begin(source)
+        media_type = oci.file_type(plain, _begin(source))
+        ahead = Ahead(path, media_type, os.fstat(source.fileno()).st_size if chunks else 0)
         digest, size = put_file(store, target.name, source, report)
-    blob = Blob(digest, size, oci.file_type(plain, begin))
-    return _publish_file(store, target, blob, plain, annotations, made_from, now, report)
+    blob = Blob(digest, size, media_type)
+    pushed = _publish_file(store, target, blob, plain, annotations, made_from, now, report)
+    ahead.offer(store, pushed, blob, report)
+    return pushed
 
 
 def push_stream(
@@ -117,6 +124,7 @@ def push_stream(
     title: str = "",
     annotations: Mapping[str, str] | None = None,
     now: datetime | None = None,
+    chunks: bool = True,
     report: Report = silent,
 ) -> Artifact:
     """Store what comes, hashed while it is sent, as one file; without a title it is called as the artefact is.
@@ -125,9 +133,12 @@ def push_stream(
     """
     target = file_target("a stream", reference, version)
     plain = checked_title(title or reference.name, str(target.reference))
-    digest, size = put_stream(store, target.name, source, report)
+    cut = Cut(source, Method.of(oci.file_type(plain), 0) if chunks else None)
+    digest, size = put_stream(store, target.name, cast(BinaryIO, cut), report)
     blob = Blob(digest, size, oci.file_type(plain))
-    return _publish_file(store, target, blob, plain, annotations, None, now, report)
+    pushed = _publish_file(store, target, blob, plain, annotations, None, now, report)
+    cut.offer(store, pushed, blob, report)
+    return pushed
 
 
 def file_target(source: str, reference: Reference, version: str) -> Target:

@@ -32,6 +32,7 @@ def push(
     *,
     title: str = "",
     annotations: Mapping[str, str] | None = None,
+    chunks: bool = True,
     report: Report = silent,
 ) -> Artifact:
     """Store what `source` names under the address. Raises BadInput for what cannot be pushed under it, and as the
@@ -47,12 +48,12 @@ def push(
         return push_layout(store, source.removeprefix("oci:"), reference, version=version, report=report)
     more = _More(version=version, title=title, annotations=annotations, report=report)
     if source == "-":
-        return push_stream(store, sys.stdin.buffer, reference, **more)
+        return push_stream(store, sys.stdin.buffer, reference, chunks=chunks, **more)
     if Path(source).is_dir():
         from naust.push_folder import push_folder
 
-        return push_folder(store, Path(source), reference, **more)
-    return push_file(store, Path(source), reference, **more)
+        return push_folder(store, Path(source), reference, chunks=chunks, **more)
+    return push_file(store, Path(source), reference, chunks=chunks, **more)
 
 
 def _push_image(store: Store, image: str, address: Address, said: Mapping[str, str], report: Report) -> Artifact:

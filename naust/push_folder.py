@@ -13,6 +13,8 @@ from common.console import Report
 from common.model import Artifact, Digest, Reference
 from naust import digests
 from naust import manifest as oci
+from naust.chunks import Method
+from naust.delta import Cut
 from naust.manifest import Blob
 from naust.push import Target, checked_title, file_target, publish
 from naust.push_blobs import put, put_stream, silent
@@ -31,6 +33,7 @@ def push_folder(
     title: str = "",
     annotations: Mapping[str, str] | None = None,
     now: datetime | None = None,
+    chunks: bool = True,
     report: Report = silent,
 ) -> Artifact:
     """Store a directory and give it a name. It is read once; a directory of which no file, name, owner or attribute
@@ -43,10 +46,13 @@ def push_folder(
     whole = str(target.reference)
     plain = checked_title(f"{title or folder.resolve().name or 'root'}.tar", whole)
     with Packed(folder, reference.kind) as packed:
-        tar, files = _remembered(store, target, folder) or _put(store, target, folder, packed, report)
+        cut = Cut(cast(BinaryIO, packed), Method.of(oci.TAR, 0) if chunks else None)
+        tar, files = _remembered(store, target, folder) or _put(store, target, folder, packed, cut, report)
     said = oci.annotated(target.reference.kind, target.version, more=annotations)
     data = oci.folder_manifest(target.reference.kind, files, tar, plain, said)
-    return publish(store, target.reference, target.version, data, now, report)
+    pushed = publish(store, target.reference, target.version, data, now, report)
+    cut.offer(store, pushed, tar, report)
+    return pushed
 
 
 def _remembered(store: Store, target: Target, folder: Path) -> tuple[Blob, Blob] | None:
@@ -61,10 +67,10 @@ def _remembered(store: Store, target: Target, folder: Path) -> tuple[Blob, Blob]
     return tar, Blob(Digest("sha256", value[32:64].hex()), size, oci.FILES)
 
 
-def _put(store: Store, target: Target, folder: Path, packed: Packed, report: Report) -> tuple[Blob, Blob]:
+def _put(store: Store, target: Target, folder: Path, packed: Packed, cut: Cut, report: Report) -> tuple[Blob, Blob]:
     begun = time.time_ns()
     before, _ = fingerprint(folder, target.reference.kind)
-    stream = io.BufferedReader(packed, _BUFFER)  # kept, because it closes what it reads from when it goes
+    stream = io.BufferedReader(cut, _BUFFER)  # kept, because it closes what it reads from when it goes
     digest, size = put_stream(store, target.name, cast(BinaryIO, stream), report)
     tar = Blob(digest, size, oci.TAR)
     index, index_digest, index_size = packed.index

@@ -26,6 +26,7 @@ from naust.tree import BLOCK, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, MOST, SYM
 from naust.tree import takes_devices as takes
 
 HOLE = 1 << 16  # bytes; see naust.streams
+_MOST_PIECES = 20_000  # of a sparse file; its map has less than 1 MiB then, which is what an unpacker reads
 _TYPES = {
     FILE: tarfile.REGTYPE, FOLDER: tarfile.DIRTYPE, SYMLINK: tarfile.SYMTYPE, HARDLINK: tarfile.LNKTYPE,
     FIFO: tarfile.FIFOTYPE, CHARACTER: tarfile.CHRTYPE, BLOCK: tarfile.BLKTYPE,
@@ -203,9 +204,24 @@ def data_map(descriptor: int, status: os.stat_result) -> tuple[tuple[int, int], 
                 found.append([start, len(data)])
     if sum(length for _, length in found) == size:
         return ()
+    gap = HOLE
+    while len(found) > _MOST_PIECES:
+        gap *= 2
+        found = _closed(found, gap)
     if not found or sum(found[-1]) < size:
         found.append([size, 0])  # says how long the file is to programs that do not read its real size
     return tuple((start, length) for start, length in found)
+
+
+def _closed(parts: list[list[int]], gap: int) -> list[list[int]]:
+    """The parts with holes shorter than that filled, so that the map stays short."""
+    closed = parts[:1]
+    for start, length in parts[1:]:
+        if start - sum(closed[-1]) < gap:
+            closed[-1][1] = start + length - closed[-1][0]
+        else:
+            closed.append([start, length])
+    return closed
 
 
 @cache

@@ -74,16 +74,16 @@ class _Member(tarfile.TarInfo):
 
     def _proc_gnusparse_10(self, member: _Member, headers: object, archive: tarfile.TarFile) -> None:
         """The map is in the first blocks of the data: the number of pairs, then offset and size of each, in lines."""
-        text, count, want = b"", 0, 1
         source = cast(BinaryIO, archive.fileobj)
-        while count < want:
-            block = source.read(tarfile.BLOCKSIZE)
-            text += block
-            count = text.count(b"\n")
-            want = 1 + 2 * int(text.partition(b"\n")[0]) if count else 1
-            if not block or len(text) > _LONGEST_RECORD:
+        blocks = [source.read(tarfile.BLOCKSIZE)]
+        want = 1 + 2 * int(blocks[0].partition(b"\n")[0])
+        lines = blocks[0].count(b"\n")
+        while lines < want:
+            blocks.append(source.read(tarfile.BLOCKSIZE))
+            lines += blocks[-1].count(b"\n")
+            if not blocks[-1] or len(blocks) * tarfile.BLOCKSIZE > _LONGEST_RECORD:
                 raise tarfile.HeaderError("a map of a sparse file without an end")
-        numbers = [int(line) for line in text.split(b"\n")[:want]]
+        numbers = [int(line) for line in b"".join(blocks).split(b"\n")[:want]]
         member.offset_data = source.tell()
         found = list(zip(numbers[1::2], numbers[2::2], strict=True))
         member.sparse = found  # type: ignore[assignment]  # typeshed knows another type

@@ -23,6 +23,9 @@ def push(
     annotation: Annotated[
         list[str] | None, typer.Option("--annotation", help="KEY=VALUE that the artefact says about itself.")
     ] = None,
+    chunks: Annotated[
+        bool, typer.Option("--chunks/--no-chunks", help="Index a large file, so that pulls fetch what changed.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what is being done.")] = False,
     json: Json = False,
 ) -> None:
@@ -44,5 +47,7 @@ def push(
 
     target, address = opened(store, reference)
     report = silent if quiet or json else console.reporter()
-    pushed = push_any(target, source, address, title=title, annotations=said(annotation, revision), report=report)
+    pushed = push_any(
+        target, source, address, title=title, annotations=said(annotation, revision), chunks=chunks, report=report
+    )
     console.json_result(describe(target, pushed)) if json else console.result(uri(target.url, pushed))

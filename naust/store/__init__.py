@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Protocol, cast
 
+from common.console import Report, reporter
 from common.errors import BadInput
 from common.model import Secret
 from naust.store.access import Access
@@ -18,16 +19,19 @@ STORES = {
     "https": "naust.store.https:HttpsStore",
     "http": "naust.store.https:HttpsStore",
     "s3": "naust.store.s3:S3Store",
+    "docker": "naust.store.registry:RegistryStore",
 }
+_NEAR = ("file",)  # what needs neither patience nor a limit
 
 
 class _StoreClass(Protocol):
     def from_url(self, url: str, access: Access) -> Store: ...
 
 
-def open_store(wanted: str | None = None) -> Store:
+def open_store(wanted: str | None = None, report: Report | None = None) -> Store:
     """The store of this name, at this URL or path; None stands for $NAUST_STORE, else the default of the configuration
-    file, else `.naust` in the working folder. Makes nothing yet.
+    file, else `.naust` in the working folder. Makes nothing yet. What is not a folder is asked again when it does not
+    answer, of which `report` hears (None: a line on stderr), and is spared as its settings say.
 
     Raises BadInput for what no store understands, BadDefinition if the configuration file is wrong.
     """
@@ -39,7 +43,15 @@ def open_store(wanted: str | None = None) -> Store:
             resolution=f"Write a path, or a URL that begins with {', '.join(f'{known}://' for known in STORES)}.",
         )
     module, _, name = STORES[scheme].partition(":")
-    return cast(_StoreClass, getattr(importlib.import_module(module), name)).from_url(url.rstrip("/"), access)
+    store = cast(_StoreClass, getattr(importlib.import_module(module), name)).from_url(url.rstrip("/"), access)
+    return store if scheme in _NEAR else _gently(store, access, report or reporter())
+
+
+def _gently(store: Store, access: Access, report: Report) -> Store:
+    from naust.store.limiting import limiting
+    from naust.store.retrying import retrying
+
+    return limiting(retrying(store, report), access.at_once, access.limit)
 
 
 def _located(wanted: str) -> tuple[str, Access]:

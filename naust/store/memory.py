@@ -67,7 +67,9 @@ class MemoryStore(Store, Collectable):
         if self.stat(name, digest) == size:
             self._renewed[digest] = time.monotonic()
             return
-        data = source.read(size + 1)
+        data = b""
+        while len(data) <= size and (more := source.read(size + 1 - len(data))):
+            data += more  # a stream may give less than it is asked for
         found = Digest.of(data, digest.algorithm)
         if (found, len(data)) != (digest, size):
             raise mismatch(digest, size, found, len(data))

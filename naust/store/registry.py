@@ -7,23 +7,22 @@ reads back the other's manifest is told Conflict. Blobs cannot be listed; the re
 
 from __future__ import annotations
 
-import hashlib
+import io
 import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 from urllib.parse import urlsplit
 
-from common.errors import BadInput, Corrupt, Denied, NotFound
-from common.files import CHUNK
+from common.errors import BadInput, Corrupt, Denied, NotFound, Unavailable
 from common.model import Digest, Kind
 from naust import manifest as oci
-from naust.bodies import filled
 from naust.connections import is_loopback
 from naust.distribution import Distribution
 from naust.distribution_referrers import Referrers
-from naust.distribution_upload import Uploads, is_rereadable
+from naust.distribution_upload import Uploads
 from naust.store.access import NOTHING, Access
 from naust.store.interface import (
     Referrer,
@@ -36,12 +35,12 @@ from naust.store.interface import (
     no_manifest,
     taken,
 )
+from naust.version import is_fallback
 
 _TRAITS = Traits(compare_and_swap=False, lists_blobs=False, holds=False, referrers=True, streams=4)
 _HUB = ("docker.io", "registry-1.docker.io")  # the name in references, and where Docker's own registry is
 _PREFIX = re.compile(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/|$))*")  # specification, "Pulling manifests"
-# Not names of artefacts: the referrers tag schema, and cosign's tags before it.
-_ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{64,}(?:\..*)?")
+_REMEMBERED = 60.0  # seconds that a name which has a tag is not asked again, so that a list that broke gets on
 _MOST_KNOWN = 100_000
 
 
@@ -54,6 +53,7 @@ class RegistryStore(Store):
         self._referrers = Referrers(client)
         self._known: set[tuple[str, Digest, int]] = set()  # blobs that were seen there by this process
         self._deletes_names = True  # until one is refused
+        self._tagged: dict[str, float] = {}  # names that have a tag → time.monotonic() when that was so
 
     @classmethod
     def from_url(cls, url: str, access: Access = NOTHING) -> Self:
@@ -102,6 +102,11 @@ class RegistryStore(Store):
                     body = stack.enter_context(self._client.part(path, start, length))
                 except NotFound:
                     raise no_blob(name, digest, self.url) from None
+            except Unavailable:
+                # ociserver says 500 where others say that there is nothing behind the end.
+                if not start or (self.stat(name, digest) or start + 1) > start:
+                    raise
+                body = cast(BinaryIO, io.BytesIO())
             yield body
 
     def write(self, name: str, digest: Digest, size: int, source: BinaryIO, *, mount_from: str | None = None) -> None:
@@ -113,17 +118,8 @@ class RegistryStore(Store):
 
     def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
         where = self._repository(name)
-        if not is_rereadable(source):
-            digest, size = self._uploads.add(where, source)
-            self._know(where, digest, size)
-            return digest, size
-        # A file is read twice, so that nothing is sent that is there.
-        begin, total, buffer = source.tell(), hashlib.sha256(), memoryview(bytearray(CHUNK))
-        while count := filled(source, buffer):
-            total.update(buffer[:count])
-        digest, size = Digest("sha256", total.hexdigest()), source.tell() - begin
-        source.seek(begin)
-        self.write(name, digest, size, source)
+        digest, size = self._uploads.add(where, source)
+        self._know(where, digest, size)
         return digest, size
 
     # Manifests
@@ -180,6 +176,7 @@ class RegistryStore(Store):
             raise taken(name, tag, there, expected or there, expected)
         try:
             self._client.delete_manifest(where, tag)
+            self._tagged.pop(name, None)
         except Denied:
             self._deletes_names = False
             raise
@@ -195,12 +192,21 @@ class RegistryStore(Store):
                 resolution="Name the artefact: its tags can be listed all the same.",
             ) from error
         for name in found:
-            if name.startswith(prefix) and _is_name(name) and any(True for _ in self.tags(name)):
+            if name.startswith(prefix) and _is_name(name) and self._has_tag(name):
                 yield name
+
+    def _has_tag(self, name: str) -> bool:
+        now = time.monotonic()
+        if now - self._tagged.get(name, now - _REMEMBERED) < _REMEMBERED:
+            return True
+        if next(iter(self.tags(name)), None) is None:
+            return False
+        self._tagged[name] = now
+        return True
 
     def tags(self, name: str) -> Iterator[str]:
         where = self._repository(name)
-        yield from sorted(tag for tag in self._client.tags(where) if not _ATTACHED.fullmatch(tag))
+        yield from sorted(tag for tag in self._client.tags(where) if not is_fallback(tag))
 
     def referrers(self, name: str, digest: Digest, type: str | None = None) -> Iterator[Referrer]:
         where = self._repository(name)

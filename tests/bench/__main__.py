@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.delta import delta
+from tests.bench.hundred_thousand import listing as many
 from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, version
 from tests.bench.transfers import transfers
 
@@ -125,12 +127,13 @@ def proving() -> list[Row]:
 
 
 def main() -> int:
-    """Run all of it, or the parts that are named: start-up, listing, transfers, building, deploying."""
+    """Run all of it, or the parts that are named: start-up, listing, delta, transfers, building, deploying."""
     peers()
     WORK.mkdir(exist_ok=True)
     parts: dict[str, Callable[[], list[Row]]] = {
         "start-up": start_up,
-        "listing": lambda: [listing()],
+        "listing": lambda: [listing(), *many()],
+        "delta": delta,
         "transfers": transfers,
         "building": building,
         "deploying": deploying,

@@ -4,8 +4,13 @@ them, but without a sync for each."""
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from tests.bench.rows import ROOT, Row, alone, ours, seconds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,3 +39,20 @@ def filled(root: Path, count: int, *, names: int = 1000) -> Path:
         if number >= count - names:
             os.link(path, folder / "production")
     return root
+
+
+def listing(count: int = 100_000) -> list[Row]:
+    """`naust list` of so many: the first time, when every manifest is read, and then."""
+    folder = ROOT / ".bench" / "many"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        store, label = str(filled(folder, count)), f"naust list, {count:,} artefacts"
+        command = ours("naust", "list", "--store", store)
+        rows = [alone(f"{label}: first time, no index", seconds(command))]
+        time.sleep(3)  # what changed just now is read again: see naust.store.index
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for more in ("", "--json", "--channel=production", "--label=team=t3", "--limit=20", "thing-7"):
+            rows.append(alone(f"{label} {more}".strip(), seconds([*command, *more.split()], runs=5)))
+        return rows
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from common.errors import BadInput, Conflict, Corrupt, Error, NotFound, Partial,
 from common.model import Digest, Reference
 from naust import copy as verb
 from naust import manifest as oci
+from naust import revoke
 from naust.copy import Options, copy
 from naust.listing import resolve
 from naust.manifest import Blob
@@ -308,3 +309,24 @@ def test_a_plan_names_the_bytes_that_carrying_it_out_sends() -> None:
     assert {blob.digest for blob in planned.missing} > {Digest.of(b"content")}
     with pytest.raises(NotFound):
         resolve(source, "container/none")
+
+
+def test_a_list_of_revocations_grows_by_copies_and_never_shrinks() -> None:
+    source, dest = MemoryStore(), MemoryStore()
+    for number in range(3):
+        image(source, NAME, str(number).encode(), tag=f"1.{number}-20261124T22150{number}Z")
+    revoked = [resolve(source, f"{NAME}:1.{number}") for number in range(3)]
+    revoke.revoke(source, revoked[0], "first", by="ann")
+    assert not any(each.error for each in copy(source, dest, ["*"]))
+    revoke.revoke(source, revoked[1], "second", by="ann")
+    assert not any(each.error for each in copy(source, dest, ["*"]))
+    assert {each.reason for each in revoke.the_list(dest).listing.entries} == {"first", "second"}
+
+    revoke.revoke(dest, revoked[2], "of its own", by="bob")
+    revoke.revoke(source, revoked[2], "third", by="ann", now=oci.moment("2020-01-01"))
+    (refused,) = [each for each in copy(source, dest, ["*"], Options(move=True)) if each.error]
+    assert (refused.reference, refused.code) == ("file/revocations:current", 7)
+    assert "of its own" in refused.error
+    for each in revoked:
+        with pytest.raises(Corrupt):
+            revoke.check(dest, each)

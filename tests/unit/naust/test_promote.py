@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -222,3 +223,23 @@ def test_a_promoter_killed_at_any_step_moves_all_or_nothing_and_the_next_ends_th
         points += 1
     assert points > 10
     print(f"{points} points")
+
+
+def test_who_waited_for_somebody_else_is_told_and_does_not_undo_his_move(tmp_path: Path) -> None:
+    """Two processes on one machine: the second looked before the first had moved, then waited for him."""
+    store = DirectoryStore(tmp_path)
+    for tag in TAGS:
+        image(store, NAME, tag.encode(), tag=tag)
+    move(store, 0)
+
+    class Waiting(DirectoryStore):
+        def hold(self, name: str) -> AbstractContextManager[None]:
+            assert in_child(lambda: move(DirectoryStore(tmp_path), 1, who="bob")) == 0
+            return super().hold(name)
+
+    for act in (lambda: move(Waiting(tmp_path), 2), lambda: promote.undo(Waiting(tmp_path), NAME, "production")):
+        with pytest.raises(promote.Conflict) as error:
+            act()
+        assert "bob moved it to 1.1-" in error.value.details
+        assert where(store) == 1
+        move(store, 3)
