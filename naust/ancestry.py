@@ -47,6 +47,15 @@ def origins(store: Store, artifact: Artifact) -> Iterator[Origin]:
                 waiting.append((found, through))
 
 
+def direct(artifact: Artifact, bundles: Iterable[bytes]) -> Iterator[Origin]:
+    """What the artefact itself and these bundles about it say that went in; no store is asked."""
+    for title, version, digest in oci.inputs(artifact):
+        yield Origin(one_line(f"{title} {version}".strip()), digest)
+    for material in _stated(artifact.digest, bundles):
+        for digest in bundle.digests_of((material,)):
+            yield Origin(_title(material), digest)
+
+
 def materials(predicate_type: str, predicate: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
     """The in-toto ResourceDescriptors of what a provenance says that went in (SLSA v1.0 and v0.2)."""
     if predicate_type == bundle.PROVENANCE:
@@ -60,26 +69,34 @@ def _direct(store: Store, artifact: Artifact, via: str) -> Iterator[tuple[Origin
         found = _input(store, artifact.reference.kind, title, digest)
         if found is not None:
             yield _origin(found, via), found
-    for material in _materials(store, artifact):
+    for material in _stated(artifact.digest, _provenances(store, artifact)):
         for digest in bundle.digests_of((material,)):
-            yield Origin(one_line(text(material.get("uri")) or text(material.get("name"))), digest, via), None
+            yield Origin(_title(material), digest, via), None
             found = _material(store, text(material.get("uri")), digest)
             if found is not None:
                 yield _origin(found, via), found
+
+
+def _stated(about: Digest, bundles: Iterable[bytes]) -> Iterator[Mapping[str, object]]:
+    for data in bundles:
+        with suppress(Corrupt):
+            said = bundle.read_bundle(data, "a provenance").statement
+            if said.about(about):
+                yield from materials(said.predicate_type, said.predicate)
+
+
+def _title(material: Mapping[str, object]) -> str:
+    return one_line(text(material.get("uri")) or text(material.get("name")))
 
 
 def _origin(found: Artifact, via: str) -> Origin:
     return Origin(str(found.reference), str(found.digest), via, name_of(found.reference))
 
 
-def _materials(store: Store, artifact: Artifact) -> Iterator[Mapping[str, object]]:
-    for each in attached(
-        store, name_of(artifact.reference), artifact.digest, bundle.is_bundle, fitting=_may_be_provenance
-    ):
-        with suppress(Corrupt):
-            said = bundle.read_bundle(each.data, str(each.digest)).statement
-            if said.about(artifact.digest):
-                yield from materials(said.predicate_type, said.predicate)
+def _provenances(store: Store, artifact: Artifact) -> Iterator[bytes]:
+    name = name_of(artifact.reference)
+    for each in attached(store, name, artifact.digest, bundle.is_bundle, fitting=_may_be_provenance):
+        yield each.data
 
 
 def _may_be_provenance(manifest: oci.Manifest) -> bool:

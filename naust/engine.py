@@ -26,6 +26,7 @@ from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust.listing import name_of
 from naust.manifest import Blob, ContainerImage, Manifest
+from naust.revoke import check as check_revoked
 from naust.saved import Keep, Known, Saved, Stream
 from naust.store.interface import Store
 from naust.verified import chunks, content
@@ -53,8 +54,8 @@ def load_image(store: Store, artifact: Artifact, client: docker.DockerClient | N
     engine gets its own.
 
     Constant memory; layers that the engine has are not read. Raises Corrupt, and the engine takes nothing, if a blob is
-    damaged; Conflict if the name is another image's; BadInput if it is no container image; NotFound if the engine's
-    platform is not in it; Unavailable.
+    damaged, or the image is revoked or was built from what is; Conflict if the name is another image's; BadInput if it
+    is no container image; NotFound if the engine's platform is not in it; Unavailable.
     """
     image = _image(store, artifact, lambda: _platform(client))
     with _engine(client) as engine:
@@ -116,6 +117,7 @@ class _Image:
 
 
 def _image(store: Store, artifact: Artifact, platform: Callable[[], str]) -> _Image:
+    check_revoked(store, artifact)
     name, whole = name_of(artifact.reference), str(artifact.reference)
     read = oci.parse(store.manifest(name, artifact.reference.tag or str(artifact.digest)), whole)
     if read.digest != artifact.digest:

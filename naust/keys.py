@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,6 +147,21 @@ def load_public(path: Path, name: str = "") -> PublicKey:
     except OSError as error:
         raise NotFound(f"{path} cannot be read", details=str(error), resolution="Name a public key's file.") from error
     return read_public(data, name or path.stem, str(path))
+
+
+def shown(path: Path, passphrase: Callable[[], Secret | None]) -> PublicKey:
+    """The public key of either file. Raises NotFound, Denied, BadInput."""
+    if _is_private(path):
+        return load_private(path, passphrase() if is_encrypted(path) else None).public
+    return load_public(path)
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"PRIVATE KEY" in file.read(LARGEST)
+    except OSError:
+        return False  # whoever reads it next says why
 
 
 def read_public(data: bytes, name: str, what: str) -> PublicKey:

@@ -25,8 +25,8 @@ from naust.manifest import Blob, Manifest
 from naust.push_blobs import opened
 
 REF_NAME = "org.opencontainers.image.ref.name"
-_COSIGN_KIND = "kind"  # annotation by which `cosign save` tells images from what is attached to them
-_COSIGN_IMAGES = ("dev.cosignproject.cosign/image", "dev.cosignproject.cosign/imageIndex")
+COSIGN_KIND = "kind"  # annotation by which `cosign save` tells images from what is attached to them
+COSIGN_IMAGES = ("dev.cosignproject.cosign/image", "dev.cosignproject.cosign/imageIndex")
 _DEEPEST = 8  # indexes within indexes
 
 
@@ -241,8 +241,8 @@ def split(source: str) -> tuple[Path, str]:
 def _is_main(entry: Mapping[str, object], node: Node) -> bool:
     """Whether an entry is an artefact, and not what is attached to one."""
     annotations = entry.get("annotations")
-    kind = annotations.get(_COSIGN_KIND) if isinstance(annotations, dict) else None
-    return node.read.subject is None and kind in (None, *_COSIGN_IMAGES)
+    kind = annotations.get(COSIGN_KIND) if isinstance(annotations, dict) else None
+    return node.read.subject is None and kind in (None, *COSIGN_IMAGES)
 
 
 def _ref(entry: Mapping[str, object]) -> str:

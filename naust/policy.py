@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from common.errors import BadDefinition, BadInput, NotFound, Problem
 from common.hcl import Literal
@@ -134,7 +135,7 @@ KEY = Shape(
         Setting("purposes", "list of text", many(as_label), "What its signatures count for; none named: for anything"),
         Setting("attests", "list of text", many(one_of(*ATTESTS)), "What its attestations count for"),
         Setting("since", "date", as_date, "It counts from this day on"),
-        Setting("until", "date", as_date, "From this day on nothing that it signed counts, whenever that was"),
+        Setting("until", "date", as_date, "From this day on nothing it signed counts but revocations"),
         Setting("revoked", "flag", as_flag, "Nothing that it signed counts"),
     ),
     faults=_key_faults,
@@ -248,5 +249,7 @@ def _any(text: str, star: str) -> str:
 
 
 def fits(text: str, patterns: Iterable[str]) -> bool:
-    """Whether the text fits one of the patterns."""
+    """Whether the text fits one of the patterns. A URL that climbs (`..`) fits none: clients ask for another path."""
+    if "://" in text and not {".", ".."}.isdisjoint(re.split(r"[/\\?#]", unquote(text))):
+        return False
     return any(_compiled(pattern).fullmatch(text) for pattern in patterns)

@@ -20,6 +20,7 @@ from naust.partial import partial
 from naust.pull_layout import pull_layout
 from naust.push import checked_title
 from naust.push_blobs import silent
+from naust.revoke import check as check_revoked
 from naust.store.incoming import explained
 from naust.store.interface import Store
 from naust.verified import chunks
@@ -109,7 +110,9 @@ def into_stream(store: Store, artifact: Artifact, sink: BinaryIO) -> Pulled:
 
 
 def manifest_of(store: Store, artifact: Artifact) -> Manifest:
-    """By its digest: what was resolved is what is pulled, even if a channel has moved since."""
+    """By its digest: what was resolved is what is pulled, even if a channel has moved since. Raises Corrupt if it is
+    revoked, or was built from what is."""
+    check_revoked(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     return oci.parse(data, str(artifact.reference))
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from common.console import Report
 from common.errors import BadInput
 from common.model import Artifact
+from naust import manifest as oci
+from naust.listing import name_of
 from naust.manifest import TAR
-from naust.pull import Pulled, get_file, into_stream, manifest_of, pull_layout
+from naust.pull import Pulled, get_file, into_stream, pull_layout
 from naust.push_blobs import silent
 from naust.store.interface import Store
 
@@ -31,7 +33,7 @@ def pull(store: Store, artifact: Artifact, place: str, how: How | None = None, *
     """Bring the artefact to this place; '' is the Docker engine for what a container engine takes, else the working
     folder. Raises BadInput for a place that it cannot come to, and as the function for that kind of place does."""
     chosen = how or How()
-    read = manifest_of(store, artifact)
+    read = oci.parse(store.manifest(name_of(artifact.reference), str(artifact.digest)), str(artifact.reference))
     if place == "docker:" or (not place and (read.is_container or read.children)):
         from naust.engine import load_image
 

@@ -9,17 +9,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from common.console import Report
 from common.errors import Conflict, Corrupt
 from common.files import sync_folder
 from common.model import Artifact, Digest, Event
 from naust import manifest as oci
-from naust.layout import REF_NAME
+from naust.layout import COSIGN_IMAGES, COSIGN_KIND, REF_NAME
 from naust.listing import name_of
 from naust.manifest import Blob, Manifest
 from naust.parallel import each
 from naust.push_blobs import silent
+from naust.revoke import check as check_revoked
 from naust.store.incoming import explained
 from naust.store.interface import Store
 from naust.verified import fetch
@@ -31,9 +33,11 @@ def pull_layout(
     store: Store, artifact: Artifact, folder: Path, *, referrers: bool = True, report: Report = silent
 ) -> Path:
     """Write the artefact as an OCI image layout into a new folder; with `referrers`, also signatures, SBOMs and the
-    like, which `index.json` then lists beside it. Every digest stays what it was.
+    like, which `index.json` then lists beside it, so that `cosign verify --local-image` finds them too. Every digest
+    stays what it was.
 
-    Raises Conflict if the folder holds anything; Corrupt, with nothing left, if a blob is damaged.
+    Raises Conflict if the folder holds anything; Corrupt, with nothing left, if a blob is damaged or the artefact is
+    revoked.
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise Conflict(f"{folder} is there already", resolution="Name a folder that is empty or still to be made.")
@@ -57,9 +61,13 @@ class _Writing:
         self._manifests: dict[Digest, Manifest] = {}
 
     def run(self, referrers: bool) -> None:
+        check_revoked(self._store, self._artifact)
         (self._work / "blobs" / "sha256").mkdir(parents=True)
         root = self._take(self._artifact.digest)
         attached = list(self._attached()) if referrers else []
+        if attached:
+            kind = COSIGN_IMAGES[bool(self._manifests[self._artifact.digest].children)]
+            root["annotations"] = {**cast(dict[str, str], root.get("annotations", {})), COSIGN_KIND: kind}
         blobs = {blob.digest: blob for read in self._manifests.values() for blob in (read.config, *read.layers) if blob}
         each(self._bring, blobs.values())
         index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [root, *attached]}

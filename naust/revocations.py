@@ -29,8 +29,8 @@ MOST = 100_000  # of one list
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """One artefact is revoked, or (`revoked` False) no longer is. `digest` is its manifest's; `parts` those of the
-    manifests in its index, `layers` those of its blobs; `made_from` its recipe's. `signed` says, in a list, whose key
-    had signed this one, as a fingerprint; it is worth what the signature of the list is worth."""
+    manifests in its index, `chains` those of the layers of each image or file; `made_from` its recipe's. `signed` says,
+    in a list, whose key had signed this one, as a fingerprint; it is worth what the signature of the list is worth."""
 
     name: str
     digest: str
@@ -40,13 +40,14 @@ class Revocation:
     revoked: bool = True
     made_from: str = ""
     parts: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
+    chains: tuple[tuple[str, ...], ...] = ()
     signed: str = ""
 
     def told(self) -> str:
         """Why, when and by whom, in a line."""
         who = f" by {self.by}" if self.by else ""
-        return f"{self.name} was revoked on {self.at.isoformat(timespec='seconds')}{who}: {self.reason}"
+        what = "was revoked" if self.revoked else "is no longer revoked, as decided"
+        return f"{self.name} {what} on {self.at.isoformat(timespec='seconds')}{who}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +114,25 @@ def standing(claims: Iterable[Claim]) -> tuple[Revocation, ...]:
 
 def hit(
     revocations: Sequence[Revocation],
-    digest: Digest,
-    manifest: Manifest,
+    manifests: Sequence[Manifest],
     origins: Callable[[], Iterable[Origin]],
 ) -> tuple[Revocation, str] | None:
-    """The first revocation that hits this artefact, and how: '' for itself. `origins` is asked only if need be."""
+    """The first revocation that hits an artefact, and how: '' for itself. `manifests` are its own and, of an index,
+    those of its children. `origins` is asked only if need be."""
     if not revocations:
         return None
-    own = {str(digest), *(str(child.digest) for child in manifest.children)}
-    content = tuple(str(layer.digest) for layer in manifest.layers)
+    own = {str(each.digest) for each in manifests} | {
+        str(child.digest) for each in manifests for child in each.children
+    }
+    contents = [tuple(str(layer.digest) for layer in each.layers) for each in manifests]
     for each in revocations:
         if each.digest in own or own.intersection(each.parts):
             return each, ""
-        if each.layers and content[: len(each.layers)] == each.layers:
-            return each, "has the same content" if content == each.layers else "is built on it"
-    known = _known(revocations, is_container=_is_container(manifest))
+        for chain in each.chains:
+            for content in contents:
+                if content[: len(chain)] == chain:
+                    return each, "has the same content as it" if content == chain else "is built on it"
+    known = _known(revocations, is_container=any(each.is_container for each in manifests))
     for origin in origins():
         found = known.get(origin.digest)
         if found is not None:
@@ -139,16 +144,13 @@ def _known(revocations: Iterable[Revocation], *, is_container: bool) -> Mapping[
     """Digest → revocation. Not by recipe where layers were compared: another build of the same recipe may be good."""
     known: dict[str, Revocation] = {}
     for each in revocations:
-        exact = bool(is_container and each.name.startswith("container/") and each.layers)
-        single = each.layers if len(each.layers) == 1 and not each.name.startswith("container/") else ()
+        of_container = each.name.startswith("container/")
+        exact = is_container and of_container and each.chains
+        single = () if of_container else (chain[0] for chain in each.chains if len(chain) == 1)
         for digest in (each.digest, *each.parts, *single, *(() if exact else (each.made_from,))):
             if digest:
                 known.setdefault(digest, each)
     return known
-
-
-def _is_container(manifest: Manifest) -> bool:
-    return dict(manifest.annotations).get("naust.kind", "") == "container"
 
 
 def _plain(revocation: Revocation) -> Mapping[str, object]:
@@ -161,7 +163,7 @@ def _plain(revocation: Revocation) -> Mapping[str, object]:
         "revoked": revocation.revoked,
         "made_from": revocation.made_from,
         "parts": list(revocation.parts),
-        "layers": list(revocation.layers),
+        "chains": [list(chain) for chain in revocation.chains],
         "signed": revocation.signed,
     }
     return {key: value for key, value in every.items() if value not in ("", [])}
@@ -180,13 +182,18 @@ def _revocation(found: Mapping[str, object], what: str) -> Revocation:
         revoked=revoked,
         made_from=text(found.get("made_from")),
         parts=_texts(found.get("parts")),
-        layers=_texts(found.get("layers")),
+        chains=_chains(found.get("chains")),
         signed=text(found.get("signed")),
     )
 
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(text, value)) if isinstance(value, list) else ()
+
+
+def _chains(value: object) -> tuple[tuple[str, ...], ...]:
+    """Lists of digests; an empty one would be the beginning of everything."""
+    return tuple(filter(None, map(_texts, value))) if isinstance(value, list) else ()
 
 
 def _moment(found: Mapping[str, object], what: str) -> datetime:
@@ -200,7 +207,9 @@ def _moment(found: Mapping[str, object], what: str) -> datetime:
 def refused(name: str, found: Revocation, how: str) -> Corrupt:
     """The error of an artefact that a revocation hits."""
     return Corrupt(
-        f"{name} is revoked" if not how else f"{name} {how}, which is revoked",
+        f"{name} is revoked"
+        if not how
+        else f"{name} is refused: {found.name or found.digest} is revoked, and it {how}",
         details=found.told(),
         resolution="Use another version (`naust list`), or build it anew. If the revocation itself is wrong: "
         f"naust revoke {found.name or name} --undo --reason …",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -42,6 +43,7 @@ from naust.store.interface import Store
 from naust.verified import content
 
 _TRIES = 20  # to change the list while others do
+_MOST_CHILDREN = 100  # of an index
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -72,9 +74,18 @@ def check(store: Store, artifact: Artifact) -> None:
         return
     data = store.manifest(name, str(artifact.digest))
     whole = oci.artifact(name, artifact.reference.tag or "untagged", data)
-    found = hit(holding, artifact.digest, oci.parse(data, name), lambda: origins(store, whole))
+    found = hit(holding, [*manifests(store, name, artifact.digest)], lambda: origins(store, whole))
     if found is not None:
         raise refused(str(artifact.reference), *found)
+
+
+def manifests(store: Store, name: str, digest: Digest) -> Iterator[Manifest]:
+    """The artefact's manifest and, if it is an index, those of its children that are there."""
+    root = oci.parse(store.manifest(name, str(digest)), f"{name}@{digest}")
+    yield root
+    for child in root.children[:_MOST_CHILDREN]:
+        with suppress(NotFound):  # a copy of one platform
+            yield oci.parse(store.manifest(name, str(child.digest)), f"{name}@{child.digest}")
 
 
 def revoke(
@@ -170,9 +181,7 @@ def _after(before: list[Revocation], now: datetime) -> datetime:
 def _said(
     store: Store, artifact: Artifact, reason: str, by: str, key: SigningKey | None, undo: bool, at: datetime
 ) -> Revocation:
-    manifest: Manifest = oci.parse(
-        store.manifest(name_of(artifact.reference), str(artifact.digest)), str(artifact.reference)
-    )
+    every = [*manifests(store, name_of(artifact.reference), artifact.digest)]
     return Revocation(
         name=published_as(store, artifact),
         digest=str(artifact.digest),
@@ -181,8 +190,8 @@ def _said(
         by=by,
         revoked=not undo,
         made_from=str(artifact.made_from or ""),
-        parts=tuple(str(each.digest) for each in manifest.children),
-        layers=tuple(str(each.digest) for each in manifest.layers),
+        parts=tuple(str(each.digest) for each in every[0].children),
+        chains=tuple(tuple(str(layer.digest) for layer in each.layers) for each in every if each.layers),
         signed=str(key.public.fingerprint) if key else "",
     )
 

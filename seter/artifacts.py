@@ -32,7 +32,7 @@ def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Pla
     """Each reference's image. `named` says where a definition names one itself; the others follow from roles' names.
 
     Raises BadDefinition for all that are named and not there; NotFound naming everything else that is missing, with
-    the command that builds it.
+    the command that builds it; Corrupt for one that is revoked, or was built from what is.
     """
     found: dict[str, Image] = {}
     missing: list[str] = []
@@ -62,8 +62,10 @@ def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Pla
 def _resolve(store: Store, text: str) -> Image:
     from naust.listing import name_of, resolve
     from naust.manifest import parse
+    from naust.revoke import check
 
     artifact = resolve(store, text)
+    check(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     manifest = parse(data, str(artifact.reference))
     if manifest.config is None:

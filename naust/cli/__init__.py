@@ -19,5 +19,11 @@ WHERE = {
     "gc": "gc",
     "fsck": "fsck",
     "diff": "diff",
+    "key": "key",
+    "sign": "sign",
+    "attest": "attest",
+    "verify": "verify",
+    "revoke": "revoke",
+    "affected": "affected",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -121,6 +121,30 @@ def test_a_layout_that_naust_wrote_is_read_by_others(naust: Tools, registry: Reg
     assert "test/signature" in json.dumps(found)
 
 
+def test_cosign_verifies_offline_what_naust_brought_out(
+    naust: Tools, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSIGN_PASSWORD", "")
+    monkeypatch.chdir(tmp_path)
+    made = Made(tmp_path / "made")
+    image = made.image("amd64", layer("a"))
+    made.write(image)
+    repository = f"{registry.host}/{uuid.uuid4().hex[:12]}"
+    source = ("container/image:1.0", "--store", f"docker://{repository}")
+    naust("naust", "push", f"oci:{made.folder}", *source)
+    ran(program("cosign"), "generate-key-pair")
+    plain = ("--use-signing-config=false", "--tlog-upload=false", "-y", "--allow-http-registry")
+    signed = f"{repository}/container/image@{image['digest']}"
+    ran(program("cosign"), "sign", "--key", "cosign.key", *plain, signed)
+    naust("naust", "pull", source[0], "oci:out", *source[1:])
+    verify = (program("cosign"), "verify", "--key", "cosign.pub", "--insecure-ignore-tlog=true", "--local-image")
+    ran(*verify, "out")
+    # Through another store as well.
+    naust("naust", "push", "oci:out", "container/image:1.0")
+    naust("naust", "pull", "container/image", "oci:again")
+    ran(*verify, "again")
+
+
 def test_one_image_pushed_through_a_registry_and_back_is_the_same(
     naust: Tools, registry: Registry, tmp_path: Path
 ) -> None:

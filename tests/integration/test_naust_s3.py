@@ -503,12 +503,16 @@ def test_a_push_that_counts_on_what_is_just_being_collected_waits_and_is_told(st
     """The collector has seen the blob old and stands still before he deletes it."""
     digest, manifest = Digest.of(b"content"), put(store, b"content")
     collector = S3Store(bucket_of(store), store.url, renewed=timedelta(0))
-    time.sleep(2.1)
     reached, go = threading.Event(), threading.Event()
     delete = collector._blobs._bucket.delete
     slow = _Slow(bucket_of(store), delete, reached, go)
     collector._blobs._bucket = slow  # type: ignore[assignment]
-    collecting = threading.Thread(target=lambda: collector.delete(digest, older_than=timedelta(seconds=1)))
+
+    def collect() -> None:
+        while not collector.delete(digest, older_than=timedelta(seconds=1)):
+            time.sleep(0.1)
+
+    collecting = threading.Thread(target=collect)
     collecting.start()
     assert reached.wait(30)
     failed: list[Error] = []
