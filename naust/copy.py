@@ -22,7 +22,7 @@ from common.model import Artifact, Digest, Event
 from naust import manifest as oci
 from naust import reach
 from naust.copy_blobs import Blobs
-from naust.copy_lists import check_grows, is_list
+from naust.copy_lists import check_grows, enter, is_list
 from naust.listing import artifacts, matching, name_of, resolve
 from naust.manifest import Blob
 from naust.parallel import AT_ONCE, each
@@ -263,6 +263,7 @@ def _check_algorithms(dest: Store, planned: Plan) -> None:
 def _put(dest: Store, planned: Plan) -> None:
     for node in (*planned.nodes, *planned.beside):
         dest.put_manifest(planned.name, str(node.digest), node.data)
+    enter(dest, planned.name, planned.beside)
     tag = planned.artifact.reference.tag
     if tag:
         dest.put_manifest(planned.name, tag, planned.top.data, replacing=planned.replacing)

@@ -3,8 +3,11 @@ revoked there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from common.errors import Conflict
-from naust.revocations import LISTS_NAME, LISTS_TAG
+from naust.reach import Node
+from naust.revocations import LISTS_NAME, LISTS_TAG, REVOCATION
 from naust.store.interface import Store
 
 
@@ -26,3 +29,13 @@ def check_grows(source: Store, dest: Store) -> None:
             resolution="What is attached to artefacts was copied with them: `naust revoke --refresh` at the "
             "destination enters it into its list.",
         )
+
+
+def enter(dest: Store, name: str, beside: Iterable[Node]) -> None:
+    """Revocations that were copied with an artefact count for what was built from it too, at the destination."""
+    from naust.revoke import adopt
+
+    revoked = (node.refers_to for node in beside if node.read.artifact_type == REVOCATION)
+    for subject in dict.fromkeys(revoked):
+        if subject is not None:
+            adopt(dest, name, subject)

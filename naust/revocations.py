@@ -24,6 +24,7 @@ SAID = "urn:naust:revocation:v1"  # predicate type of one
 LISTED = "urn:naust:revocations:v1"  # predicate type of the list
 LISTS_NAME, LISTS_TAG = "file/revocations", "current"  # where a store has the list
 MOST = 100_000  # of one list
+_LAST_YEAR = 9000  # later ones could not be followed by another
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,8 @@ def _moment(found: Mapping[str, object], what: str) -> datetime:
         read = datetime.fromisoformat(text(found.get("at")))
     except ValueError:
         raise unreadable(what, "It has no date.") from None
+    if read.year > _LAST_YEAR:
+        raise unreadable(what, "Its date is out of this world.")
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 

@@ -135,6 +135,21 @@ def refresh(store: Store, *, key: SigningKey | None = None, now: datetime | None
     return _change(store, lambda entries: tuple(found.values()), key, now or datetime.now(UTC))
 
 
+def adopt(store: Store, name: str, digest: Digest) -> None:
+    """Enter what is attached to an artefact, as after a copy, into the list. A list that somebody signed is left to who
+    has the key (`refresh`): without it, nobody could enter anything that counts."""
+    there = the_list(store)
+    if there.media_type.startswith(bundle.BUNDLES):
+        return
+    latest = max(attached_to(store, name, digest), key=lambda each: each.at, default=None)
+    known = {each.digest: each.at for each in there.listing.entries}
+    if latest is None or known.get(latest.digest, _NEVER) >= latest.at:
+        return
+    _change(
+        store, lambda entries: (*(each for each in entries if each.digest != latest.digest), latest), None, latest.at
+    )
+
+
 def the_list(store: Store) -> Found:
     """The store's list; an empty one if there is none, or we may not read it (a registry says that of names that it
     does not have). A policy can demand that there is one."""

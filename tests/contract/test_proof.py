@@ -106,3 +106,6 @@ def test_proof_is_copied_with_the_artefact(store: Store, tmp_path: Path) -> None
         copy(source, store, [f"file/web:{TAG}"])
         with pytest.raises(Corrupt, match="revoked"):
             revoke.check(store, web)
+        disk = file(store, "vm/web", b"disk", inputs=[("file/web", "1.0", str(web.digest))])
+        with pytest.raises(Corrupt, match="is built from it"):
+            revoke.check(store, disk)

@@ -331,6 +331,28 @@ def test_a_revocation_that_cannot_be_read_counts_for_nothing(store: MemoryStore,
     assert judged(store, tool).ok
 
 
+def test_a_date_at_the_end_of_time_keeps_nobody_from_revoking(store: MemoryStore) -> None:
+    from naust.attached import attach
+    from naust.revocations import Revocation, statement
+
+    tool = file(store)
+    for year in (9000, 9999):
+        said = Revocation("file/tool", str(tool.digest), "x", NOW.replace(year=year), "mallory", revoked=False)
+        attach(store, "file/tool", tool.digest, statement(said), media_type="x", artifact_type=REVOCATION)
+    revoked(store, tool)
+    assert refuses(store, tool)
+
+
+def test_a_copied_revocation_leaves_a_signed_list_alone(store: MemoryStore) -> None:
+    tool, other = file(store), file(store, "file/other", b"other")
+    revoked(store, tool)
+    revoke.refresh(store, key=key("release"), now=NOW + timedelta(days=1))
+    before = store.manifest(LISTS_NAME, LISTS_TAG)
+    revoke.adopt(store, "file/tool", tool.digest)
+    revoke.adopt(store, "file/other", other.digest)
+    assert store.manifest(LISTS_NAME, LISTS_TAG) == before
+
+
 def test_asking_takes_less_than_five_milliseconds_on_a_directory(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
     tool = file(store)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import BadInput, Corrupt
 from common.model import Artifact, Digest
@@ -406,3 +408,31 @@ def test_a_digest_is_never_taken_from_a_bundle(store: MemoryStore, tool: Artifac
     document["subject"] = [{"digest": {"sha256": Digest.of(b"x").hex}}, {"digest": {"sha256": tool.digest.hex}}]
     put_bundle(store, tool, sealed(key("release"), json.dumps(document).encode()))
     assert judged(store, tool).ok
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=10)
+    | st.binary(max_size=20).map(base64.b64encode).map(bytes.decode),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["data", "type", "digest", "title", "via", "name"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+_FIELDS = ("reference", "store", "at", "manifests", "documents", "revocations", "list", "origins", "unreadable")
+
+
+@given(st.sampled_from(_FIELDS), _VALUES)
+def test_any_file_is_a_proof_or_refused_and_never_proves_what_it_does_not(field: str, value: object) -> None:
+    store = MemoryStore()
+    tool = file(store)
+    sign(store, tool, key("second"))
+    document = json.loads(proofs.encode(gather(store, tool, now=NOW))) | {field: value}
+    try:
+        found = judge(proofs.decode(json.dumps(document).encode(), "it"), asking(), now=NOW)
+    except Corrupt:
+        return
+    assert not found.ok
