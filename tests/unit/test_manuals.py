@@ -111,3 +111,11 @@ def test_few_commands_of_a_manual_are_run_by_nobody(page: Path) -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_every_verb_says_its_exit_codes(tool: str) -> None:
     assert not [verb for verb, text in verbs(tool).items() if "Exit code" not in " ".join(text.split())]
+
+
+def test_the_reference_of_policies_is_what_the_schema_says() -> None:
+    from common.entry import start
+
+    with redirect_stdout(io.StringIO()) as out:
+        assert start("naust", ["verify", "--manual"]) == 0
+    assert (ROOT / "naust" / "POLICY.md").read_text() == out.getvalue()
