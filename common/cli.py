@@ -6,10 +6,8 @@ by hand and Typer sees only the verb that was typed.
 
 from __future__ import annotations
 
-import difflib
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -40,6 +38,8 @@ def main(name: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str]
         return _dispatch(name, summary, verbs, words)
     except Error as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         console.show_error(error)
         return error.exit_code
@@ -95,5 +95,7 @@ def _invoke(name: str, verb: Verb, words: list[str]) -> int:
 
 
 def _suggestion(name: str, word: str, verbs: Mapping[str, Verb]) -> str:
-    close = difflib.get_close_matches(word, verbs, n=1)
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, verbs, n=1)
     return f"Did you mean {name} {close[0]}?" if close else f"Its verbs are: {', '.join(verbs)}."

@@ -182,10 +182,12 @@ def _one(run: _Run, artifact: Artifact) -> Copied:
         planned = plan(run.source, run.dest, artifact, run.options)
         if not run.options.dry_run:
             run.report(Event("copy", what, f"{planned.sizes[0]} bytes"))
-            carry_out(run.source, run.dest, planned, run.blobs, at_once=run.within)
+            sent = carry_out(run.source, run.dest, planned, run.blobs, at_once=run.within)
             run.report(Event("copied", what, str(planned.top.digest)))
+        else:
+            sent = planned.sizes[0]
         run.lost = 0
-        sent, there = planned.sizes
+        there = max(0, sum(planned.sizes) - sent)
         return Copied(what, planned.asked, planned.top.digest, sent, there, planned.count, planned.left_out)
     except Error as error:
         run.report(Event("failed", what, error.message))
@@ -222,24 +224,30 @@ def plan(source: Store, dest: Store, artifact: Artifact, options: Options = Opti
     return Plan(artifact, asked.digest, name, top, nodes, beside, left_out, missing, replacing, sizes)
 
 
-def carry_out(source: Store, dest: Store, planned: Plan, blobs: Blobs | None = None, *, at_once: int = AT_ONCE) -> None:
-    """Do what was planned. Raises Corrupt, naming the side, if a blob of the source is damaged; then no tag appears."""
+def carry_out(source: Store, dest: Store, planned: Plan, blobs: Blobs | None = None, *, at_once: int = AT_ONCE) -> int:
+    """Do what was planned; how many bytes of blobs were sent, without what another artefact's copy sent meanwhile.
+
+    Raises Corrupt, naming the side, if a blob of the source is damaged; then no tag appears.
+    """
     _check_algorithms(dest, planned)
-    _send(blobs or Blobs(source, dest), planned, planned.missing, at_once)
+    sent = _send(blobs or Blobs(source, dest), planned, planned.missing, at_once)
     for left in reversed(range(_TRIES)):
         try:
             _put(dest, planned)
-            return
+            return sent
         except NotFound:
             # Somebody collects garbage at the destination and found ours before it had a name.
             if not left:
                 raise
             missing, _ = _missing(source, dest, planned.name, (*planned.nodes, *planned.beside))
-            _send(Blobs(source, dest), planned, missing, at_once)
+            sent += _send(Blobs(source, dest), planned, missing, at_once)
+    return sent
 
 
-def _send(blobs: Blobs, planned: Plan, missing: Sequence[Blob], at_once: int) -> None:
-    each(lambda blob: blobs.send(planned.name, blob, str(planned.artifact.reference)), missing, at_once)
+def _send(blobs: Blobs, planned: Plan, missing: Sequence[Blob], at_once: int) -> int:
+    sizes: list[int] = []
+    each(lambda blob: sizes.append(blobs.send(planned.name, blob, str(planned.artifact.reference))), missing, at_once)
+    return sum(sizes)
 
 
 def _check_algorithms(dest: Store, planned: Plan) -> None:

@@ -25,8 +25,9 @@ class Blobs:
         self._lock = threading.Lock()
         self._sent: dict[Digest, tuple[str, Future[None]]] = {}  # the name that it is sent for, and its end
 
-    def send(self, name: str, blob: Blob, whole: str) -> None:
-        """See that the destination has the blob under this name. `whole` names the artefact in errors.
+    def send(self, name: str, blob: Blob, whole: str) -> int:
+        """See that the destination has the blob under this name; how many bytes that took. `whole` names the artefact
+        in errors.
 
         Raises Corrupt, naming the source, if it is damaged there; nothing of it is left at the destination then.
         """
@@ -40,11 +41,13 @@ class Blobs:
         first, end = known
         if ours:
             self._first(name, blob, whole, end)
-            return
+            return blob.size
         end.result()
         if first != name and self._dest.stat(name, blob.digest) != blob.size:
             with _Lazy(self._source, name, blob) as source:
                 self._write(name, blob, whole, source, mount_from=first)
+                return source.tell()
+        return 0
 
     def _first(self, name: str, blob: Blob, whole: str, end: Future[None]) -> None:
         try:

@@ -103,7 +103,7 @@ def collect(
     push = store.pushing()
     spared = max(grace, push or timedelta(0)) + _CLOCK
     if push is not None and push >= grace:
-        report(Event("spare", store.url, f"a push began {push.total_seconds():.1f} s ago; what is younger is left"))
+        report(Event("spare", store.url, f"what is younger than {push.total_seconds():.1f} s may belong to a push"))
     damage: list[Corrupt] = []
     report(Event("mark", store.url, "following every tag"))
     marks = mark(store, damaged=damage.append)

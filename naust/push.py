@@ -12,19 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from common.console import Report
 from common.errors import BadInput, Conflict, Corrupt
 from common.model import Artifact, Digest, Event, Kind, Reference
 from naust import manifest as oci
-from naust.chunks import Method
-from naust.delta import Ahead, Cut
 from naust.listing import name_of
 from naust.manifest import Blob, ContainerImage
 from naust.push_blobs import opened, put_all, put_bytes, put_file, put_stream, silent
 from naust.store.interface import Store
 from naust.version import legal, split, tag
+
+if TYPE_CHECKING:
+    from naust.delta import Ahead
 
 _TRIES = 60  # seconds by which a date of publication may move forward when others publish the same version
 _BEGIN = 32  # bytes of a file that tell its type
@@ -107,11 +108,12 @@ def push_file(
     plain = checked_title(title or path.name, str(target.reference))
     with opened(path) as source:
         media_type = oci.file_type(plain, _begin(source))
-        ahead = Ahead(path, media_type, os.fstat(source.fileno()).st_size if chunks else 0)
+        ahead = _ahead(path, media_type, os.fstat(source.fileno()).st_size) if chunks else None
         digest, size = put_file(store, target.name, source, report)
     blob = Blob(digest, size, media_type)
     pushed = _publish_file(store, target, blob, plain, annotations, made_from, now, report)
-    ahead.offer(store, pushed, blob, report)
+    if ahead is not None:
+        ahead.offer(store, pushed, blob, report)
     return pushed
 
 
@@ -131,6 +133,9 @@ def push_stream(
 
     Raises BadInput for a container, or without a version.
     """
+    from naust.chunks import Method
+    from naust.delta import Cut
+
     target = file_target("a stream", reference, version)
     plain = checked_title(title or reference.name, str(target.reference))
     cut = Cut(source, Method.of(oci.file_type(plain), 0) if chunks else None)
@@ -211,6 +216,12 @@ def checked_title(title: str, whole: str) -> str:
             f"{whole} has the unsafe file name {title!r}", resolution="Nothing was written. Name the file yourself."
         )
     return title
+
+
+def _ahead(path: Path, media_type: str, size: int) -> Ahead:
+    from naust.delta import Ahead  # here: that an unchanged file is pushed at once is a promise
+
+    return Ahead(path, media_type, size)
 
 
 def _publish_file(

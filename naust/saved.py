@@ -16,6 +16,7 @@ from common.errors import Corrupt
 from common.model import Digest
 from naust import manifest as oci
 from naust.manifest import Blob, ContainerImage, Manifest
+from naust.streams import filler
 
 _SMALL = 1 << 20  # bytes; configurations and manifests are smaller
 _BLOBS = "blobs/sha256"
@@ -51,7 +52,7 @@ class Saved:
         if member.size <= _SMALL:
             self.small[member.name] = source.read()
         elif self._keep is not None:
-            self.kept[member.name] = self._keep(source)
+            self.kept[member.name] = self._keep(cast(BinaryIO, _Once(source)))
 
     def _is_lowest(self, folder: str) -> bool:
         """Engines up to 24 put a description before each layer, which names the layer below."""
@@ -115,6 +116,20 @@ class Stream(io.RawIOBase):
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
+
+
+class _Once(io.RawIOBase):
+    """A member of a tar that comes as a stream. tarfile's own object fails when it is asked whether one can go back
+    in it, which whoever wants to send it again does."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._fill = filler(source)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed says WriteableBuffer, private
+        return self._fill(memoryview(buffer))
 
 
 def _bad_save(details: str) -> Corrupt:

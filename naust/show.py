@@ -13,9 +13,9 @@ from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust.address import uri
 from naust.brief import Brief, escaped, plain
-from naust.listing import name_of, resolve
+from naust.listing import artifacts, name_of, resolve
 from naust.store.interface import Store
-from naust.version import is_dated
+from naust.version import is_dated, split
 
 # What has a field of its own, so that it is not shown twice.
 _FIELDS = (oci.VERSION, oci.REVISION, oci.KIND, oci.MADE_FROM, oci.INPUTS, oci.CREATED)
@@ -51,15 +51,16 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `naust show` shows. `published` is the date of the name, `created` what the artefact says of itself;
-    `channels` are other tags of it, and `revoked` says why nobody may use it ('' if one may)."""
+    """What `naust show` shows. `published` is the date of the name, for a channel that of the `release` it stands for,
+    None if it has none; `created` is what the artefact says of itself; `channels` are other tags of it, and `revoked`
+    says why nobody may use it ('' if one may)."""
 
     uri: str
     reference: str
     kind: str
     name: str
     version: str
-    published: datetime
+    published: datetime | None
     created: str
     digest: Digest
     size: int
@@ -72,6 +73,7 @@ class Description:
     channels: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     revoked: str = ""
+    release: str = ""  # the newest dated tag of it, where it was asked for by another
 
 
 def show(store: Store, wanted: str) -> Description:
@@ -82,13 +84,15 @@ def show(store: Store, wanted: str) -> Description:
     found = resolve(store, wanted)
     name = name_of(found.reference)
     read = oci.parse(store.manifest(name, str(found.digest)), str(found.reference))
+    release = found.reference.tag if is_dated(found.reference.tag) else _release(store, found)
+    dated = split(release)
     return Description(
         uri=uri(store.url, found),
         reference=str(found.reference),
         kind=str(found.reference.kind),
         name=found.reference.name,
         version=found.version,
-        published=found.created,
+        published=dated[1] if dated else None,
         created=found.annotation(oci.CREATED),
         digest=found.digest,
         size=found.size,
@@ -104,7 +108,16 @@ def show(store: Store, wanted: str) -> Description:
             for each in sorted(store.referrers(name, found.digest), key=lambda each: (each.artifact_type, each.digest))
         ),
         revoked=_revoked(store, found),
+        release=release if release != found.reference.tag else "",
     )
+
+
+def _release(store: Store, artifact: Artifact) -> str:
+    """The newest dated tag of what was asked for by a channel or a digest; '' if there is none."""
+    reference = artifact.reference
+    every = artifacts(store, reference.kind, reference.name, damaged=lambda error: None)
+    same = (each.reference.tag for each in every if each.digest == artifact.digest)
+    return next(filter(is_dated, same), "")
 
 
 def _channels(store: Store, artifact: Artifact) -> Iterator[str]:
@@ -133,7 +146,8 @@ def rows(described: Description) -> Sequence[tuple[str, str]]:
         ("kind", described.kind),
         ("name", described.name),
         ("version", described.version),
-        ("published", described.published.isoformat()),
+        ("release", described.release),
+        ("published", described.published.isoformat() if described.published else ""),
         ("created", described.created),
         ("channels", ", ".join(described.channels)),
         ("REVOKED", described.revoked),

@@ -26,8 +26,9 @@ def gc(
 ) -> None:
     """Delete what nothing refers to: no tag, index, manifest, signature or history; safe while pushes run.
 
-    A grace of less than an hour is for a directory, whose pushes can be seen: elsewhere it may take from a push that is
-    under way what it has sent, and that push is refused and has to be repeated.
+    In a directory, and through naust serve, it is seen which pushes are under way, and no grace takes anything from
+    them. On S3 nobody can see that: what is younger than two hours stays, whatever the grace; a push that lasts longer
+    than the grace may be refused at its end, and is then repeated.
 
     Exit codes: 0 done; 1 the store collects by itself; 2 bad input; 8 a manifest cannot be read, and nothing was
     deleted; 9 the store does not answer.

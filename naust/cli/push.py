@@ -43,11 +43,15 @@ def push(
     from naust.address import uri
     from naust.push_any import push as push_any
     from naust.push_blobs import silent
-    from naust.show import describe
 
     target, address = opened(store, reference)
     report = silent if quiet or json else console.reporter()
     pushed = push_any(
         target, source, address, title=title, annotations=said(annotation, revision), chunks=chunks, report=report
     )
-    console.json_result(describe(target, pushed)) if json else console.result(uri(target.url, pushed))
+    if json:
+        from naust.show import describe
+
+        console.json_result(describe(target, pushed))
+    else:
+        console.result(uri(target.url, pushed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -160,6 +161,37 @@ def test_copy_as_a_person_types_it(naust: Tools, tmp_path: Path) -> None:
         ["copy", "file/x", "b", "--platform", "x"],
     ):
         naust("naust", *wrong, code=2)
+
+
+def test_an_interrupted_copy_ends_at_once_and_goes_on_later(naust: Tools, tmp_path: Path) -> None:
+    """Two transfers run that would take a minute."""
+    server = shared_versitygw()
+    assert server.access.secret_key
+    settings = f"""store "there" {{
+      url        = "s3://naust-test/{fresh_prefix()}"
+      endpoint   = "{server.endpoint}"
+      access_key = "{server.access.access_key}"
+      secret_key = "env:LAB_KEY"
+      limit      = "%s"
+    }}"""
+    (tmp_path / "naust.hcl").write_text(settings % "1GiB")
+    more = {"NAUST_CONFIG": str(tmp_path / "naust.hcl"), "LAB_KEY": server.access.secret_key.value}
+    for number in (1, 2):
+        (tmp_path / f"large{number}").write_bytes(os.urandom(30 << 20))
+        naust("naust", "push", f"large{number}", f"file/large:{number}", "--store", "there", **more)
+    (tmp_path / "naust.hcl").write_text(settings % "1MiB")
+    argv = [program("naust"), "copy", "--all", "--from", "there", "--to", "./b"]
+    with subprocess.Popen(argv, cwd=tmp_path, env=os.environ | more, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert all(process.stderr.readline() for _ in range(2))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        process.communicate(timeout=30)
+    assert (process.returncode, time.monotonic() - begun < 10) == (130, True)
+    assert naust("naust", "list", "--store", "./b").out == "" and not list((tmp_path / "b/.incoming").iterdir())
+    (tmp_path / "naust.hcl").write_text(settings % "1GiB")
+    assert naust("naust", "copy", "--all", "--from", "there", "--to", "./b", **more).out.count("\n") == 2
 
 
 def test_promote_undo_and_history_as_a_person_types_them(naust: Tools) -> None:

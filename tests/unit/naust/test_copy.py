@@ -330,3 +330,14 @@ def test_a_list_of_revocations_grows_by_copies_and_never_shrinks() -> None:
     for each in revoked:
         with pytest.raises(Corrupt):
             revoke.check(dest, each)
+
+
+def test_what_several_artefacts_share_is_sent_and_counted_once() -> None:
+    source, dest = Watched(), Watched()
+    for number in range(4):
+        image(source, NAME, b"x" * 5000, f"own {number}".encode(), tag=f"1.{number}-20261124T221500Z")
+    done = copy(source, dest, ["*"])
+    size = sum(each.size for each in dest.blobs())
+    manifests = sum(len(dest.manifest(NAME, tag)) for tag in dest.tags(NAME))
+    assert sum(each.sent for each in done) == size - manifests
+    assert all(each.sent + each.there == done[0].sent + done[0].there for each in done)

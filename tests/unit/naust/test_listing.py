@@ -21,6 +21,7 @@ from naust.show import rows as rows_of
 from naust.store.directory import DirectoryStore
 from naust.store.interface import Store
 from naust.store.memory import MemoryStore
+from naust.version import split
 from naust.wanted import Wanted, listed
 
 OLD, NEW = "3.7.14-20261101T000000Z", "3.7.15_dfsg-1-20261124T221500Z"
@@ -185,6 +186,18 @@ def test_show_names_channels_and_what_is_attached(store: Store) -> None:
     assert rows_of(shown)[-1] == ("attached", f"{attached} {size} bytes test/signature")
     assert ("channels", "production") in rows_of(shown)
     assert shown.revoked == ""
+
+
+def test_show_of_a_channel_names_the_release_it_stands_for_and_its_date(store: Store) -> None:
+    shown = show(store, "vm/traefik:production")
+    assert (shown.release, shown.published) == (OLD, split(OLD)[1])  # type: ignore[index]
+    assert ("release", OLD) in rows_of(shown)
+    by_digest = show(store, f"vm/traefik@{shown.digest}")
+    assert by_digest.published == shown.published
+    draft = show(store, "file/notes:draft")
+    assert (draft.release, draft.published) == ("", None)
+    assert "published" not in dict(rows_of(draft))
+    assert show(store, f"vm/traefik:{OLD}").release == ""
 
 
 def test_show_says_why_an_artefact_is_revoked(store: Store) -> None:
