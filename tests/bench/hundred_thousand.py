@@ -6,6 +6,7 @@ bucket is a folder of versitygw's.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -75,6 +76,8 @@ def filled(root: Path, count: int, *, names: int = NAMES, is_bucket: bool = Fals
         folder.mkdir(parents=True, exist_ok=True)
         path = blobs / Digest.of(data).hex
         path.write_bytes(data)
+        if is_bucket:  # as versitygw keeps what it computes of each object
+            os.setxattr(path, "user.etag", f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'.encode())
         os.link(path, folder / tag(f"1.{number}", START + timedelta(minutes=number)))
         if number >= count - names:
             os.link(path, folder / "production")
