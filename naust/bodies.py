@@ -129,6 +129,7 @@ class Received(io.RawIOBase):
     def __init__(self, response: http.client.HTTPResponse, what: str, done: Callable[[bool], None]) -> None:
         self._response, self._what, self._done = response, what, done
         self.left = response.length  # None: only the end of the chunks or of the connection tells
+        self._held = True  # whether bytes may lie in the response's buffer, as those that came with the head do
         self._trouble: Unavailable | None = None
         self._over = False
         if response.isclosed() or self.left == 0:
@@ -151,7 +152,7 @@ class Received(io.RawIOBase):
     def _some(self, view: memoryview) -> int:
         try:
             # As much as there is, so that nothing is lost that came before the connection broke.
-            count = self._response.readinto(view) if self.left is None else self._response.fp.readinto1(view)
+            count = self._response.readinto(view) if self.left is None else self._next(view)
         except (OSError, http.client.HTTPException) as error:
             return self._broken(error)
         if self.left is not None:
@@ -160,6 +161,15 @@ class Received(io.RawIOBase):
                 return self._broken(f"{self.left} bytes are missing")
         if self.left == 0 or count == 0:
             self._finish(not self._response.will_close)
+        return count
+
+    def _next(self, view: memoryview) -> int:
+        """One read. `readinto1` of a buffer larger than its own waits for more than it holds, and loses that if nothing
+        comes; so what it holds is fetched first."""
+        if self._held or len(view) < io.DEFAULT_BUFFER_SIZE:
+            view = view[: io.DEFAULT_BUFFER_SIZE]
+        count = self._response.fp.readinto1(view)
+        self._held = count == len(view) < io.DEFAULT_BUFFER_SIZE
         return count
 
     def _broken(self, reason: object) -> int:

@@ -79,7 +79,9 @@ def with_channels(rows: Iterable[Brief]) -> Iterator[Brief]:
     versions = {row.digest for row in every if row.role == VERSION}
     for row in every:
         if row.role == VERSION:
-            yield row._replace(channels=",".join(sorted(tags.get(row.digest, ()))))
+            found = tags.get(row.digest, ()) if tags else ()
+            # Most versions have none, and a row that is made anew costs as much as all else here.
+            yield row._replace(channels=",".join(sorted(found))) if found or row.channels else row
         else:
             yield row._replace(role=CHANNEL if row.digest in versions else ALONE)
 

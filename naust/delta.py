@@ -15,7 +15,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,7 +30,7 @@ from naust.attached import attach
 from naust.chunks import LONGEST, TYPE, Chunks, Cutter, Method, of_file, parse
 from naust.delta_plan import AGAIN, COPY, FETCH, Piece, behind, joined, parts, plan, worth
 from naust.listing import name_of
-from naust.manifest import Blob
+from naust.manifest import RAW_DISK, Blob
 from naust.partial import Partial
 from naust.seeds import chunks_of, keep, opened, remember, remembered
 from naust.store.interface import Store
@@ -168,26 +168,38 @@ def bring(
     store: Store, artifact: Artifact, blob: Blob, part: Partial, *, sparse: bool, seed: Path | None = None
 ) -> tuple[Moved, Chunks | None]:
     """Bring a part to its end, as `Partial.bring`, from this seed or from what was pulled of this name before, where
-    that saves anything; and the blob's index, where there was reason to read it. Raises Corrupt, Unavailable."""
+    that saves anything; and the blob's index, where there was reason to read it. The zeros of a raw disk image are not
+    fetched even the first time. Raises Corrupt, Unavailable."""
     name, whole = name_of(artifact.reference), str(artifact.reference)
-    seeds = (seed,) if seed else remembered(name)
+    seeds = _seeds(store, name, blob, seed)
     found = find_chunks(store, name, artifact.digest, blob) if seeds and blob.size >= LEAST else None
     if found is None:
         fetched = part.bring(store, name, whole, sparse=sparse, seed=seed)
         return Moved(fetched, blob.size - fetched), None
     index, size = found
     for each in seeds:
-        moved = fetch_from_seed(store, name, blob, index, each, part.descriptor, whole, have=part.have, mark=part.mark)
+        near = part.path.parent
+        moved = fetch_from_seed(
+            store, name, blob, index, each, part.descriptor, whole, have=part.have, mark=part.mark, near=near
+        )
         if moved is not None:
             return Moved(moved.fetched + size, moved.reused), index
     fetched = part.bring(store, name, whole, sparse=sparse)
     return Moved(fetched + size, blob.size - fetched), index
 
 
+def _seeds(store: Store, name: str, blob: Blob, seed: Path | None) -> list[Path | None]:
+    """What may hold some of the blob, the best first; None stands for zeros. A directory that nobody named is packed
+    only to spare a line: from a disk the bytes themselves come faster."""
+    local = store.url.startswith("file:")
+    named = (seed,) if seed else (each for each in remembered(name) if each.is_file() or not local)
+    return [*named, *((None,) if blob.media_type == RAW_DISK else ())]
+
+
 def pulled(artifact: Artifact, path: Path, index: Chunks | None) -> None:
-    """Remember the file for the next pull of this name."""
+    """Remember the file or directory for the next pull of this name."""
     remember(name_of(artifact.reference), path)
-    if index is not None:
+    if index is not None and path.is_file():
         with suppress(OSError):
             keep(path.stat(), index)
 
@@ -197,21 +209,23 @@ def fetch_from_seed(
     name: str,
     blob: Blob,
     index: Chunks,
-    seed: Path,
+    seed: Path | None,
     file: int,
     whole: str,
     *,
     have: int = 0,
     mark: Mark = lambda count: None,
+    near: Path | None = None,
 ) -> Moved | None:
-    """Write the blob into the file of this descriptor, as `naust.verified.fetch` does, with what the seed has. None, if
-    the seed has too little or the result is wrong: then the file holds rubbish behind the first `have` bytes.
+    """Write the blob into the file of this descriptor, as `naust.verified.fetch` does, with what the seed has; without
+    one, all but zeros is fetched. A seed that is a directory is packed in the folder `near`. None, if the seed has too
+    little or the result is wrong: then the file holds rubbish behind the first `have` bytes.
 
     The first `have` bytes are there already. Raises Corrupt if the store has no such blob; Unavailable.
     """
-    with opened(seed) as source:
+    with opened(seed, near, blob.size) if seed else nullcontext() as source:
         found = chunks_of(source, index.method) if source is not None else None
-        if source is None or found is None:
+        if found is None and seed is not None:
             return None
         pieces = plan(index, found)
         if worth(pieces, blob.size):
@@ -231,11 +245,11 @@ class _Delta:
         self._total, self._hashed = new_hash(blob), 0
         self._fetched = 0
 
-    def bring(self, index: Chunks, pieces: list[Piece], seed: int, have: int) -> Moved | None:
+    def bring(self, index: Chunks, pieces: list[Piece], seed: int | None, have: int) -> Moved | None:
         """By the plan; if that comes out wrong, by what is in the file then."""
         os.ftruncate(self._file, have)
         self._mark(have)
-        if not self._run(behind(pieces, have), seed):
+        if not self._run(behind(pieces, have), seed, whole=True):
             # The seed changed, or a chunk came out wrong: what is right by now need not come again.
             there = of_file(self._file, self._blob.size, index.method, self._blob.digest)
             if there is None or not self._mend(index, there):
@@ -251,17 +265,17 @@ class _Delta:
         if all(piece.how == COPY for piece in wrong) or not worth(wrong, self._blob.size):
             return False
         self._total, self._hashed = new_hash(self._blob), 0
-        return self._run([piece for piece in wrong if piece.how == FETCH], None)
+        return self._run([piece for piece in wrong if piece.how == FETCH], None, whole=False)
 
-    def _run(self, pieces: list[Piece], seed: int | None) -> bool:
-        """Do all of it; whether the file is the blob then."""
+    def _run(self, pieces: list[Piece], seed: int | None, *, whole: bool) -> bool:
+        """Do all of it; whether the file is the blob then. `whole`: the pieces have no gaps that were done before."""
         from concurrent.futures import ThreadPoolExecutor
 
         at_once = max(1, min(self._store.traits().streams, _AT_ONCE))
         with ThreadPoolExecutor(at_once, thread_name_prefix="range") as threads:
             try:
                 coming = {part.start: threads.submit(self._fetch, part) for part in parts(pieces)}
-                self._follow(pieces, coming, seed)
+                self._follow(pieces, coming, seed, whole)
             except NotFound as error:
                 raise damaged(self._store, self._blob, self._whole, "It is not there.") from error
             finally:
@@ -270,7 +284,7 @@ class _Delta:
         self._hash(self._blob.size)
         return self._total.hexdigest() == self._blob.digest.hex
 
-    def _follow(self, pieces: list[Piece], coming: dict[int, Future[int]], seed: int | None) -> None:
+    def _follow(self, pieces: list[Piece], coming: dict[int, Future[int]], seed: int | None, whole: bool) -> None:
         """In order: wait for what is fetched, copy the rest, and hash behind."""
         marked = 0
         for piece in pieces:
@@ -281,7 +295,7 @@ class _Delta:
                 copy(seed, self._file, piece)
             elif piece.how == AGAIN:
                 copy(self._file, self._file, piece)
-            if seed is not None and piece.end - marked >= PART:
+            if whole and piece.end - marked >= PART:
                 self._hash(piece.end)
                 self._mark(piece.end)
                 marked = piece.end

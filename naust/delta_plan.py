@@ -29,9 +29,9 @@ class Piece:
         return self.start + self.length
 
 
-def plan(wanted: Chunks, seed: Chunks) -> list[Piece]:
+def plan(wanted: Chunks, seed: Chunks | None) -> list[Piece]:
     """Where every byte comes from, in order and without gaps."""
-    there = {digest: (offset, length) for offset, length, digest in seed}
+    there = {digest: (offset, length) for offset, length, digest in seed or ()}
     return _with_fewer_requests(joined(_pieces(wanted, there)))
 
 

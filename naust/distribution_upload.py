@@ -160,11 +160,18 @@ class Uploads:
 
     def _begun(self, repository: str, digest: Digest | None = None, mount_from: str = "") -> _Upload | None:
         """A new upload; None if the registry had the blob elsewhere and mounted it."""
-        query = urlencode({"mount": str(digest), "from": mount_from}) if digest and mount_from else ""
-        path = f"/v2/{repository}/blobs/uploads/{f'?{query}' if query else ''}"
-        scope = push_scope(repository, mount_from)
+        path = f"/v2/{repository}/blobs/uploads/"
+        if digest and mount_from:
+            query = urlencode({"mount": str(digest), "from": mount_from})
+            try:
+                return self._asked(f"{path}?{query}", push_scope(repository, mount_from), mounts=True)
+            except (Denied, NotFound):
+                pass  # it does not know the other repository, or we may not read there: then the blob is sent
+        return self._asked(path, push_scope(repository))
+
+    def _asked(self, path: str, scope: str, *, mounts: bool = False) -> _Upload | None:
         with self._client.request("POST", path, scope=scope, body=b"", accept=(201, 202)) as answer:
-            return None if answer.status == 201 and query else _Upload(_location(answer, self._client.base))
+            return None if answer.status == 201 and mounts else _Upload(_location(answer, self._client.base))
 
     def _taken_up(self, repository: str, digest: Digest, seekable: bool) -> _Upload | None:
         """The upload that broke, if the registry still knows it."""
@@ -325,8 +332,3 @@ def _forgotten(base: str) -> Unavailable:
         f"{base} has forgotten an upload that broke, and what was sent cannot be read twice",
         resolution="Put it into a file and push that, or run the command again from the beginning.",
     )
-
-
-def is_rereadable(source: BinaryIO) -> bool:
-    """Whether reading it twice is cheap: a file of this machine."""
-    return is_file(source)

@@ -37,11 +37,14 @@ PATIENCE = 600  # seconds that an engine may say nothing; it reads a layer to it
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image in the engine. `manifest` is what was loaded: of an index the manifest for the engine's platform."""
+    """An image in the engine. `manifest` is what was loaded: of an index the manifest for the engine's platform.
+    `fetched` bytes of blobs came from the store for it, `reused` the engine had."""
 
     id: Digest
     manifest: Digest
     name: str
+    fetched: int
+    reused: int
 
 
 def load(store: Store, artifact: Artifact, client: docker.DockerClient | None = None) -> Digest:
@@ -59,10 +62,10 @@ def load_image(store: Store, artifact: Artifact, client: docker.DockerClient | N
     """
     image = _image(store, artifact, lambda: _platform(client))
     with _engine(client) as engine:
-        if not _has(engine, image.config.digest):
-            _load(engine, store, artifact, image)
+        there = _has(engine, image.config.digest)
+        known = len(image.layers) if there else _load(engine, store, artifact, image)
         _name(engine, artifact, image.config.digest)
-    return Loaded(image.config.digest, image.manifest, name_in_engine(artifact))
+    return Loaded(image.config.digest, image.manifest, name_in_engine(artifact), *image.moved(known))
 
 
 def name_in_engine(artifact: Artifact) -> str:
@@ -115,6 +118,12 @@ class _Image:
         self.manifest, self.config, self.configuration = read.digest, config, configuration
         self.layers, self.ids = read.layers, ids
 
+    def moved(self, known: int) -> tuple[int, int]:
+        """Bytes that are fetched when the engine has so many layers from the bottom up, and bytes that are not."""
+        sizes = {layer.digest: layer.size for layer in self.layers}
+        reused = sum({layer.digest: layer.size for layer in self.layers[:known]}.values())
+        return self.config.size + sum(sizes.values()) - reused, reused
+
 
 def _image(store: Store, artifact: Artifact, platform: Callable[[], str]) -> _Image:
     check_revoked(store, artifact)
@@ -158,7 +167,8 @@ def _platform(client: docker.DockerClient | None) -> str:
         return f"{said['Os']}/{said['Arch']}"
 
 
-def _load(engine: docker.DockerClient, store: Store, artifact: Artifact, image: _Image) -> None:
+def _load(engine: docker.DockerClient, store: Store, artifact: Artifact, image: _Image) -> int:
+    """Have the engine load it; how many layers it had and was not sent."""
     known = _layers_known(engine, [str(each) for each in image.ids])
     try:
         _send(engine, _archive(store, artifact, image, skip=known))
@@ -166,12 +176,14 @@ def _load(engine: docker.DockerClient, store: Store, artifact: Artifact, image: 
         if not known or isinstance(error, Corrupt | Unavailable):
             raise
         # Somebody removed the image whose layers were counted on: send them all.
-        _send(engine, _archive(store, artifact, image, skip=0))
+        known = 0
+        _send(engine, _archive(store, artifact, image, skip=known))
     if not _has(engine, image.config.digest):
         raise Error(
             f"the Docker engine took {artifact.reference}, but has no image {image.config.digest}",
             resolution="Look into the engine's log: journalctl -u docker.",
         )
+    return known
 
 
 def _send(engine: docker.DockerClient, archive: Iterator[bytes]) -> None:

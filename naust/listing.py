@@ -26,7 +26,7 @@ def artifacts(
     left out. `damaged` is told of each one that cannot be read; without it, the first raises Corrupt.
     """
     found = []
-    for where, each in _listed(store, f"{kind}/{name or ''}" if kind else ""):
+    for where, each in _listed(store, f"{kind}/{name or ''}" if kind else "", whole=bool(kind and name)):
         if name not in (None, where.partition("/")[2]):
             continue
         if isinstance(each, Corrupt):
@@ -36,11 +36,12 @@ def artifacts(
     return tuple(sorted(found, key=lambda each: (each.created, each.reference), reverse=True))
 
 
-def _listed(store: Store, prefix: str) -> Iterator[tuple[str, Artifact | Corrupt]]:
+def _listed(store: Store, prefix: str, *, whole: bool) -> Iterator[tuple[str, Artifact | Corrupt]]:
     if isinstance(store, Indexed):
         yield from store.artifacts(prefix)
     else:
-        for name in store.names(prefix):
+        # Who knows the whole name need not ask for all names, which large registries do not tell everybody.
+        for name in (prefix,) if whole else store.names(prefix):
             yield from ((name, found) for found in _of_name(store, name))
 
 

@@ -44,12 +44,13 @@ IMAGE_ID = "naust.image-id"  # what a container engine calls it: the digest of t
 
 LARGEST = 4 << 20  # bytes of a manifest
 LONGEST_LISTED = 1024  # characters of an annotation that a listing still carries
-DISKS = ("application/x-qemu-disk", "application/x-raw-disk-image")
+RAW_DISK = "application/x-raw-disk-image"
+DISKS = ("application/x-qemu-disk", RAW_DISK)
 # Media types that are registered (IANA), else those of freedesktop.org's shared-mime-info.
 _BY_SUFFIX = {
     ".qcow2": "application/x-qemu-disk",
-    ".raw": "application/x-raw-disk-image",
-    ".img": "application/x-raw-disk-image",
+    ".raw": RAW_DISK,
+    ".img": RAW_DISK,
     ".iso": "application/x-iso9660-image",
     ".tar": TAR,
     ".tar.xz": "application/x-xz-compressed-tar",

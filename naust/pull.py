@@ -4,13 +4,12 @@ into a Docker engine: naust.engine.) Every byte is checked before it gets the na
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from common.console import Report, amount
 from common.errors import BadInput, Conflict, Corrupt
-from common.model import Artifact, Digest, Event, Kind
+from common.model import Artifact, Event, Kind
 from naust import delta
 from naust import manifest as oci
 from naust.digests import digest_of
@@ -18,6 +17,7 @@ from naust.listing import name_of
 from naust.manifest import Blob, Manifest
 from naust.partial import partial
 from naust.pull_layout import pull_layout
+from naust.pulled import Pulled
 from naust.push import checked_title
 from naust.push_blobs import silent
 from naust.revoke import check as check_revoked
@@ -27,19 +27,6 @@ from naust.verified import chunks
 
 __all__ = ["Pulled", "get_file", "into_stream", "manifest_of", "pull_file", "pull_layout"]
 _FOLDER_ADVICE = "Pull a container image to docker: or, as an OCI layout, to oci:FOLDER."
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """What a pull did. `asked` and `stored` are digests of manifests; they differ where one platform of several was
-    taken. `fetched` bytes came from the store, `reused` were here already. Manifests are not counted, indexes are."""
-
-    place: str
-    reference: str
-    asked: Digest
-    stored: Digest
-    fetched: int = 0
-    reused: int = 0
 
 
 def pull_file(

@@ -12,15 +12,18 @@ from common.model import Artifact
 from naust import manifest as oci
 from naust.listing import name_of
 from naust.manifest import TAR
-from naust.pull import Pulled, get_file, into_stream, pull_layout
+from naust.pull import get_file, into_stream
+from naust.pull_layout import get_layout
+from naust.pulled import Pulled
 from naust.push_blobs import silent
+from naust.seeds import explicit
 from naust.store.interface import Store
 
 
 @dataclass(frozen=True, slots=True)
 class How:
     """What may be said beside the place. `file` is the path of one file of a directory; `owners` None: as for root or
-    not; `seed` a file or directory's tar on disk that may hold the same bytes."""
+    not; `seed` a file or directory on disk that may hold the same bytes."""
 
     file: str = ""
     unpack: bool = False
@@ -33,16 +36,19 @@ def pull(store: Store, artifact: Artifact, place: str, how: How | None = None, *
     """Bring the artefact to this place; '' is the Docker engine for what a container engine takes, else the working
     folder. Raises BadInput for a place that it cannot come to, and as the function for that kind of place does."""
     chosen = how or How()
+    if chosen.seed is not None:
+        explicit(chosen.seed)
     read = oci.parse(store.manifest(name_of(artifact.reference), str(artifact.digest)), str(artifact.reference))
     if place == "docker:" or (not place and (read.is_container or read.children)):
         from naust.engine import load_image
 
         loaded = load_image(store, artifact)
-        return Pulled(loaded.name, str(artifact.reference), artifact.digest, loaded.manifest)
+        return Pulled(
+            loaded.name, str(artifact.reference), artifact.digest, loaded.manifest, loaded.fetched, loaded.reused
+        )
     if place.startswith("oci:"):
         folder = Path(place.removeprefix("oci:"))
-        pull_layout(store, artifact, folder, referrers=chosen.referrers, report=report)
-        return Pulled(str(folder), str(artifact.reference), artifact.digest, artifact.digest)
+        return get_layout(store, artifact, folder, referrers=chosen.referrers, report=report)
     if place == "-":
         return into_stream(store, artifact, sys.stdout.buffer)
     target = Path(place or ".")

@@ -19,7 +19,8 @@ from naust import delta
 from naust.listing import name_of
 from naust.manifest import TAR, Blob, Manifest
 from naust.partial import Partial, partial
-from naust.pull import Pulled, manifest_of
+from naust.pull import manifest_of
+from naust.pulled import Pulled
 from naust.push import checked_title
 from naust.push_blobs import silent
 from naust.store.incoming import explained, incoming
@@ -61,6 +62,7 @@ def get_folder(
             rules = Rules(whole, artifact.reference.kind, os.geteuid() == 0 if owners is None else owners)
             _unpack(part, path, rules, read_index(index, whole) if index else None)
             part.path.unlink()
+    delta.pulled(artifact, path, None)
     report(Event("unpacked", str(path)))
     size = read.config.size if index is not None and read.config else 0
     return Pulled(str(path), whole, artifact.digest, read.digest, moved.fetched + size, moved.reused)

@@ -20,6 +20,7 @@ from naust.layout import COSIGN_IMAGES, COSIGN_KIND, REF_NAME
 from naust.listing import name_of
 from naust.manifest import Blob, Manifest
 from naust.parallel import each
+from naust.pulled import Pulled
 from naust.push_blobs import silent
 from naust.revoke import check as check_revoked
 from naust.store.incoming import explained
@@ -32,6 +33,14 @@ _DEEPEST = 8  # indexes within indexes
 def pull_layout(
     store: Store, artifact: Artifact, folder: Path, *, referrers: bool = True, report: Report = silent
 ) -> Path:
+    """As `get_layout`, which says more; returns the folder."""
+    get_layout(store, artifact, folder, referrers=referrers, report=report)
+    return folder
+
+
+def get_layout(
+    store: Store, artifact: Artifact, folder: Path, *, referrers: bool = True, report: Report = silent
+) -> Pulled:
     """Write the artefact as an OCI image layout into a new folder; with `referrers`, also signatures, SBOMs and the
     like, which `index.json` then lists beside it, so that `cosign verify --local-image` finds them too. Every digest
     stays what it was.
@@ -45,13 +54,13 @@ def pull_layout(
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".naust-", dir=folder.parent))
         try:
-            _Writing(store, artifact, work, report).run(referrers)
+            fetched = _Writing(store, artifact, work, report).run(referrers)
             work.chmod(0o755)
             work.rename(folder)
             sync_folder(folder.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return folder
+    return Pulled(str(folder), str(artifact.reference), artifact.digest, artifact.digest, fetched)
 
 
 class _Writing:
@@ -60,7 +69,8 @@ class _Writing:
         self._name, self._whole = name_of(artifact.reference), str(artifact.reference)
         self._manifests: dict[Digest, Manifest] = {}
 
-    def run(self, referrers: bool) -> None:
+    def run(self, referrers: bool) -> int:
+        """Write all of it; how many bytes of blobs that were."""
         check_revoked(self._store, self._artifact)
         (self._work / "blobs" / "sha256").mkdir(parents=True)
         root = self._take(self._artifact.digest)
@@ -73,6 +83,7 @@ class _Writing:
         index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [root, *attached]}
         (self._work / "index.json").write_text(json.dumps(index, indent=2) + "\n")
         (self._work / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n')
+        return sum(blob.size for blob in blobs.values())
 
     def _take(self, digest: Digest, depth: int = 0) -> dict[str, object]:
         """Write a manifest and all that it names as children; its descriptor, with the tag if it is the artefact."""

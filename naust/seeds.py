@@ -16,44 +16,66 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from common.errors import BadInput, Corrupt
-from common.model import Digest
+from common.errors import BadInput, Corrupt, Error
+from common.model import Digest, Kind
 from naust import digests
 from naust.chunks import LONGEST, Chunks, Method, of_file, parse
 
 _PLACES = 4  # that are remembered of one name
 _KEPT = 64  # indexes; the oldest go
 _LEAST = 1 << 20  # bytes of a file that is worth looking into
+_PIECE = 1 << 20  # bytes that a directory is packed in at once
 
 
 def remembered(name: str) -> tuple[Path, ...]:
-    """Where files of `kind/name` were pulled to and may still be, the last first."""
+    """Where files and directories of `kind/name` were pulled to and may still be, the last first."""
     with suppress(OSError, ValueError):
         read = json.loads(_place("pulled", name).read_text())
         if isinstance(read, list):
-            return tuple(path for path in map(Path, filter(_is_text, read)) if path.is_file())
+            return tuple(path for path in map(Path, filter(_is_text, read)) if path.is_file() or path.is_dir())
     return ()
 
 
 def remember(name: str, path: Path) -> None:
-    """Keep where a file of `kind/name` is. Where the cache cannot be written, nothing is kept."""
+    """Keep where a file or directory of `kind/name` is. Where the cache cannot be written, nothing is kept."""
     known = [str(path.absolute()), *(str(each) for each in remembered(name))]
     _write(_place("pulled", name), json.dumps(list(dict.fromkeys(known))[:_PLACES]).encode())
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int | None]:
-    """The descriptor of a seed; None if it is no file that is worth it or may be read."""
+def opened(path: Path, near: Path | None = None, most: int = 0) -> Iterator[int | None]:
+    """The descriptor of a seed; None if it is no file that is worth it or may be read. A directory is read as the tar
+    that a push would make of it, at most this many bytes, in a file in the folder `near` that nobody sees."""
     descriptor = None
     with suppress(OSError):
-        # Not blocking: a pipe of that name must not stop us.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if near is not None and path.is_dir():
+            descriptor = _packed(path, near, most)
+        else:
+            # Not blocking: a pipe of that name must not stop us.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor) if descriptor is not None else None
         yield descriptor if status and stat.S_ISREG(status.st_mode) and status.st_size >= _LEAST else None
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _packed(folder: Path, near: Path, most: int) -> int:
+    """As far as it can be packed: a seed may be anything. Kind rootfs may hold everything that a directory can."""
+    import tempfile
+
+    from naust.tree_pack import Packed
+
+    room = os.statvfs(near)
+    if room.f_bavail * room.f_frsize < 4 * most:  # what is pulled and unpacked needs some of it
+        raise OSError(f"{near} has no room for another tar")
+    with tempfile.TemporaryFile(dir=near, prefix=".naust-") as file:
+        with suppress(Error, OSError), Packed(folder, Kind.ROOTFS) as packed:
+            while file.tell() < most and (piece := packed.read(_PIECE)):
+                file.write(piece)
+        file.flush()
+        return os.dup(file.fileno())
 
 
 def chunks_of(file: int, method: Method) -> Chunks | None:
@@ -110,8 +132,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
-def explicit(path: str) -> Path:
-    """A seed that somebody named. Raises BadInput if there is no such file."""
-    if not Path(path).is_file():
-        raise BadInput(f"the seed {path} is no file", resolution="Name a file, such as the version before.")
-    return Path(path)
+def explicit(path: Path) -> Path:
+    """A seed that somebody named. Raises BadInput if there is nothing of that name."""
+    if not path.exists():
+        raise BadInput(f"there is no seed {path}", resolution="Name a file or directory, such as the version before.")
+    return path

@@ -57,8 +57,7 @@ def fetch(
 ) -> int:
     """Write the blob into the file of this descriptor, from offset 0, checked; returns how many bytes were read from
     the store. The fast path of everything that wants a blob in a file: hashing runs beside reading and writing, large
-    blobs come in several parts at once where that helps, memory is constant (at most 1 MiB for each of at most 16
-    streams, or 8 MiB).
+    blobs come in several parts at once where that helps, memory is constant (at most 4 MiB).
 
     The first `have` bytes are in the file already; they are hashed again. With `sparse`, runs of zeros become holes.
     `mark` is told now and then how many bytes from the beginning are in the file.

@@ -27,7 +27,7 @@ def pull(
     referrers: Annotated[
         bool, typer.Option("--referrers/--no-referrers", help="To oci:FOLDER: with signatures, SBOMs and the like.")
     ] = True,
-    seed: Annotated[Path | None, typer.Option(help="File here that may hold the same bytes.")] = None,
+    seed: Annotated[Path | None, typer.Option(help="File or folder here that may hold the same bytes.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what is being done.")] = False,
     json: Json = False,
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,12 +13,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import BinaryIO
 
-from naust.serve.connection import GRACE, LEAST, PIECE, SILENCE, Connection, Gone
+from naust.serve.connection import SILENCE, Connection, Gone, Pace, buffer
 
 JSON = "application/json"
 LINES = "application/x-ndjson"
 BYTES = "application/octet-stream"
-_SLICE = 64 << 20  # bytes that the kernel sends between two looks at the clock
+_AT_ONCE = 16 << 20  # bytes that the kernel is told to send
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,37 +104,45 @@ def _safe(value: str) -> str:
 
 
 def _send_part(connection: Connection, part: Part) -> None:
-    if connection.secure:
-        _send_pieces(connection, part)
-        return
-    import time
-
-    done, started = 0, time.monotonic()
-    connection.sock.settimeout(SILENCE)
+    pace, done = Pace(lambda: connection.sent), 0
+    send_some = _read_and_send if connection.secure else _let_the_kernel_send
     while done < part.length:
-        count = min(_SLICE, part.length - done)
-        try:
-            sent = connection.sock.sendfile(part.file, part.start + done, count)
-        except OSError as error:
-            raise Gone(str(error)) from error
+        sent = send_some(connection, part, done)
+        if not sent:
+            raise Gone("the file is shorter than it was")
         done += sent
-        connection.sent += sent
-        if sent < count:
-            raise Gone("the file is shorter than it was")
-        age = time.monotonic() - started
-        if age > GRACE and done < (age - GRACE) * LEAST:
-            raise Gone("the answer is read too slowly")
+        pace.check()
 
 
-def _send_pieces(connection: Connection, part: Part) -> None:
-    buffer = memoryview(bytearray(min(PIECE, part.length)))
-    descriptor, at, left = part.file.fileno(), part.start, part.length
-    while left:
-        count = os.preadv(descriptor, [buffer[:left]], at)
-        if not count:
-            raise Gone("the file is shorter than it was")
-        connection.send(buffer[:count])
-        at, left = at + count, left - count
+def _let_the_kernel_send(connection: Connection, part: Part, done: int) -> int:
+    sock = connection.sock
+    try:
+        while True:
+            try:
+                sent = os.sendfile(
+                    sock.fileno(), part.file.fileno(), part.start + done, min(part.length - done, _AT_ONCE)
+                )
+            except BlockingIOError:  # a socket with a time limit never blocks by itself
+                _wait_for_room(sock)
+            else:
+                connection.sent += sent
+                return sent
+    except OSError as error:
+        raise Gone(str(error)) from error
+
+
+def _wait_for_room(sock: socket.socket) -> None:
+    waiting = select.poll()
+    waiting.register(sock, select.POLLOUT)
+    if not waiting.poll(SILENCE * 1000):
+        raise Gone("the client takes nothing")
+
+
+def _read_and_send(connection: Connection, part: Part, done: int) -> int:
+    view = buffer()[: part.length - done]
+    count = os.preadv(part.file.fileno(), [view], part.start + done)
+    connection.send(view[:count])
+    return count
 
 
 def _send_stream(connection: Connection, stream: Iterator[bytes], chunked: bool) -> None:

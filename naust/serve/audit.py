@@ -13,6 +13,11 @@ from pathlib import Path
 from common.errors import Denied
 
 
+def is_kept(method: str, status: int) -> bool:
+    """Whether it is a change of the store, or was denied."""
+    return method not in ("GET", "HEAD", "OPTIONS") or status in (401, 403, 429)
+
+
 class Audit:
     """The log of a server. Each line is one write(2) to a file opened for appending, so lines never mix, and the file
     may be moved away: `reopen` makes a new one."""
@@ -43,8 +48,8 @@ class Audit:
         self, *, who: str, address: str, method: str, path: str, status: int, received: int, sent: int, seconds: float
     ) -> None:
         """One request that came to its end. Reads that were allowed show only on stderr, and only if that is wished."""
-        changes = method not in ("GET", "HEAD", "OPTIONS")
-        if not self._verbose and not changes and status not in (401, 403, 429):
+        kept = is_kept(method, status)
+        if not self._verbose and not kept:
             return
         line = json.dumps(
             {
@@ -61,7 +66,7 @@ class Audit:
         )
         if self._verbose:
             sys.stderr.write(line + "\n")
-        if changes or status in (401, 403, 429):
+        if kept:
             self._append(line)
 
     def _append(self, line: str) -> None:

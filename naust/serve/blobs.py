@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from common.errors import Error
 from common.model import Digest
 from naust.serve.answer import BYTES, Answer, Part, problem
-from naust.serve.call import Call, Failed, buffer, digest_in, name_in
+from naust.serve.call import Call, Failed, digest_in, name_in
+from naust.serve.connection import Gone, buffer
 from naust.serve.head import Head, Refused
 from naust.serve.ranges import Unsatisfiable, named, part, upload_part
 from naust.serve.served import ServedStore
@@ -58,9 +60,17 @@ class Blobs:
                 raise Failed(problem(404, "BLOB_UNKNOWN", f"there is no blob {digest} to mount", "Push it"))
         elif head.asked("digest"):
             digest_in(head.asked("digest"))
-            return self.finish(call, name, self.uploads.start(name))
+            return self._at_once(call, name, self.uploads.start(name))
         id = self.uploads.start(name)
         return self._so_far(202, name, id, 0)
+
+    def _at_once(self, call: Call, name: str, id: str) -> Answer:
+        """All of a blob in one request. When it fails nothing is kept, for the client does not know the upload."""
+        try:
+            return self.finish(call, name, id)
+        except (Failed, Refused, Gone, Error):
+            self.uploads.forget(name, id)
+            raise
 
     def status(self, call: Call, name: str, id: str) -> Answer:
         """GET of an upload: how far it is."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import threading
 from dataclasses import dataclass
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
 from common.model import Digest
 from naust.serve.answer import Answer, problem
-from naust.serve.connection import PIECE, Body
+from naust.serve.connection import Body
 from naust.serve.head import Head, host_of
 from naust.serve.tokens import Holder, Right
 from naust.store.interface import check_name
 
 REALM = "naust"
 ANONYMOUS = "anonymous"  # what the token endpoint hands out to those who show none
-_own = threading.local()
 
 
 class Failed(Exception):
@@ -84,14 +82,6 @@ def token_of(head: Head) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             pass
     raise Failed(challenge(problem(401, "UNAUTHORIZED", "the Authorization field cannot be understood", TOKEN_HELP)))
-
-
-def buffer() -> memoryview:
-    """The buffer of the running thread. One use at a time."""
-    found: memoryview | None = getattr(_own, "buffer", None)
-    if found is None:
-        found = _own.buffer = memoryview(bytearray(PIECE))
-    return found
 
 
 def name_in(text: str) -> str:

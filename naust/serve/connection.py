@@ -1,7 +1,7 @@
 """One connection of a client: what came in too early, the body of a request, and what goes out.
 
-While it waits for a request, the doorkeeper (naust.serve.server) reads it without blocking; while a request is served,
-one worker has it for itself and every wait has an end.
+While it waits for a request, naust.serve.door reads it without blocking; while a request is served, one worker has it
+for itself and every wait has an end.
 """
 
 from __future__ import annotations
@@ -9,25 +9,56 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from naust.serve.head import END, LONGEST_HEAD, Head, Refused
 
-PIECE = 1 << 20  # bytes read and written at once
+PIECE = 1 << 18  # bytes read and written at once
 SILENCE = 30.0  # seconds that a peer may say nothing within a request
 LEAST = 1024  # bytes a second, on average, once a transfer is GRACE old
 GRACE = 60.0
+_DRAINING = 1.0  # seconds for the rest of a body that nobody wants
 _LINE = 1024  # longest line of chunked coding
 _TRAILERS = 8 << 10
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _READ = 64 << 10
 _THROWN = 32 << 20  # bytes that are read and thrown away after the last answer
 
 
+_own = threading.local()
+
+
+def buffer() -> memoryview:
+    """The buffer of the running thread. One use at a time."""
+    found: memoryview | None = getattr(_own, "buffer", None)
+    if found is None:
+        found = _own.buffer = memoryview(bytearray(PIECE))
+    return found
+
+
 class Gone(Exception):
-    """The client is not there any more, or too slow."""
+    """The client is not there any more, or too slow. `who` it was, if that was known."""
+
+    who = "-"
+
+
+class Pace:
+    """How fast a peer is: a transfer has to keep to LEAST once it is GRACE old. `done`: bytes so far; `within`: seconds
+    that all of it has."""
+
+    def __init__(self, done: Callable[[], int], within: float = float("inf")) -> None:
+        self._done, self._within = done, within
+        self._started, self._before = time.monotonic(), done()
+
+    def check(self) -> None:
+        """Raises Gone if that is too little by now."""
+        age = time.monotonic() - self._started
+        if age > self._within or (age > GRACE and self._done() - self._before < (age - GRACE) * LEAST):
+            raise Gone("the client is too slow")
 
 
 class Connection:
@@ -38,6 +69,8 @@ class Connection:
         self.address = address
         self.deadline = 0.0  # time.monotonic() at which the doorkeeper gives up
         self.shaken = not isinstance(sock, ssl.SSLSocket)  # TLS is agreed on
+        self.leaving = False  # it got its last answer
+        self._thrown = 0  # bytes that came after that
         self._early = bytearray()
         self.received = self.sent = 0
 
@@ -52,14 +85,23 @@ class Connection:
         """Take what has come. False at its end. Raises BlockingIOError or ssl.SSLWantReadError when there is no more
         for now, OSError if the connection broke."""
         data = self.sock.recv(_READ)
-        self._early += data
-        self.received += len(data)
+        if self.leaving:
+            self._thrown += len(data)
+        else:
+            self._early += data
+            self.received += len(data)
         return bool(data)
+
+    def leave(self) -> None:
+        """Nothing more is said to the client, and nothing more that it says is kept."""
+        self.leaving = True
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
 
     @property
     def full(self) -> bool:
-        """Whether enough has come to tell whether it is a head."""
-        return len(self._early) >= LONGEST_HEAD
+        """Whether enough has come to tell whether it is a head, or to lose patience with one who leaves."""
+        return self._thrown >= _THROWN if self.leaving else len(self._early) >= LONGEST_HEAD
 
     @property
     def begun(self) -> bool:
@@ -70,6 +112,9 @@ class Connection:
         """The head of the next request, if all of it is there. Raises Refused when it is too long."""
         if self._early.startswith(b"\r\n"):  # RFC 9112, 2.2: some clients end a body with one too many
             del self._early[:2]
+        if self._early and self._early != b"\r" and self._early[:1] not in _LETTERS:
+            # Before the end of the head, which may never come: docker tries TLS first, and waits for an answer.
+            raise Refused(400, "the request line is malformed; plain HTTP/1.1 is spoken here")
         end = self._early.find(END)
         if end < 0 and len(self._early) < LONGEST_HEAD:
             return None
@@ -95,12 +140,13 @@ class Connection:
         self.received += count
         return count
 
-    def line(self) -> bytes:
+    def line(self, pace: Pace) -> bytes:
         """One line of chunked coding, without its end. Raises Refused, Gone."""
         while (end := self._early.find(b"\r\n")) < 0:
             if len(self._early) > _LINE:
                 raise Refused(400, "a line of the chunked body is too long")
             self._more()
+            pace.check()
         if end > _LINE:
             raise Refused(400, "a line of the chunked body is too long")
         found = bytes(self._early[:end])
@@ -151,7 +197,7 @@ class Body:
         self._left = head.length or 0
         self.limit = limit  # bytes; more is refused
         self._expected = "100-continue" in head.header("expect").lower() and head.modern
-        self._started = time.monotonic()
+        self._pace = Pace(lambda: connection.received)
         self._first = True
         self.ended = not head.has_body
         self.size = 0  # bytes so far
@@ -190,16 +236,20 @@ class Body:
             yield buffer[:count]
 
     def drained(self, most: int = 64 << 10) -> bool:
-        """Throw the rest away, if it is short and coming; whether the connection can be used again."""
+        """Throw the rest away, if it is short and comes at once; whether the connection can be used again."""
         if self.unasked or self._left > most:
             return self.ended
-        before = self.size
+        connection, before, view = self._connection, self.size, memoryview(bytearray(16 << 10))
+        silence, self._pace = connection.sock.gettimeout(), Pace(lambda: connection.received, _DRAINING)
         try:
-            for _ in self.pieces(memoryview(bytearray(16 << 10))):
-                if self.size - before > most:
-                    return False
-        except (Refused, Gone):
+            connection.sock.settimeout(_DRAINING)
+            while not self.ended and self._some(view) and self.size - before <= most:
+                pass
+        except (Refused, Gone, OSError):
             return False
+        finally:
+            with suppress(OSError):
+                connection.sock.settimeout(silence)
         return self.ended
 
     def _some(self, view: memoryview) -> int:
@@ -220,15 +270,13 @@ class Body:
     def _check(self) -> None:
         if self.size > self.limit:
             raise Refused(413, f"the body is larger than {self.limit} bytes")
-        age = time.monotonic() - self._started
-        if age > GRACE and self.size < (age - GRACE) * LEAST:
-            raise Gone("the body comes too slowly")
+        self._pace.check()
 
     def _next_chunk(self) -> bool:
-        if not self._first and self._connection.line():
+        if not self._first and self._connection.line(self._pace):
             raise Refused(400, "a chunk of the body does not end where it said")
         self._first = False
-        found = _SIZE.fullmatch(self._connection.line())
+        found = _SIZE.fullmatch(self._connection.line(self._pace))
         if found is None:
             raise Refused(400, "a chunk of the body has no proper size")
         self._left = int(found[1], 16)
@@ -238,7 +286,7 @@ class Body:
 
     def _trailers(self) -> None:
         size = 0
-        while line := self._connection.line():
+        while line := self._connection.line(self._pace):
             size += len(line)
             if size > _TRAILERS:
                 raise Refused(431, "the trailer is too long")

@@ -26,7 +26,10 @@ _ONCE = ("host", "content-length", "transfer-encoding", "content-range", "conten
 
 
 class Refused(Exception):
-    """A request that is not answered as it stands. `status` is HTTP's; the connection ends with it."""
+    """A request that is not answered as it stands. `status` is HTTP's; the connection ends with it. `who` asked, if
+    that was known."""
+
+    who = "-"
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

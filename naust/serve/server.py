@@ -1,13 +1,9 @@
-"""The server: one thread that waits for everybody, and a fixed number of workers that serve.
-
-The doorkeeper accepts, agrees on TLS and reads heads, never waiting for one client; so clients that say nothing, or
-say it slowly, hold no worker. A worker gets a connection with a whole head, serves it and gives the connection back.
-"""
+"""The server: a door where everybody waits (naust.serve.door), and a fixed number of workers that serve."""
 
 from __future__ import annotations
 
 import queue
-import selectors
+import resource
 import signal
 import socket
 import ssl
@@ -15,7 +11,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,16 +18,14 @@ from pathlib import Path
 
 from common.errors import BadInput, Error, Partial
 from naust.serve.answer import Answer, problem, send
-from naust.serve.audit import Audit
+from naust.serve.audit import Audit, is_kept
 from naust.serve.connection import SILENCE, Body, Connection, Gone
+from naust.serve.door import Door
 from naust.serve.head import Head, Refused, parse, without_secrets
 from naust.serve.service import Service
 
-IDLE = 75.0  # seconds that a connection may wait for its next request
-SLOWEST_HEAD = 10.0  # seconds within which a request's head, and TLS before it, must have come
-_MOST = 1024  # connections; when there are more, those that have waited longest go
 _WAITING = 8  # requests a worker that may queue up
-_TICK = 0.5  # seconds between two looks at the clock
+_GONE = 499  # the status of a request whose client did not stay for the answer; as nginx has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +40,51 @@ class Listening:
     grace: float = 30.0  # seconds that requests in flight have to finish
 
 
+@dataclass(slots=True)
+class _Turn:
+    """One request, as it will be written down."""
+
+    address: str
+    started: float
+    before: int  # bytes that had been received on the connection
+    method: str = "other"
+    path: str = "-"
+    who: str = "-"
+    status: int = _GONE
+    sent: int = 0
+    noted: bool = False
+
+
 class Server:
     """A service on a port, from `start` to `stop`."""
 
     def __init__(self, service: Service, listening: Listening, audit: Audit) -> None:
         """Raises BadInput if it cannot listen there, or the certificate is no good."""
         self._service, self._listening, self._audit = service, listening, audit
-        self._tls = _context(listening)
-        self._socket = _listen(listening)
-        self.port = int(self._socket.getsockname()[1])
+        tls = _context(listening)
+        listener = _listen(listening)
+        self.port = int(listener.getsockname()[1])
+        self._door = Door(listener, tls, self._take, self._turned_away)
         self._ready: queue.Queue[tuple[Connection, bytes] | None] = queue.Queue()
-        self._back: deque[Connection] = deque()
-        self._wake, self._woken = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
         self._stopping = False
         self._busy: set[Connection] = set()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        service.metrics.gauge("naust_connections_waiting", "Connections between requests.", lambda: len(self._waiting))
+        service.metrics.gauge("naust_connections_waiting", "Connections between requests.", self._door.waiting)
         service.metrics.gauge("naust_requests_running", "Requests that are being served.", lambda: len(self._busy))
 
     def start(self) -> None:
         """Serve, in threads of its own."""
-        for sock, what in ((self._socket, "door"), (self._woken, "wake")):
-            sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ, what)
-        self._spawn(self._keep_door, "doorkeeper")
+        self._spawn(self._door.keep, "doorkeeper")
         for number in range(self._listening.workers):
             self._spawn(self._work, f"worker-{number}")
 
     def stop(self) -> bool:
         """Accept nothing more, let what is in flight finish; whether all of it did. What did not is cut off."""
         self._stopping = True
-        self._wake_up()
+        self._door.close()
         end = time.monotonic() + self._listening.grace
-        while time.monotonic() < end and (self._busy or not self._ready.empty()):
+        while time.monotonic() < end and self._busy:
             time.sleep(0.02)
         with self._lock:
             left = list(self._busy)
@@ -93,145 +95,29 @@ class Server:
             self._ready.put(None)
         for thread in self._threads:
             thread.join(5)
-        self._wake.close()
-        self._woken.close()
+        self._door.end()
         return not left
 
     def reload(self) -> None:
         """Read certificates and tokens anew, and open the audit log anew. What is no good leaves the old in place."""
         try:
-            self._tls = _context(self._listening)
+            self._door.tls = _context(self._listening)
             if self._service.tokens is not None:
                 self._service.tokens.reload()
             self._audit.reopen()
         except Error as error:
             sys.stderr.write(f"reload: {error}\n")
 
-    # The doorkeeper
-
-    def _keep_door(self) -> None:
-        looked = 0.0
-        while not self._stopping:
-            for key, _ in self._selector.select(_TICK):
-                if key.data == "door":
-                    self._accept()
-                elif key.data == "wake":
-                    with suppress(BlockingIOError):
-                        self._woken.recv(4096)
-                else:
-                    self._hear(key.data)
-            while self._back:
-                self._wait_for(self._back.popleft(), IDLE)
-            if time.monotonic() - looked > _TICK:
-                looked = time.monotonic()
-                self._send_home(looked)
-        self._close_door()
-
-    def _close_door(self) -> None:
-        self._socket.close()
-        for connection in [*self._waiting, *self._back]:
-            connection.close()
-        self._waiting.clear()
-        self._selector.close()
-
-    def _accept(self) -> None:
-        for _ in range(64):
-            try:
-                sock, address = self._socket.accept()
-            except OSError:  # nobody more, or no file descriptors left: those who wait go first
-                return
-            sock.setblocking(False)
-            with suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                if self._tls is not None:
-                    sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            except (OSError, ValueError):
-                sock.close()
-                continue
-            self._wait_for(Connection(sock, str(address[0])), SLOWEST_HEAD)
-            if len(self._waiting) > _MOST:
-                self._drop(next(iter(self._waiting)))
-
-    def _wait_for(self, connection: Connection, seconds: float) -> None:
-        """Wait for the next request of a connection; it may be here already."""
-        connection.deadline = time.monotonic() + seconds
-        connection.sock.setblocking(False)
-        self._waiting[connection] = None
-        try:
-            self._selector.register(connection.sock, selectors.EVENT_READ, connection)
-        except (ValueError, KeyError, OSError):
-            self._drop(connection)
-            return
-        self._hear(connection)
-
-    def _hear(self, connection: Connection) -> None:
-        fresh = not connection.begun
-        try:
-            ended = self._read(connection)
-            head = connection.head()
-        except Refused as refused:
-            self._leave(connection)
-            self._turn_away(connection, refused.status, refused.message)
-            return
-        except OSError:
-            self._drop(connection)
-            return
-        if head is not None:
-            self._leave(connection)
-            self._hand_over(connection, head)
-        elif ended:
-            self._drop(connection)
-        elif fresh and connection.begun:
-            connection.deadline = min(connection.deadline, time.monotonic() + SLOWEST_HEAD)
-
-    def _read(self, connection: Connection) -> bool:
-        """Take what has come; whether the client ended it."""
-        try:
-            if not connection.shaken:
-                assert isinstance(connection.sock, ssl.SSLSocket)
-                connection.sock.do_handshake()
-                connection.shaken = True
-            while not connection.full:
-                if not connection.fill():
-                    return True
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        return False
-
-    def _hand_over(self, connection: Connection, head: bytes) -> None:
+    def _take(self, connection: Connection, head: bytes) -> bool:
         if self._ready.qsize() > self._listening.workers * _WAITING:
-            self._turn_away(connection, 503, "the server is busy")
-            return
+            return False
         with self._lock:
             self._busy.add(connection)
         self._ready.put((connection, head))
+        return True
 
-    def _turn_away(self, connection: Connection, status: int, message: str) -> None:
-        """Answer without a worker; never waits."""
-        answer = problem(status, "UNSUPPORTED" if status < 500 else "UNAVAILABLE", message).having(Retry_After="1")
-        with suppress(Gone, OSError):
-            send(connection, answer, bare=False, last=True, modern=True)
-            connection.sock.shutdown(socket.SHUT_WR)
+    def _turned_away(self, status: int) -> None:
         self._service.metrics.count("other", status, 0, 0, 0.0)
-        connection.close()
-
-    def _send_home(self, now: float) -> None:
-        for connection in [each for each in self._waiting if each.deadline < now]:
-            self._leave(connection)
-            if connection.begun:
-                self._turn_away(connection, 408, "the request came too slowly")
-            else:
-                connection.close()
-
-    def _leave(self, connection: Connection) -> None:
-        self._waiting.pop(connection, None)
-        with suppress(ValueError, KeyError, OSError):
-            self._selector.unregister(connection.sock)
-
-    def _drop(self, connection: Connection) -> None:
-        self._leave(connection)
-        connection.close()
 
     # The workers
 
@@ -245,40 +131,53 @@ class Server:
                 traceback.print_exc()
                 again = False
                 connection.close()
+            # The door may give it to another worker at once, so it is not busy any more before it goes there.
             with self._lock:
                 self._busy.discard(connection)
             if again:
-                self._back.append(connection)
-                self._wake_up()
+                self._door.give_back(connection)
 
     def _serve(self, connection: Connection, data: bytes) -> bool:
-        """One request; whether the connection waits for another one. It is closed if not."""
-        started, received = time.monotonic(), connection.received
-        method, path, who, status, sent, again = "other", "-", "-", 499, 0, False  # 499: the client has gone
+        """One request; whether the connection waits for another one. If not it is not ours any more."""
+        turn = _Turn(connection.address, time.monotonic(), connection.received - len(data))
+        again = False
         try:
             head = parse(data)
-            method, path = head.method, without_secrets(head.path)
+            turn.method, turn.path = head.method, without_secrets(head.path)
             body = Body(connection, head)
-            answer, who = self._answer(head, body, connection)
-            status = answer.status
-            again = self._ends_well(head, body, answer)
-            sent = send(connection, answer, bare=head.method == "HEAD", last=not again, modern=head.modern)
+            answer, turn.who = self._answer(head, body, connection)
+            again = self._ends_well(head, body)
+            self._reply(turn, connection, answer, head, again)
         except Refused as refused:
-            status, again = refused.status, False
+            turn.who = refused.who
             with suppress(Gone):
-                send(connection, _refusal(refused), bare=False, last=True, modern=True)
-        except Gone:
-            again, status = False, 499
+                self._reply(turn, connection, problem(refused.status, "UNSUPPORTED", refused.message), None, False)
+        except Gone as gone:
+            again = False
+            if not turn.noted:
+                turn.who, turn.status = gone.who if turn.who == "-" else turn.who, _GONE
+        self._note(turn, connection)
         if not again:
-            connection.linger() if status != 499 else connection.close()
-        received = connection.received - received + len(data)
-        seconds = time.monotonic() - started
-        self._service.metrics.count(method, status, received, sent, seconds)
-        self._audit.note(
-            who=who, address=connection.address, method=method, path=path, status=status, received=received, sent=sent,
-            seconds=seconds,
-        )  # fmt: skip
+            self._door.see_off(connection) if turn.status != _GONE else connection.close()
         return again
+
+    def _reply(self, turn: _Turn, connection: Connection, answer: Answer, head: Head | None, again: bool) -> None:
+        turn.status = answer.status
+        if is_kept(turn.method, turn.status):  # before the client knows: what was done is written down, come what may
+            self._note(turn, connection)
+        bare, modern = (head.method == "HEAD", head.modern) if head else (False, True)
+        turn.sent = send(connection, answer, bare=bare, last=not again, modern=modern)
+
+    def _note(self, turn: _Turn, connection: Connection) -> None:
+        if turn.noted:
+            return
+        turn.noted = True
+        received, seconds = connection.received - turn.before, time.monotonic() - turn.started
+        self._service.metrics.count(turn.method, turn.status, received, turn.sent, seconds)
+        self._audit.note(
+            who=turn.who, address=turn.address, method=turn.method, path=turn.path, status=turn.status,
+            received=received, sent=turn.sent, seconds=seconds,
+        )  # fmt: skip
 
     def _answer(self, head: Head, body: Body, connection: Connection) -> tuple[Answer, str]:
         try:
@@ -289,13 +188,9 @@ class Server:
             traceback.print_exc()  # for the operator; the client learns nothing from it
             return problem(500, "UNKNOWN", "the server failed", "Tell its operator; the log has more"), "-"
 
-    def _ends_well(self, head: Head, body: Body, answer: Answer) -> bool:
+    def _ends_well(self, head: Head, body: Body) -> bool:
         """Whether the connection can be used again."""
         return head.persistent and not self._stopping and (body.ended or body.drained())
-
-    def _wake_up(self) -> None:
-        with suppress(OSError):
-            self._wake.send(b"x")
 
     def _spawn(self, run: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -318,6 +213,7 @@ def run(server: Server, ready: Callable[[], None]) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, stop)
     signal.signal(signal.SIGHUP, lambda number, frame: server.reload())
+    _more_files()
     server.start()
     ready()
     while not stopped.wait(3600):
@@ -336,8 +232,11 @@ def serving(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-def _refusal(refused: Refused) -> Answer:
-    return problem(refused.status, "UNSUPPORTED", refused.message)
+def _more_files() -> None:
+    """As many open files as the system lets us have: each connection is one."""
+    with suppress(OSError, ValueError):
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(listening: Listening) -> socket.socket:

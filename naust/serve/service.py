@@ -14,8 +14,8 @@ from naust.serve.api import Api
 from naust.serve.artefacts import Artefacts
 from naust.serve.blobs import Blobs
 from naust.serve.call import ANONYMOUS, TOKEN_HELP, Call, Failed, challenge, digest_in, failure, name_in, token_of
-from naust.serve.connection import Body
-from naust.serve.head import Head
+from naust.serve.connection import Body, Gone
+from naust.serve.head import Head, Refused
 from naust.serve.manifests import Manifests
 from naust.serve.metrics import MEDIA_TYPE, Metrics
 from naust.serve.rate import Rate
@@ -68,17 +68,23 @@ class Service:
         """The answer, and the name of whoever asked. Never raises an error of the store; raises Refused and Gone."""
         who = "-"
         try:
-            holder, anonymous = self._holder(head)
+            holder, anonymous = self._holder(head, address)
             who = holder.name
-            wait = self._rate.wait(address if anonymous else f"token {who}")
-            if wait:
-                told = problem(429, "TOOMANYREQUESTS", "too many requests", f"Try again in {wait} s")
-                return told.having(Retry_After=str(wait)), who
+            self._hold_back(address if anonymous else f"token {who}")
             return self._route(Call(head, body, holder, secure, anonymous)), who
         except Failed as failed:
             return failed.answer, who
+        except (Refused, Gone) as ended:
+            ended.who = who
+            raise
 
-    def _holder(self, head: Head) -> tuple[Holder, bool]:
+    def _hold_back(self, client: str) -> None:
+        wait = self._rate.wait(client)
+        if wait:
+            told = problem(429, "TOOMANYREQUESTS", "too many requests", f"Try again in {wait} s")
+            raise Failed(told.having(Retry_After=str(wait)))
+
+    def _holder(self, head: Head, address: str) -> tuple[Holder, bool]:
         token = token_of(head)
         if token is None or (token == ANONYMOUS and self._nobody.scopes):
             return self._nobody, True
@@ -86,6 +92,7 @@ class Service:
         if found is None and self.tokens is None:
             return self._nobody, True  # without tokens everybody is nobody
         if found is None:
+            self._hold_back(address)  # whoever guesses tokens is held back too
             told = problem(401, "UNAUTHORIZED", "the token is unknown, revoked or expired", TOKEN_HELP)
             raise Failed(challenge(told))
         return found, False

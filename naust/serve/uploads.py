@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 UPLOADS = ".uploads"
 _ID = re.compile(r"[0-9a-f]{32}")
 _MOST_HASHES = 1024  # unfinished ones that are remembered; the others are read again
+_FLUSHED = 32 << 20  # bytes after which the disk gets to work
 _PATIENCE = 5.0  # seconds for the connection before this one to be seen as broken
 
 
@@ -101,9 +102,10 @@ class Uploads:
         the upload is given up, for what it has is in the way of others."""
         at, total = self._hash(upload)
         os.lseek(upload.file.fileno(), at, os.SEEK_SET)
-        with self._lock:
-            self._hashes.pop(upload.id, None)
+        flushed = at
         for piece in pieces:
+            with self._lock:
+                self._hashes.pop(upload.id, None)  # what is in between is not known
             try:
                 with explained(self._root):
                     _write(upload.file, piece)
@@ -114,6 +116,9 @@ class Uploads:
             at += len(piece)
             with self._lock:
                 self._hashes[upload.id] = at, total
+            if at - flushed >= _FLUSHED:
+                _begin_to_flush(upload.file, flushed, at - flushed)
+                flushed = at
 
     def digest(self, upload: Upload, algorithm: str) -> Digest:
         """Of all that has come; SHA-256 is known already as a rule, anything else is read again."""
@@ -133,6 +138,11 @@ class Uploads:
         """Cancel it."""
         upload.path.unlink(missing_ok=True)
         self.done(upload.id)
+
+    def forget(self, name: str, id: str) -> None:
+        """Cancel one that nobody writes, if it is there."""
+        self._path(name, id).unlink(missing_ok=True)
+        self.done(id)
 
     def done(self, id: str) -> None:
         """Forget what is known of it."""
@@ -200,6 +210,12 @@ def _write(file: BinaryIO, piece: memoryview) -> None:
     done = 0
     while done < len(piece):
         done += os.write(file.fileno(), piece[done:])
+
+
+def _begin_to_flush(file: BinaryIO, start: int, length: int) -> None:
+    """Let the kernel begin to write this to the disk, so that less is left to do when all of it must be there. It drops
+    only what is on the disk already, which what was written just now is not."""
+    os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 
 def _read_into(file: BinaryIO, total: _Hash) -> int:

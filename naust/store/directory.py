@@ -222,11 +222,11 @@ class DirectoryStore(Store, Collectable, Indexed):
         now = time.time()
         with explained(self.root):
             for folder in self._blobs.iterdir() if self._blobs.is_dir() else ():
-                for entry in os.scandir(folder):
+                for name in upkeep.by_inode(folder):
                     with suppress(FileNotFoundError):
-                        status = entry.stat()
+                        status = os.stat(f"{folder}/{name}")  # noqa: PTH116  # a Path costs as much as the call
                         age = timedelta(seconds=max(0.0, now - status.st_ctime))
-                        yield Stored(Digest(folder.name, entry.name), status.st_size, age)
+                        yield Stored(Digest(folder.name, name), status.st_size, age)
 
     def delete(self, digest: Digest, *, older_than: timedelta = timedelta(0)) -> bool:
         return bool(self.delete_many((digest,), older_than=older_than))

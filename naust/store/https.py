@@ -7,7 +7,6 @@ token whose scope is `admin:*`.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -21,10 +20,9 @@ from common.errors import BadInput, Conflict, Corrupt, Error, NotFound
 from common.files import CHUNK
 from common.model import Artifact, Digest, Reference
 from naust import manifest as oci
-from naust.bodies import filled
 from naust.distribution import Distribution, push_scope
 from naust.distribution_referrers import Referrers
-from naust.distribution_upload import Uploads, is_rereadable
+from naust.distribution_upload import Uploads
 from naust.store.access import NOTHING, Access
 from naust.store.interface import (
     Collectable,
@@ -97,17 +95,8 @@ class HttpsStore(Store, Collectable, Indexed):
         self._uploads.write(check_name(name), digest, size, source)
 
     def add(self, name: str, source: BinaryIO) -> tuple[Digest, int]:
-        check_name(name)
-        if not is_rereadable(source):
-            return self._uploads.add(name, source)
-        # A file is read twice, so that nothing is sent that is there.
-        begin, total, buffer = source.tell(), hashlib.sha256(), memoryview(bytearray(CHUNK))
-        while count := filled(source, buffer):
-            total.update(buffer[:count])
-        digest, size = Digest("sha256", total.hexdigest()), source.tell() - begin
-        source.seek(begin)
-        self.write(name, digest, size, source)
-        return digest, size
+        # Whoever thinks that the server has it already hashes first and calls `write`.
+        return self._uploads.add(check_name(name), source)
 
     def _mounted(self, name: str, digest: Digest, size: int) -> bool:
         """Whether the server has the blob, under any name that we may read; from now on this name has it too."""

@@ -57,14 +57,15 @@ class RegistryStore(Store):
 
     @classmethod
     def from_url(cls, url: str, access: Access = NOTHING) -> Self:
-        """Registries of this machine are spoken to without TLS, as Docker does. Raises BadInput."""
+        """Registries of this machine are spoken to without TLS, as Docker does, unless `access` names certificates to
+        trust. Raises BadInput."""
         parts = urlsplit(url)
         prefix = parts.path.strip("/")
         if not parts.hostname or parts.username or parts.query or not _PREFIX.fullmatch(prefix):
             raise BadInput(
                 "that is no registry", resolution="Write docker://HOST, docker://HOST:PORT or docker://HOST/PREFIX."
             )
-        scheme = "http" if is_loopback(parts.hostname) else "https"
+        scheme = "http" if is_loopback(parts.hostname) and access.ca is None else "https"
         host = _HUB[1] if parts.netloc == _HUB[0] else parts.netloc
         return cls(
             Distribution(f"{scheme}://{host}", access),

@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from common.model import Digest
 
+_PART = 50_000  # names that are put in order at once, about 200 bytes each
 LONGEST = timedelta(hours=6)  # that a push is waited for; what is older is left to the grace period
 
 
@@ -103,6 +105,14 @@ def _start(path: Path) -> float | None:
         return os.fstat(descriptor).st_mtime
     finally:
         os.close(descriptor)
+
+
+def by_inode(folder: Path) -> Iterator[str]:
+    """The names in a folder, a part of them at a time in the order of their inodes. Files that were written one after
+    the other are so looked at and deleted one after the other, which spares a disk most of its work, as rm(1) does."""
+    with os.scandir(folder) as entries:
+        while part := sorted((entry.inode(), entry.name) for entry in islice(entries, _PART)):
+            yield from (name for _, name in part)
 
 
 def unlink(blobs: Path, digests: Iterable[Digest], since: float) -> list[Digest]:

@@ -18,7 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.bench.delta import delta
-from tests.bench.hundred_thousand import listing as many
+from tests.bench.hundred_thousand import hundred_thousand
+from tests.bench.million import million
 from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, version
 from tests.bench.transfers import transfers
 
@@ -127,12 +128,13 @@ def proving() -> list[Row]:
 
 
 def main() -> int:
-    """Run all of it, or the parts that are named: start-up, listing, delta, transfers, building, deploying."""
+    """Run all of it, or the parts that are named: those of `parts` below."""
     peers()
     WORK.mkdir(exist_ok=True)
     parts: dict[str, Callable[[], list[Row]]] = {
         "start-up": start_up,
-        "listing": lambda: [listing(), *many()],
+        "listing": lambda: [listing(), *hundred_thousand()],
+        "collecting": million,
         "delta": delta,
         "transfers": transfers,
         "building": building,

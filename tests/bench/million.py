@@ -1,25 +1,23 @@
 """Garbage collection over a million blobs in a directory: how long it takes and how much memory.
 
-    python -m tests.bench.million [--count N] [--folder FOLDER]
-
 Half of the blobs are kept by tags: two thousand artefacts of many layers, all with a signature. The other half is
 garbage. The store is made file by file, since to push it would take an hour; what the manifests say about it is true.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from common.model import Digest
 from naust import manifest as oci
+from tests.bench.rows import ROOT, Row, alone
 
 LAYERS = 250  # of an artefact
 _RUN = """
@@ -35,19 +33,33 @@ print(json.dumps({"seconds": time.monotonic() - begin, "cpu": usage.ru_utime + u
 """
 
 
-def million(folder: Path, count: int = 1_000_000) -> dict[str, float]:
-    """Make the store in this folder, collect in a process of its own, and say how that went: seconds, cpu (seconds),
-    rss_mib, kept, deleted, and how long the making took."""
-    begin = time.monotonic()
-    make(folder, count)
-    made = time.monotonic() - begin
+def million(count: int = 1_000_000) -> list[Row]:
+    """`gc` without a grace, in a process of its own: seconds of wall and CPU, and its peak memory."""
+    folder = ROOT / ".bench" / "million"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        make(folder, count)
+        found = collected(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    label = f"naust gc, {count:,} blobs, {found['deleted']:,.0f} of them garbage"
+    return [
+        alone(label, found["seconds"]),
+        alone(f"{label}: CPU", found["cpu"]),
+        alone(f"{label}: peak memory", found["rss_mib"], "MiB"),
+    ]
+
+
+def collected(folder: Path) -> dict[str, float]:
+    """Collect, and say how that went: seconds, cpu (seconds), rss_mib, kept, deleted."""
+    os.sync()  # what was written to make it is not for the collector to wait for
     time.sleep(0.1)
     # A small process starts it: the peak of a child that was forked from a large one would begin with that one's.
     ended = subprocess.run(
         [sys.executable, "-c", _RUN, folder.as_uri()], capture_output=True, text=True, check=True, timeout=3600
     )
     found: dict[str, float] = json.loads(ended.stdout)
-    return found | {"count": count, "made_in": made}
+    return found
 
 
 def make(folder: Path, count: int) -> None:
@@ -98,12 +110,3 @@ def _write(blobs: Path, content: bytes) -> oci.Blob:
     os.write(descriptor, content)
     os.close(descriptor)
     return oci.Blob(Digest("sha256", hexadecimal), len(content))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.folder) as made_here:
-        print(json.dumps(million(Path(made_here) / "store", asked.count)))

@@ -15,11 +15,14 @@ from naust.chunks import TYPE
 from naust.delta import find_chunks
 from naust.listing import resolve
 from naust.manifest import parse
-from naust.pull import Pulled, get_file
+from naust.pull import get_file
+from naust.pull_folder import get_folder
+from naust.pulled import Pulled
 from naust.push import push_file
 from naust.push_folder import push_folder
 from naust.store.interface import Store
 from tests.conftest import Tools
+from tests.lab.shapes import state
 from tests.lab.stores import STORES
 
 BLOCK = 1 << 16
@@ -123,12 +126,38 @@ def test_a_folder_gets_an_index_while_it_is_packed(store: Store, tmp_path: Path)
     assert find_chunks(store, "rootfs/delta", pushed.digest, blob) is not None
 
 
+def test_the_next_version_of_a_directory_comes_from_the_one_that_was_unpacked(store: Store, tmp_path: Path) -> None:
+    folder, trees = tmp_path / "folder", Reference.parse("rootfs/delta:1")
+    folder.mkdir()
+    for number in range(12):
+        (folder / str(number)).write_bytes(random.Random(number).randbytes(1 << 20))
+    get_folder(store, push_folder(store, folder, trees), tmp_path / "one")
+    (folder / "5").write_bytes(b"changed")
+    (folder / "7").write_bytes(b"more" + (folder / "7").read_bytes())
+    second = push_folder(store, folder, Reference.parse("rootfs/delta:2"))
+    near = store.url.startswith("file:")  # from there it comes faster than it is packed, unless somebody wants it so
+    done = get_folder(store, second, tmp_path / "two", seed=tmp_path / "one" if near else None)
+    assert state(tmp_path / "two") == state(folder)
+    assert done.reused > 10 << 20 > 10 * done.fetched
+    assert not list(tmp_path.glob(".naust-*"))
+    done = get_folder(store, second, tmp_path / "three")
+    assert (done.reused == 0) == near
+
+
+def test_zeros_of_a_raw_disk_are_not_fetched_even_the_first_time(store: Store, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(BLOCK) + bytes(200 * BLOCK) + random.Random(2).randbytes(BLOCK) + bytes(100)
+    done = get_file(store, push(store, tmp_path, data, "d.raw", "1"), tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+    assert 2 * BLOCK < done.fetched < 3 * BLOCK
+    assert (tmp_path / "out").stat().st_blocks * 512 <= 4 * BLOCK
+
+
 def test_the_command_tells_what_was_fetched_and_what_was_here_already(tmp_path: Path) -> None:
     naust = Tools(tmp_path, {"XDG_CACHE_HOME": str(tmp_path / "cache"), "NAUST_STORE": str(tmp_path / "store")})
     old = random.Random(1).randbytes(SIZE)
     for version, data in (("1", old), ("2", disk(old))):
-        (tmp_path / "d.img").write_bytes(data)
-        naust("naust", "push", "d.img", f"{NAME}:{version}", "--quiet")
+        (tmp_path / "d.qcow2").write_bytes(data)
+        naust("naust", "push", "d.qcow2", f"{NAME}:{version}", "--quiet")
     first = naust("naust", "pull", f"{NAME}:1", "one", "--json").json()
     assert (first["fetched"], first["reused"]) == (SIZE, 0)
     second = naust("naust", "pull", f"{NAME}:2", "two", "--json", "--seed", "one").json()

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 
 from common.model import Digest
 from naust import manifest as oci
+from naust.serve import connection as connection_module
+from naust.serve import door
 from naust.serve import server as server_module
 from naust.serve.service import Rules
 from naust.serve.tokens import Right
@@ -419,7 +422,7 @@ def test_a_token_is_a_password_too(guarded: tuple[Served, dict[str, str]]) -> No
 def test_the_log_names_who_and_never_a_token(guarded: tuple[Served, dict[str, str]]) -> None:
     running, held = guarded
     ask(running.port, "PUT", f"/v2/file/b/manifests/1?token={held['a']}", b"", token=held["a"])
-    text = (running.root.parent / "audit").read_text()
+    text = (running.root.parent / "audit").read_text()  # written before the answer
     assert not any(each in text for each in held.values())
     lines = [json.loads(line) for line in text.splitlines()]
     assert {line["who"] for line in lines} >= {"a", "b", "root"}
@@ -544,8 +547,8 @@ def test_a_body_that_nobody_read_does_not_become_a_request(free: Served) -> None
 def test_those_who_say_nothing_or_say_it_slowly_keep_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "SLOWEST_HEAD", 1.0)
-    monkeypatch.setattr(server_module, "IDLE", 1.0)
+    monkeypatch.setattr(door, "SLOWEST_HEAD", 1.0)
+    monkeypatch.setattr(door, "IDLE", 1.0)
     with served(tmp_path / "store", workers=2) as running:
         silent = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(50)]
         for number, each in enumerate(silent):
@@ -597,6 +600,97 @@ def test_more_requests_than_workers_are_all_answered(tmp_path: Path) -> None:
             lambda number: found.extend(publish(running.port, f"file/n{number}", "1").status for _ in range(3)), 12
         )
         assert found == [201] * 36
+
+
+def test_bodies_that_dribble_hold_no_worker_for_long(tmp_path: Path) -> None:
+    """Not even of those who have no token: each of these comes with a request that is answered without its body."""
+    bodies = (b"Content-Length: 100\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\n5;" + b"x" * 50)
+    with served(tmp_path / "store", Rules(), tokens=tokens_in(tmp_path), workers=1) as running:
+        for fields in bodies:
+            with connected(running.port) as sock:
+                sock.sendall(b"POST /v2/file/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\n" + fields)
+                stop = threading.Event()
+                dribbling = threading.Thread(target=dribble, args=(sock, stop))
+                dribbling.start()
+                try:
+                    assert ask(running.port, "GET", "/healthz").status == 200  # waits for the only worker
+                    assert status(sock.recv(12)) == 401
+                finally:
+                    stop.set()
+                    dribbling.join()
+
+
+def tokens_in(folder: Path) -> Path:
+    token(folder / "tokens", "ci", "admin:*")
+    return folder / "tokens"
+
+
+def dribble(sock: socket.socket, stop: threading.Event) -> None:
+    while not stop.wait(0.1):
+        try:
+            sock.sendall(b"x")
+        except OSError:
+            return
+
+
+def test_an_upload_that_is_too_slow_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "GRACE", 0.3)
+    where = f"/v2/{NAME}/blobs/uploads/?digest={Digest.of(b'x')}"
+    for fields in (b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e8;"):
+        with served(tmp_path / "store", workers=1) as running, connected(running.port) as sock:
+            sock.sendall(f"POST {where} HTTP/1.1\r\nHost: a\r\n".encode() + fields)
+            stop = threading.Event()
+            dribbling = threading.Thread(target=dribble, args=(sock, stop))
+            dribbling.start()
+            try:
+                assert rest(sock) == b""
+            finally:
+                stop.set()
+                dribbling.join()
+            assert not list((tmp_path / "store" / ".uploads").glob("*/*/*"))
+
+
+def test_a_download_that_is_read_too_slowly_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "GRACE", 0.3)
+    monkeypatch.setattr(connection_module, "LEAST", 1 << 40)
+    data = os.urandom(32 << 20)
+    for pair in (None, certificate(tmp_path / "tls")):
+        with served(tmp_path / "store", pair=pair, workers=1) as running:
+            digest = stored(running.root, data)
+            context = without_checks() if pair else None
+            with connected(running.port, context=context) as sock:
+                sock.sendall(f"GET /v2/{NAME}/blobs/{digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                time.sleep(0.5)
+                assert len(rest(sock)) < len(data)
+
+
+def stored(root: Path, data: bytes) -> Digest:
+    from tests.contract.test_store import put
+
+    put(DirectoryStore(root), data, "1", name=NAME)
+    return Digest.of(data)
+
+
+def without_checks() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_who_speaks_tls_to_a_plain_port_is_told_at_once(free: Served) -> None:
+    """docker does, on a loopback address, before it falls back to plain HTTP."""
+    with connected(free.port) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        started = time.monotonic()
+        assert sock.recv(12) == b"HTTP/1.1 400"
+        assert time.monotonic() - started < 5
+
+
+def test_guessers_of_tokens_are_held_back(tmp_path: Path) -> None:
+    with served(tmp_path / "store", Rules(each_second=2), tokens=tokens_in(tmp_path)) as running:
+        found = [ask(running.port, "GET", "/v2/", token=f"naust_{number}").status for number in range(20)]
+        assert found[0] == 401
+        assert 429 in found
 
 
 # Lists, numbers, health
@@ -658,15 +752,12 @@ def test_the_numbers_follow_what_happens(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_a_certificate_is_exchanged_while_it_runs(tmp_path: Path) -> None:
     import shutil
-    import ssl
 
     pair, other = certificate(tmp_path / "one"), certificate(tmp_path / "two")
     with served(tmp_path / "store", pair=pair) as running:
 
         def seen() -> bytes:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            with connected(running.port, context=context) as sock:
+            with connected(running.port, context=without_checks()) as sock:
                 assert isinstance(sock, ssl.SSLSocket)
                 found = sock.getpeercert(binary_form=True) or b""
                 assert status(said(sock, LAST)) == 200
@@ -692,8 +783,6 @@ def test_a_certificate_is_exchanged_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_blob_over_tls_is_whole(tmp_path: Path) -> None:
-    import ssl
-
     pair = certificate(tmp_path)
     data = os.urandom((5 << 20) + 7)
     with served(tmp_path / "store", pair=pair) as running:

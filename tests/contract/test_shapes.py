@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import docker
 import pytest
 
 from common.errors import BadInput, Corrupt, Error, NotFound
 from common.model import Digest, Reference
 from naust import manifest as oci
+from naust.address import Address
 from naust.listing import resolve
 from naust.pull import get_file
 from naust.pull_any import How, pull
 from naust.pull_folder import get_folder, get_member
 from naust.pull_layout import pull_layout
 from naust.push import push_file, push_stream
+from naust.push_any import push
 from naust.push_folder import push_folder
 from naust.push_layout import push_layout
 from naust.store.interface import Store
@@ -38,6 +41,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     (tmp_path / "of-the-store").mkdir()
     with STORES[request.param](tmp_path / "of-the-store") as opened:
         yield opened
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    client = docker.from_env(timeout=120)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def image(client: docker.DockerClient) -> Iterator[str]:
+    """An image of one layer that nobody else has; all of that name go at the end."""
+    name = f"naust-test-{os.urandom(6).hex()}"
+    try:
+        client.api.import_image_from_data(layer("f", 2 << 20) + os.urandom(512), repository=name, tag="made")
+        yield name
+    finally:
+        for each in client.images.list(all=True):
+            for tag in each.tags:
+                if name in tag:
+                    client.images.remove(tag, force=True)
 
 
 def test_a_file_comes_back_and_its_digest_is_the_same_everywhere(store: Store, tmp_path: Path) -> None:
@@ -90,8 +114,10 @@ def test_an_image_for_two_platforms_keeps_every_digest_and_every_referrer(store:
     layout, digest = two_platforms(tmp_path / "layout")
     pushed = push_layout(store, str(layout), IMAGE, now=NOW)
     assert pushed.digest == digest
-    pull_layout(store, resolve(store, IMAGE), tmp_path / "out")
+    done = pull(store, resolve(store, IMAGE), f"oci:{tmp_path / 'out'}")
     assert blobs(tmp_path / "out") == blobs(layout)
+    sizes = sum(path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir())
+    assert (done.asked, done.stored) == (digest, digest) and 0 < done.fetched < sizes  # manifests are not counted
     entries = json.loads((tmp_path / "out" / "index.json").read_text())["manifests"]
     assert entries[0]["digest"] == str(digest)
     assert {each["digest"] for each in entries} == {
@@ -104,6 +130,21 @@ def test_an_image_for_two_platforms_keeps_every_digest_and_every_referrer(store:
     assert push_layout(other, str(tmp_path / "out"), IMAGE, now=NOW).digest == digest
     pull_layout(other, resolve(other, IMAGE), tmp_path / "again")
     assert blobs(tmp_path / "again") == blobs(layout)
+
+
+def test_an_image_of_the_engine_comes_back_into_it(store: Store, image: str, client: docker.DockerClient) -> None:
+    address = Address(Reference.parse(f"container/{image}:1"), version="1")
+    pushed = push(store, f"docker:{image}:made", address)
+    assert pushed.digest == push(MemoryStore(), f"docker:{image}:made", address).digest
+    layers = oci.parse(store.manifest(f"container/{image}", str(pushed.digest)), "it").layers
+    here = pull(store, pushed, "docker:")
+    assert here.fetched < 1000 and here.reused == sum(each.size for each in layers)
+    made = client.images.get(f"{image}:made").id
+    for name in (f"{image}:made", here.place):
+        client.images.remove(name)
+    again = pull(store, pushed, "docker:")
+    assert again.fetched > sum(each.size for each in layers) and again.reused == 0
+    assert client.images.get(again.place).id == made
 
 
 def test_what_comes_in_a_stream_has_the_digest_that_the_file_has(

@@ -18,6 +18,7 @@ from common.model import Secret
 from naust.store.access import NOTHING, Access
 from naust.store.registry import RegistryStore
 from tests.lab.programs import free_port, program, running
+from tests.lab.serving import certificate
 
 USER, PASSWORD = "lab", "lab-password"
 # bcrypt of that password, the only kind that docker-registry takes
@@ -52,11 +53,22 @@ def locked_registry(folder: Path, certificate: Path, key: Path) -> Iterator[Regi
     (folder / "htpasswd").write_text(_HTPASSWD)
     port = free_port()
     more: dict[str, object] = {
-        "http": {"addr": f"0.0.0.0:{port}", "secret": "lab", "tls": {"certificate": str(certificate), "key": str(key)}},
+        "http": {
+            "addr": f"127.0.0.1:{port}",
+            "secret": "lab",
+            "tls": {"certificate": str(certificate), "key": str(key)},
+        },
         "auth": {"htpasswd": {"realm": "lab", "path": str(folder / "htpasswd")}},
     }
     with running(_docker_registry(folder, port, more), port=port, log=folder / "registry.log"):
         yield Registry(f"127.0.0.1:{port}", Access(user=USER, password=Secret(PASSWORD), ca=certificate))
+
+
+@contextmanager
+def registry_with_all(folder: Path) -> Iterator[Registry]:
+    """`locked_registry` with a certificate of its own."""
+    with locked_registry(folder, *certificate(folder)) as found:
+        yield found
 
 
 @contextmanager
@@ -69,7 +81,7 @@ def ociserver(folder: Path) -> Iterator[Registry]:
 
 
 def shared(make: str) -> Registry:
-    """One registry of this make, `docker-registry` or `ociserver`, for all tests of this process; it goes with it."""
+    """One registry of this make, see MAKES, for all tests of this process; it goes with it."""
     with _lock:
         return _shared(make)
 
@@ -100,4 +112,4 @@ def _docker_registry(folder: Path, port: int, more: dict[str, object]) -> list[s
     return [program("docker-registry"), "serve", str(path)]
 
 
-MAKES = {"docker-registry": docker_registry, "ociserver": ociserver}
+MAKES = {"docker-registry": docker_registry, "docker-registry-tls": registry_with_all, "ociserver": ociserver}

@@ -56,6 +56,14 @@ def docker_registry(folder: Path) -> Iterator[Store]:
 
 
 @contextmanager
+def locked_registry(folder: Path) -> Iterator[Store]:
+    """The same over TLS, behind a password."""
+    from tests.lab.registries import fresh_prefix, shared
+
+    yield gentle(shared("docker-registry-tls").store(fresh_prefix()))
+
+
+@contextmanager
 def ociserver(folder: Path) -> Iterator[Store]:
     """A prefix of its own in an ociserver that all tests of a run share."""
     from tests.lab.registries import fresh_prefix, shared
@@ -71,7 +79,12 @@ STORES: dict[str, Opener] = {
     "s3": s3,
     "wrapped": wrapped,
     "docker-registry": docker_registry,
+    "docker-registry-tls": locked_registry,
     "ociserver": ociserver,
 }
-REGISTRIES = ("docker-registry", "ociserver")  # they list no blobs, do not compare and swap, and know sha256 alone
+REGISTRIES = (
+    "docker-registry",
+    "docker-registry-tls",
+    "ociserver",
+)  # they list no blobs, do not compare and swap, and know sha256 alone
 COLLECTABLE = tuple(name for name in STORES if name not in REGISTRIES)

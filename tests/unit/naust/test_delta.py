@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import Conflict, Corrupt, Denied, Unavailable
+from common.errors import BadInput, Conflict, Corrupt, Denied, Unavailable
 from common.model import Artifact, Digest, Event, Reference
-from naust import delta, digests, seeds
+from naust import delta, digests, pull_any, seeds
 from naust import manifest as oci
 from naust.attached import attach
 from naust.chunks import CONTENT, FIXED, TYPE, Chunks, Cutter, Method
@@ -334,6 +335,36 @@ def test_what_can_be_no_seed_is_let_be(store: Counting, tmp_path: Path, seed: st
         path.write_bytes(b"x" if seed == "small" else b"")
     data = content()
     assert pulled(store, pushed(store, tmp_path / "a", data), tmp_path / "new", data, seed=path).reused == 0
+
+
+def test_a_seed_that_somebody_names_must_be_there(store: Counting, tmp_path: Path) -> None:
+    artifact = pushed(store, tmp_path / "a", content())
+    with pytest.raises(BadInput):
+        pull_any.pull(store, artifact, str(tmp_path / "new"), pull_any.How(seed=tmp_path / "mistyped"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("trouble", ["none", "socket", "no room"])
+def test_a_directory_is_a_seed_as_far_as_it_can_be_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    folder, size = tmp_path / "folder", 3 << 20
+    folder.mkdir()
+    (folder / "a").write_bytes(content(size=2 << 20))
+    if trouble == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(folder / "b"))
+    if trouble == "no room":
+        room = os.statvfs(tmp_path)
+        monkeypatch.setattr(
+            os, "statvfs", lambda path: os.statvfs_result((*room[:4], 4 * size // room.f_frsize - 1, *room[5:]))
+        )
+    with seeds.opened(folder, tmp_path, size) as packed:
+        assert (packed is None) == (trouble == "no room")
+        assert packed is None or content(size=2 << 20) in os.pread(packed, size, 0)
+    with seeds.opened(folder, tmp_path, 1 << 20) as packed:
+        assert packed is None or os.fstat(packed).st_size < 3 << 20
+    assert sorted(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("damage", ["rubbish", "lie", "gone"])

@@ -157,6 +157,16 @@ def test_a_reference_means_the_newest_that_fits(store: MemoryStore, path: Path) 
         resolve(store, f"file/thing:2.0@{pushed[0].digest}")
 
 
+def test_who_knows_the_name_needs_no_list_of_names(
+    store: MemoryStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large registries give such a list to nobody."""
+    pushed = push_file(store, path, FILE, now=NOW)
+    monkeypatch.setattr(store, "names", None)
+    assert resolve(store, "file/thing") == resolve(store, "file/thing:1.0") == pushed
+    assert resolve(store, f"file/thing@{pushed.digest}") == pushed
+
+
 def test_who_mistypes_is_told_what_there_is(store: MemoryStore, path: Path) -> None:
     push_file(store, path, FILE)
     with pytest.raises(NotFound) as error:

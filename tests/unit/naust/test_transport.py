@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
@@ -200,6 +200,23 @@ def test_silence_is_noticed(transport: Transport) -> None:
             while piece := answer.body.read(1 << 20):
                 came += piece
         assert 0.4 < time.monotonic() - begun < 3 and came == CONTENT[:5000]
+
+
+def test_what_came_together_with_the_head_is_not_lost_in_the_silence_behind_it(transport: Transport) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    with saying(head + CONTENT[:5000], hold=2.0) as url, transport.request("GET", url) as answer:
+        assert answer.body.read(1 << 20) == CONTENT[:5000]
+        with pytest.raises(Unavailable, match="broke"):
+            answer.body.read(1 << 20)
+
+
+@given(sizes=st.lists(st.integers(1, 20_000), min_size=1, max_size=20))
+@settings(deadline=None, max_examples=20)
+def test_a_body_is_read_in_pieces_of_any_size(sizes: list[int]) -> None:
+    with answering(200, body=CONTENT) as server, Transport().request("GET", f"http://{server.address}/") as answer:
+        came = b"".join(answer.body.read(size) for size in sizes)
+        assert came == CONTENT[: len(came)] and len(came) == min(sum(sizes), len(CONTENT))
+        assert came + answer.content() == CONTENT
 
 
 def test_a_server_that_takes_nothing_is_noticed(transport: Transport) -> None:
