@@ -39,6 +39,7 @@ class _Upload:
 
     location: str
     offset: int = 0
+    lost: bool = False  # no use in going on with it
 
 
 class Uploads:
@@ -65,8 +66,7 @@ class Uploads:
             _check_end(source, digest, size, begin)
             self._put(repository, upload, digest, b"")
         except Unavailable:
-            with self._lock:
-                self._broken[(repository, digest)] = upload
+            self._remember(repository, digest, upload)
             raise
         except Error as error:
             self._cancel(repository, upload)
@@ -126,7 +126,8 @@ class Uploads:
             source.seek(begin)
             digest, _ = _measured(source, "sha256")
             with self._lock:
-                self._hashed[key], self._broken[(repository, digest)] = digest, upload
+                self._hashed[key] = digest
+            self._remember(repository, digest, upload)
             raise
         except Error:
             self._cancel(repository, upload)
@@ -182,12 +183,20 @@ class Uploads:
         try:
             self._ask(repository, upload)
         except Unavailable:
-            with self._lock:
-                self._broken[(repository, digest)] = upload
+            self._remember(repository, digest, upload)
             raise
         except Error:
             return None
+        if upload.offset == 0:
+            # It has nothing, or one byte: both are told as `0-0`.
+            self._cancel(repository, upload)
+            return None
         return upload
+
+    def _remember(self, repository: str, digest: Digest, upload: _Upload) -> None:
+        if not upload.lost:
+            with self._lock:
+                self._broken[(repository, digest)] = upload
 
     def _ask(self, repository: str, upload: _Upload) -> None:
         """How far an upload got (end-13). Raises NotFound if the registry has forgotten it."""
@@ -207,10 +216,18 @@ class Uploads:
     def _patch(self, repository: str, upload: _Upload, body: bytes | Outgoing, start: int, end: int) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{start}-{end - 1}"}
         sent = self._client.request(
-            "PATCH", upload.location, scope=push_scope(repository), headers=headers, body=body, accept=(202, 204, 416)
+            "PATCH",
+            upload.location,
+            scope=push_scope(repository),
+            headers=headers,
+            body=body,
+            accept=(202, 204, 404, 416),
         )
         with sent as answer:
+            if answer.status == 404:
+                raise _forgotten(self._client.base, upload)
             if answer.status == 416:
+                upload.lost = start == 0  # else it is asked again where it is
                 raise Unavailable(
                     f"{self._client.base} is at another place of the upload than {start}",
                     details=answer.header("Range")[:80],
@@ -236,24 +253,36 @@ class Uploads:
                 self._ask_again(repository, upload, start, end)
 
     def _ask_again(self, repository: str, upload: _Upload, start: int, end: int) -> None:
+        if start == 0:
+            begun = self._begun(repository)
+            assert begun is not None
+            upload.location, upload.offset, upload.lost = begun.location, 0, False
+            return
         try:
             self._ask(repository, upload)
         except NotFound as error:
-            raise _forgotten(self._client.base) from error
+            raise _unrepeatable(self._client.base) from error
         except Unavailable:
             return
-        if not start <= upload.offset <= end:
-            raise _forgotten(self._client.base)
+        if upload.lost or not start <= upload.offset <= end:
+            raise _unrepeatable(self._client.base)
 
     def _put(self, repository: str, upload: _Upload, digest: Digest, content: bytes) -> None:
+        """Say that it is whole, and send the content if that was not done yet."""
         url = f"{upload.location}{'&' if urlsplit(upload.location).query else '?'}{urlencode({'digest': str(digest)})}"
+        # Content is never sent twice to one upload: what came the first time may be there.
+        body = Outgoing(io.BytesIO(content), len(content)) if content else b""
         headers = {"Content-Type": "application/octet-stream"}
         sent = self._client.request(
-            "PUT", url, scope=push_scope(repository), headers=headers, body=content, accept=(201, 204, 400)
+            "PUT", url, scope=push_scope(repository), headers=headers, body=body, accept=(201, 204, 400, 404)
         )
         with sent as answer:
             if answer.status == 400:
                 raise refused_digest(digest, answer) or _refused_blob(answer, digest)
+            missing = answer.status == 404
+        # It may have done it before, and its answer was lost.
+        if missing and self._client.blob_size(repository, digest) is None:
+            raise _forgotten(self._client.base, upload)
 
     def _cancel(self, repository: str, upload: _Upload) -> None:
         """Give it up (end-14 of newer specifications); a registry that does not know how clears it away in time."""
@@ -327,7 +356,12 @@ def _took_less(base: str, upload: _Upload, size: int) -> Unavailable:
     )
 
 
-def _forgotten(base: str) -> Unavailable:
+def _forgotten(base: str, upload: _Upload) -> Unavailable:
+    upload.lost = True
+    return Unavailable(f"{base} has forgotten an upload", resolution="Run the command again: it begins anew.")
+
+
+def _unrepeatable(base: str) -> Unavailable:
     return Unavailable(
         f"{base} has forgotten an upload that broke, and what was sent cannot be read twice",
         resolution="Put it into a file and push that, or run the command again from the beginning.",

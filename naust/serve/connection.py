@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from naust.serve.head import END, LONGEST_HEAD, Head, Refused
 
-PIECE = 1 << 18  # bytes read and written at once
+PIECE = 1 << 18  # bytes read and written at once: still in the processor's cache when they are hashed and written
 SILENCE = 30.0  # seconds that a peer may say nothing within a request
 LEAST = 1024  # bytes a second, on average, once a transfer is GRACE old
 GRACE = 60.0

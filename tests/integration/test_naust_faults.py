@@ -212,11 +212,11 @@ def test_a_cut_at_any_request_of_a_push_is_mended(line: Line, tmp_path: Path) ->
     path.write_bytes(random_bytes(2 << 20))
     push_file(line.far, path, Reference.parse(f"{NAME}:0.0"), chunks=False)
     requests = len(line.proxy.seen)
-    for number, fault in itertools.product(range(requests), (Fault(cut_request=0), Fault(cut_answer=0))):
+    for number, fault in itertools.product(range(requests), (Fault(cut_request=0), Fault(lost=True))):
         line.clear()
-        path.write_bytes(random_bytes(2 << 20, seed=number + 1000 * (fault.cut_answer is None)))
+        path.write_bytes(random_bytes(2 << 20, seed=number + 1000 * fault.lost))
         line.proxy.add(replace(fault, when=nth(number)))
-        tag = f"{number}.{'a' if fault.cut_answer is None else 'b'}"
+        tag = f"{number}.{'b' if fault.lost else 'a'}"
         artifact = push_file(line.far, path, Reference.parse(f"{NAME}:{tag}"), chunks=False)
         got = get_file(line.near, artifact, tmp_path / f"got-{tag}")
         assert Path(got.place).read_bytes() == path.read_bytes()

@@ -14,6 +14,7 @@ tried in the order in which they were added; the first that fits a request and i
 What a Fault can do (each None or empty by default; they may be combined where that makes sense):
     cut_request=N      take N bytes of the request's body, pass them on, then drop both connections
     cut_answer=N       pass on N bytes of the answer's body, then drop the connection
+    lost=True          the server gets the request and does what it asks; of its answer the client hears nothing
     silent_request=N   take N bytes of the request's body, pass them on, then keep the line open and say nothing
     silent_answer=N    pass on N bytes of the answer's body, then keep the line open and say nothing
     status=N           do not ask the server: answer with this status, `headers` and `body`
@@ -70,6 +71,7 @@ class Fault:
 
     cut_request: int | None = None
     cut_answer: int | None = None
+    lost: bool = False
     silent_request: int | None = None
     silent_answer: int | None = None
     status: int | None = None
@@ -225,6 +227,8 @@ class FaultProxy:
     def _pass_back(self, client: socket.socket, seen: Seen, fault: Fault, upstream: http.client.HTTPConnection) -> bool:
         answer = upstream.getresponse()
         seen.status = answer.status
+        if fault.lost:
+            self._end(client, fault, silent=False)
         headers: list[tuple[str, str]] = [
             (name, value)
             for name, value in answer.getheaders()
