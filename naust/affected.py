@@ -1,8 +1,8 @@
 """Which artefacts contain a package in a version: `openssl<3.5.5`.
 
 From the SBOM that is attached to an artefact, in the order of versions that the package's kind has: Debian's
-(naust.debian), PyPI's (PEP 440). Without an SBOM its list of inputs says it, which knows only what was installed on
-purpose; with neither nobody knows.
+(naust.proof.debian), PyPI's (PEP 440). Without an SBOM its list of inputs says it, which knows only what was
+installed on purpose; with neither nobody knows.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 from common.errors import BadInput, Corrupt, NotFound
 from common.model import Artifact, Kind
-from naust import debian, sbom
 from naust import manifest as oci
 from naust.brief import CHANNEL, Brief
 from naust.listing import name_of, rows
-from naust.revocations import LISTS_NAME, LISTS_TAG
-from naust.sbom import Package
+from naust.proof import debian, sbom
+from naust.proof.revocations import LISTS_NAME, LISTS_TAG
+from naust.proof.sbom import Package
 from naust.store.interface import Store
 from naust.untrusted import one_line
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from common.errors import BadInput, Corrupt
 from common.model import Artifact, Digest
-from naust import bundle, sbom
-from naust.bundle import Subject
-from naust.keys import SigningKey
+from naust.proof import bundle, sbom
+from naust.proof.bundle import Subject
+from naust.proof.keys import SigningKey
 from naust.sign import published_as, put
 from naust.store.interface import Store
 from naust.untrusted import LARGEST, document, record

@@ -21,14 +21,14 @@ from common.errors import BadInput, Conflict, Corrupt, Error, NotFound, Partial,
 from common.model import Artifact, Digest, Event
 from naust import manifest as oci
 from naust import reach
-from naust.copy_blobs import Blobs
-from naust.copy_lists import check_grows, enter, is_list
 from naust.listing import artifacts, matching, name_of, resolve
 from naust.manifest import Blob
-from naust.parallel import AT_ONCE, each
 from naust.promote import HISTORY, stands_for
 from naust.store.incoming import no_space
 from naust.store.interface import Collectable, Store
+from naust.transfer.copy_blobs import Blobs
+from naust.transfer.copy_lists import check_grows, enter, is_list
+from naust.transfer.parallel import AT_ONCE, each
 from naust.version import is_dated
 
 _KINDS: dict[int, type[Error]] = {each.exit_code: each for each in (BadInput, Conflict, Corrupt, Unavailable)}
@@ -299,7 +299,7 @@ def _chosen(source: Store, name: str, asked: reach.Node, platform: str) -> tuple
 def _the_only(source: Store, name: str, asked: reach.Node, platform: str) -> reach.Node:
     import json
 
-    from naust.verified import content
+    from naust.transfer.verified import content
 
     config = asked.read.config
     has = ""

@@ -14,13 +14,13 @@ from common.errors import Corrupt, Error, NotFound
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust import reach
-from naust.layers import File, Files, files, has_files
+from naust.content.layers import File, Files, files, has_files
 from naust.listing import name_of
 from naust.manifest import Blob
 from naust.store.interface import Store
 
 if TYPE_CHECKING:
-    from naust.sbom import Package
+    from naust.proof.sbom import Package
 
 ADDED, REMOVED, CHANGED, UPGRADED, DOWNGRADED = "added", "removed", "changed", "upgraded", "downgraded"
 
@@ -147,7 +147,7 @@ def _changes(
 
 
 def _packages(before: Side, after: Side, notes: list[str]) -> tuple[tuple[Change, ...], str]:
-    from naust.sbom import found_packages
+    from naust.proof.sbom import found_packages
 
     try:
         old, new = (found_packages(one.store, _as_looked_at(one)) for one in (before, after))
@@ -182,7 +182,7 @@ def _order(old: str, new: str) -> str:
     from importlib import import_module
 
     try:
-        order = import_module("naust.debian").compare(old, new)
+        order = import_module("naust.proof.debian").compare(old, new)
     except (ValueError, Error, ImportError):
         return CHANGED
     return UPGRADED if order < 0 else DOWNGRADED if order > 0 else CHANGED

@@ -23,8 +23,8 @@ from common.model import Digest, Event
 from naust import reach
 from naust.gc import Marks, roots
 from naust.manifest import Blob
-from naust.parallel import each
 from naust.store.interface import Collectable, Indexed, Store
+from naust.transfer.parallel import each
 
 THREADS = 2
 _BATCH = 1000  # blobs that wait for a thread

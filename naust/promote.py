@@ -22,8 +22,8 @@ from common.console import Report, fields_of, plain
 from common.errors import BadInput, Conflict, Corrupt, NotFound
 from common.model import Artifact, Digest, Event, Reference
 from naust import manifest as oci
-from naust.attached import attach
 from naust.listing import artifacts, name_of, resolve
+from naust.proof.attached import attach
 from naust.store.interface import Store
 from naust.version import is_dated, split
 
@@ -296,7 +296,7 @@ def _number_of(read: oci.Manifest) -> int:
 
 
 def _read(store: Store, name: str, read: oci.Manifest) -> tuple[Move, ...]:
-    from naust.verified import content
+    from naust.transfer.verified import content
 
     blob = read.layers[0]
     if blob.size > _BIGGEST:

@@ -1,5 +1,6 @@
-"""Artefacts out of a store: to a file, or to a stream. (Directories: naust.pull_folder; OCI layouts: naust.pull_layout;
-into a Docker engine: naust.engine.) Every byte is checked before it gets the name that was asked for."""
+"""Artefacts out of a store: to a file, or to a stream. (Directories: naust.transfer.pull_folder; OCI layouts:
+naust.transfer.pull_layout; into a Docker engine: naust.content.engine.) Every byte is checked before it gets the name
+that was asked for."""
 
 from __future__ import annotations
 
@@ -10,20 +11,20 @@ from typing import BinaryIO
 from common.console import Report, amount
 from common.errors import BadInput, Conflict, Corrupt
 from common.model import Artifact, Event, Kind
-from naust import delta
 from naust import manifest as oci
-from naust.digests import digest_of
 from naust.listing import name_of
 from naust.manifest import Blob, Manifest
-from naust.partial import partial
-from naust.pull_layout import pull_layout
-from naust.pulled import Pulled
 from naust.push import checked_title
-from naust.push_blobs import silent
 from naust.revoke import check as check_revoked
 from naust.store.incoming import explained
 from naust.store.interface import Store
-from naust.verified import chunks
+from naust.transfer import delta
+from naust.transfer.digests import digest_of
+from naust.transfer.partial import partial
+from naust.transfer.pull_layout import pull_layout
+from naust.transfer.pulled import Pulled
+from naust.transfer.push_blobs import silent
+from naust.transfer.verified import chunks
 
 __all__ = ["Pulled", "get_file", "into_stream", "manifest_of", "pull_file", "pull_layout"]
 _FOLDER_ADVICE = "Pull a container image to docker: or, as an OCI layout, to oci:FOLDER."
@@ -45,7 +46,8 @@ def get_file(
     """Write the artefact's file to `target`, or into it under the file's own name if it is a folder.
 
     That the very file is there already is success. A pull that was broken off is gone on with where it was. `seed` is
-    a file that may hold the same bytes, or some of them; else what was pulled of this name before is one (naust.delta).
+    a file that may hold the same bytes, or some of them; else what was pulled of this name before is one
+    (naust.transfer.delta).
     A disk image keeps its holes.
     Raises Conflict if another file is there; Corrupt, with nothing written, if bytes are not what they should be or the
     name would lead elsewhere; BadInput if it is not one file.

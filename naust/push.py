@@ -1,7 +1,7 @@
 """Artefacts into a store: blobs first, the manifest under its name last, so that a reader sees all of it or nothing.
 
-Here: container images, files, streams, and the name that all artefacts get. Directories: naust.push_folder; OCI
-layouts: naust.push_layout.
+Here: container images, files, streams, and the name that all artefacts get. Directories: naust.transfer.push_folder;
+OCI layouts: naust.transfer.push_layout.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from common.model import Artifact, Digest, Event, Kind, Reference
 from naust import manifest as oci
 from naust.listing import name_of
 from naust.manifest import Blob, ContainerImage
-from naust.push_blobs import opened, put_all, put_bytes, put_file, put_stream, silent
 from naust.store.interface import Store
+from naust.transfer.push_blobs import opened, put_all, put_bytes, put_file, put_stream, silent
 from naust.version import legal, split, tag
 
 if TYPE_CHECKING:
-    from naust.delta import Ahead
+    from naust.transfer.delta import Ahead
 
 _TRIES = 60  # seconds by which a date of publication may move forward when others publish the same version
 _BEGIN = 32  # bytes of a file that tell its type
@@ -99,8 +99,8 @@ def push_file(
 ) -> Artifact:
     """Store one file and give it a name. `version` is the exact one, where the reference's tag is only the
     legal form of it; `title` the file name to come out under, else its own. A file that has not changed since it was
-    pushed last is not read (naust.digests). With `chunks` a large one gets an index, so that a pull of the next version
-    need fetch only what changed (naust.delta).
+    pushed last is not read (naust.transfer.digests). With `chunks` a large one gets an index, so that a pull of the
+    next version need fetch only what changed (naust.transfer.delta).
 
     Raises BadInput if there is no such file, for a container, or without a version.
     """
@@ -133,8 +133,8 @@ def push_stream(
 
     Raises BadInput for a container, or without a version.
     """
-    from naust.chunks import Method
-    from naust.delta import Cut
+    from naust.content.chunks import Method
+    from naust.transfer.delta import Cut
 
     target = file_target("a stream", reference, version)
     plain = checked_title(title or reference.name, str(target.reference))
@@ -219,7 +219,7 @@ def checked_title(title: str, whole: str) -> str:
 
 
 def _ahead(path: Path, media_type: str, size: int) -> Ahead:
-    from naust.delta import Ahead  # here: that an unchanged file is pushed at once is a promise
+    from naust.transfer.delta import Ahead  # here: that an unchanged file is pushed at once is a promise
 
     return Ahead(path, media_type, size)
 

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, NotFound
 from common.model import Artifact, Digest, Kind
-from naust import bundle
 from naust import manifest as oci
-from naust.ancestry import origins
-from naust.attached import attach, attached
-from naust.keys import SigningKey
 from naust.listing import artifacts, name_of
 from naust.manifest import Blob, Manifest
-from naust.revocations import (
+from naust.proof import bundle
+from naust.proof.ancestry import origins
+from naust.proof.attached import attach, attached
+from naust.proof.keys import SigningKey
+from naust.proof.revocations import (
     LIST,
     LISTS_NAME,
     LISTS_TAG,
@@ -40,7 +40,7 @@ from naust.revocations import (
 )
 from naust.sign import published_as, sealed
 from naust.store.interface import Store
-from naust.verified import content
+from naust.transfer.verified import content
 
 _TRIES = 20  # to change the list while others do
 _MOST_CHILDREN = 100  # of an index

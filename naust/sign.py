@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from common.errors import BadInput
 from common.model import Artifact, Digest
-from naust import bundle
-from naust.attached import attach
-from naust.bundle import Subject
-from naust.keys import SigningKey
 from naust.listing import artifacts, name_of
+from naust.proof import bundle
+from naust.proof.attached import attach
+from naust.proof.bundle import Subject
+from naust.proof.keys import SigningKey
 from naust.store.interface import Store
 from naust.version import is_dated
 

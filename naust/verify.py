@@ -1,5 +1,5 @@
 """One verdict on an artefact: each requirement of a policy, met or not, and what was found. It is made from evidence
-(naust.proofs) and a clock alone, so every store and one exported file give the same."""
+(naust.proof.proofs) and a clock alone, so every store and one exported file give the same."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from common.errors import BadInput, Corrupt
 from common.model import Digest, Verdict
-from naust import bundle
 from naust import manifest as oci
-from naust.ancestry import materials
-from naust.policy import Policy, fits
-from naust.proofs import Document, Proof
-from naust.revocations import Claim, Revocation, hit, read, read_list, refused, standing
-from naust.sbom import read as packages_of
-from naust.signers import PROVENANCE, REVOCATION, SBOM, SIGNATURE, Said, statements, vouches
+from naust.proof import bundle
+from naust.proof.ancestry import materials
+from naust.proof.policy import Policy, fits
+from naust.proof.proofs import Document, Proof
+from naust.proof.revocations import Claim, Revocation, hit, read, read_list, refused, standing
+from naust.proof.sbom import read as packages_of
+from naust.proof.signers import PROVENANCE, REVOCATION, SBOM, SIGNATURE, Said, statements, vouches
 from naust.untrusted import one_line, record, text
 from naust.version import split
 
@@ -267,7 +267,7 @@ def _list_age(dated: datetime | None, trouble: str, most: timedelta, now: dateti
 
 def _file(proof: Proof, path: Path) -> Verdict:
     """Whether a file is what the artefact consists of. Raises BadInput if it cannot be read."""
-    from naust.digests import digest_of
+    from naust.transfer.digests import digest_of
 
     root = proof.read()[0]
     try:

@@ -79,7 +79,7 @@ def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
     Also of those that the engine has already: what cannot be had again from the store is not deployed from it.
     """
     from naust.listing import name_of
-    from naust.verified import chunks
+    from naust.transfer.verified import chunks
 
     blobs = {blob.digest: (blob, image) for image in images for blob in image.manifest.blobs}
     total = sum(blob.size for blob, _ in blobs.values())
@@ -100,7 +100,7 @@ def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
 
 def load_all(store: Store, images: Iterable[Image], report: Report) -> None:
     """See that the engine has exactly these images."""
-    from naust.engine import load
+    from naust.content.engine import load
 
     def one(image: Image) -> None:
         report(Event("load", str(image.artifact.reference)))

@@ -18,7 +18,8 @@ from common.files import write_atomically
 from common.lock import holder, lease
 from common.model import Event
 from common.run import CommandFailed, find, run
-from naust import engine, listing, manifest
+from naust import listing, manifest
+from naust.content import engine
 from naust.push import push_container
 from naust.store.interface import Store
 from smie import leftovers, packer

@@ -54,7 +54,7 @@ def push(
 
 
 def _push_image(store: OpenStore, image: str, address: Address, said: dict[str, str]) -> Artifact:
-    from naust import engine
+    from naust.content import engine
     from naust.listing import name_of
     from naust.manifest import Blob
     from naust.push import push_container
@@ -90,7 +90,7 @@ def pull(
     opened, address = _opened(store, reference)
     found = resolve(opened, _bare(reference, address))
     if dest == "docker:" or (not dest and found.reference.kind == "container"):
-        from naust import engine
+        from naust.content import engine
 
         engine.load(opened, found)
         console.result(engine.name_in_engine(found))

@@ -31,8 +31,8 @@ def attest(
     """
     from naust.attest import attest as attach
     from naust.attest import predicate_in
-    from naust.bundle import predicate_type
     from naust.listing import name_of, resolve
+    from naust.proof.bundle import predicate_type
 
     signer = signing_key(key, passphrase_from)
     source, address = opened(store, reference)

@@ -26,7 +26,7 @@ def key(
 
     Exit codes: 0 done; 1 others may read the private key; 2 bad input, or no such key; 7 a file is there already.
     """
-    from naust.keys import new, public_path, shown
+    from naust.proof.keys import new, public_path, shown
 
     if action not in ("new", "show"):
         raise BadInput(f"cannot {action} a key", resolution="Write new FILE or show FILE.")

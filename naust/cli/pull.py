@@ -43,9 +43,9 @@ def pull(
     has that place or name; 8 damaged or unsafe, with nothing written; 9 the store or the engine does not answer.
     """
     from naust.listing import resolve
-    from naust.pull_any import How
-    from naust.pull_any import pull as pull_any
-    from naust.push_blobs import silent
+    from naust.transfer.pull_any import How
+    from naust.transfer.pull_any import pull as pull_any
+    from naust.transfer.push_blobs import silent
 
     source, address = opened(store, reference)
     report = silent if quiet or json or dest == "-" else console.reporter()

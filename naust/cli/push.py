@@ -41,8 +41,8 @@ def push(
     9 the store or the engine does not answer; 130 interrupted, with nothing visible left.
     """
     from naust.address import uri
-    from naust.push_any import push as push_any
-    from naust.push_blobs import silent
+    from naust.transfer.push_any import push as push_any
+    from naust.transfer.push_blobs import silent
 
     target, address = opened(store, reference)
     report = silent if quiet or json else console.reporter()

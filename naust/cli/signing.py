@@ -12,7 +12,7 @@ from common.errors import BadInput
 
 if TYPE_CHECKING:
     from common.model import Secret
-    from naust.keys import SigningKey
+    from naust.proof.keys import SigningKey
 
 Key = Annotated[Path | None, typer.Option("--key", help="File with the private key; else $NAUST_KEY.")]
 PassphraseFrom = Annotated[
@@ -22,7 +22,7 @@ _ENVIRONMENT = "NAUST_KEY_PASSPHRASE"
 
 
 def signing_key(key: Path | None, passphrase_from: str) -> SigningKey:
-    """The key that is meant. Raises BadInput if none is, and as `naust.keys.load_private` does."""
+    """The key that is meant. Raises BadInput if none is, and as `naust.proof.keys.load_private` does."""
     found = configured_key(key, passphrase_from)
     if found is None:
         raise BadInput(
@@ -33,7 +33,7 @@ def signing_key(key: Path | None, passphrase_from: str) -> SigningKey:
 
 def configured_key(key: Path | None, passphrase_from: str) -> SigningKey | None:
     """The key that is meant; None if none is."""
-    from naust.keys import is_encrypted, load_private
+    from naust.proof.keys import is_encrypted, load_private
 
     path = key or (Path(os.environ["NAUST_KEY"]) if os.environ.get("NAUST_KEY") else None)
     if path is None:

@@ -13,8 +13,8 @@ from common.errors import BadInput
 from naust.cli.opened import bare, opened
 
 if TYPE_CHECKING:
-    from naust.policy import Policy
-    from naust.proofs import Proof
+    from naust.proof.policy import Policy
+    from naust.proof.proofs import Proof
     from naust.verify import Judgement
 
 _COLUMNS = ("requirement", "", "found", "wanted")
@@ -42,8 +42,8 @@ def verify(
     Exit codes: 0 every requirement is met, or the proof was exported; 2 no such artefact, or bad policy or key; 8 a
     requirement is not met, each is named; 9 the store does not answer.
     """
-    from naust.policy import manual as text
-    from naust.proofs import export as write
+    from naust.proof.policy import manual as text
+    from naust.proof.proofs import export as write
     from naust.verify import judge
 
     if manual:
@@ -63,7 +63,7 @@ def verify(
 
 def _evidence(reference: str, store: str | None, proof: Path | None) -> Proof:
     from naust.listing import resolve
-    from naust.proofs import gather, load
+    from naust.proof.proofs import gather, load
 
     if bool(reference) == (proof is not None):
         raise BadInput("one of REFERENCE and --proof is wanted", resolution="Name an artefact, or an exported proof.")
@@ -74,7 +74,7 @@ def _evidence(reference: str, store: str | None, proof: Path | None) -> Proof:
 
 
 def _policy(policy: Path | None, keys: list[Path] | None) -> Policy | None:
-    from naust.policy import load, of_keys
+    from naust.proof.policy import load, of_keys
 
     if keys:
         return of_keys(keys)

@@ -14,17 +14,17 @@ from itertools import islice
 
 from common.errors import Corrupt, Denied, NotFound
 from common.model import Artifact, Digest
-from naust import bundle, sbom
 from naust import manifest as oci
 from naust.promote import HISTORY, Move, history
-from naust.revocations import REVOCATION, Claim, Revocation, standing
+from naust.proof import bundle, sbom
+from naust.proof.revocations import REVOCATION, Claim, Revocation, standing
+from naust.proof.sbom import Package
 from naust.revoke import attached_to, check, the_list
-from naust.sbom import Package
 from naust.store.interface import Referrer, Store
+from naust.transfer.verified import content
 from naust.untrusted import document, record
-from naust.verified import content
 
-CHUNKS = "application/vnd.naust.chunks.v1"
+CHUNKS = "application/vnd.naust.content.chunks.v1"
 MOST_REFERRERS = 200
 MOST_CHANNELS = 50
 MOST_MOVES = 200

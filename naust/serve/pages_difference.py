@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from naust.manifest import INPUTS
-from naust.sbom import Package
+from naust.proof.sbom import Package
 from naust.serve.pages_artifact import Facts, Part
 
 

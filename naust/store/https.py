@@ -20,9 +20,6 @@ from common.errors import BadInput, Conflict, Corrupt, Error, NotFound
 from common.files import CHUNK
 from common.model import Artifact, Digest, Reference
 from naust import manifest as oci
-from naust.distribution import Distribution, push_scope
-from naust.distribution_referrers import Referrers
-from naust.distribution_upload import Uploads
 from naust.store.access import NOTHING, Access
 from naust.store.interface import (
     Collectable,
@@ -39,6 +36,9 @@ from naust.store.interface import (
     taken,
 )
 from naust.version import is_fallback
+from naust.wire.distribution import Distribution, push_scope
+from naust.wire.distribution_referrers import Referrers
+from naust.wire.distribution_upload import Uploads
 
 _TRAITS = Traits(compare_and_swap=True, lists_blobs=True, holds=False, referrers=True, streams=4)
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")

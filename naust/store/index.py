@@ -204,8 +204,9 @@ class Index:
         with suppress(OSError, sqlite3.Error), self._writing():
             try:
                 self._write(changed, superfluous)
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF in _INNOCENT:
+            # The second when what is damaged is a text that would be part of an error's message.
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _INNOCENT:
                     return
                 self._discard()
                 self._write(changed, superfluous)
@@ -260,7 +261,7 @@ def _known(database: sqlite3.Connection | None, start: str, end: str, more: bool
 def _is_sound(database: sqlite3.Connection) -> bool:
     try:
         return bool(database.execute("PRAGMA quick_check").fetchall() == [("ok",)])
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return False
 
 

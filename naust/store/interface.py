@@ -79,7 +79,8 @@ class Store(ABC):
     def read(
         self, name: str, digest: Digest, start: int = 0, length: int | None = None
     ) -> AbstractContextManager[BinaryIO]:
-        """The blob's bytes from `start`, `length` of them or all. They are not checked: `naust.verified` does that.
+        """The blob's bytes from `start`, `length` of them or all. They are not checked: `naust.transfer.verified`
+        does that.
 
         Raises NotFound.
         """

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from common.model import Digest
-from naust.bodies import read_into
 from naust.store.interface import Store, Traits
 from naust.store.passing import Passing, PassingCollectable, wrapped
+from naust.wire.bodies import read_into
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

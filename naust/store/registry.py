@@ -19,10 +19,6 @@ from urllib.parse import urlsplit
 from common.errors import BadInput, Corrupt, Denied, NotFound, Unavailable
 from common.model import Digest, Kind
 from naust import manifest as oci
-from naust.connections import is_loopback
-from naust.distribution import Distribution
-from naust.distribution_referrers import Referrers
-from naust.distribution_upload import Uploads
 from naust.store.access import NOTHING, Access
 from naust.store.interface import (
     Referrer,
@@ -36,6 +32,10 @@ from naust.store.interface import (
     taken,
 )
 from naust.version import is_fallback
+from naust.wire.connections import is_loopback
+from naust.wire.distribution import Distribution
+from naust.wire.distribution_referrers import Referrers
+from naust.wire.distribution_upload import Uploads
 
 _TRAITS = Traits(compare_and_swap=False, lists_blobs=False, holds=False, referrers=True, streams=4)
 _HUB = ("docker.io", "registry-1.docker.io")  # the name in references, and where Docker's own registry is

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 from common.console import Report
 from common.errors import Unavailable
 from common.model import Digest, Event
-from naust.bodies import broke, read_into
 from naust.store.interface import Store
 from naust.store.passing import Passing, PassingCollectable, wrapped
+from naust.wire.bodies import broke, read_into
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

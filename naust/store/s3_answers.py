@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
-from naust.transport import Answer, retry_after
+from naust.wire.transport import Answer, retry_after
 
 T = TypeVar("T")
 TRIES = 6  # of a request; a store that needs more is for naust.store.retrying

@@ -24,12 +24,12 @@ from typing import BinaryIO, cast
 
 from common.errors import BadInput, NotFound, Unavailable
 from common.model import Digest
-from naust.bodies import filled, is_file
 from naust.store.interface import Stored, no_blob
 from naust.store.s3_answers import Seen
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_multipart import Multipart
 from naust.store.s3_upload import SMALL, put_blob, put_unknown
+from naust.wire.bodies import filled, is_file
 
 RENEWED = timedelta(hours=1)  # a blob that is older is renewed when somebody counts on it
 FOLDER = "blobs/"

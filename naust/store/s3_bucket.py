@@ -1,7 +1,7 @@
 """Objects of one bucket below one prefix: the S3 calls that a store needs (Amazon S3 API reference), each tried again
 when the server is busy, each with errors that a person can act on.
 
-What reads, lists and carries bytes goes over naust.transport; what the server does by itself (copies, multipart
+What reads, lists and carries bytes goes over naust.wire.transport; what the server does by itself (copies, multipart
 uploads) is asked of it by boto3 in naust.store.s3_multipart.
 """
 
@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import BinaryIO, TypeVar
 
 from common.errors import Conflict, NotFound
-from naust.bodies import Outgoing
 from naust.store.access import Access
 from naust.store.s3_answers import Seen, page, patiently, seen, told
 from naust.store.s3_signing import EMPTY, Signer
-from naust.transport import Answer, Transport
+from naust.wire.bodies import Outgoing
+from naust.wire.transport import Answer, Transport
 
 A = TypeVar("A")
 B = TypeVar("B")

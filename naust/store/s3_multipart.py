@@ -13,10 +13,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from common.errors import NotFound
-from naust.bodies import Outgoing
 from naust.store.s3_answers import explained, patiently, since
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_signing import UNSIGNED
+from naust.wire.bodies import Outgoing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

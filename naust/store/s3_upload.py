@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from common.errors import Error, Unavailable
 from common.files import CHUNK
 from common.model import Digest
-from naust.bodies import filled, is_file
 from naust.store.interface import mismatch
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_multipart import Multipart, Upload
+from naust.wire.bodies import filled, is_file
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

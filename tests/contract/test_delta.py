@@ -1,4 +1,4 @@
-"""A pull of the next version fetches what changed, on every store (naust/delta.py)."""
+"""A pull of the next version fetches what changed, on every store (naust/transfer/delta.py)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, BinaryIO
 import pytest
 
 from common.model import Artifact, Digest, Reference
-from naust.chunks import TYPE
-from naust.delta import find_chunks
+from naust.content.chunks import TYPE
 from naust.listing import resolve
 from naust.manifest import parse
 from naust.pull import get_file
-from naust.pull_folder import get_folder
-from naust.pulled import Pulled
 from naust.push import push_file
-from naust.push_folder import push_folder
 from naust.store.interface import Store
+from naust.transfer.delta import find_chunks
+from naust.transfer.pull_folder import get_folder
+from naust.transfer.pulled import Pulled
+from naust.transfer.push_folder import push_folder
 from tests.conftest import Tools
 from tests.lab.shapes import state
 from tests.lab.stores import STORES

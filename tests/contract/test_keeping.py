@@ -21,7 +21,7 @@ from naust.listing import artifacts
 from naust.promote import HISTORY
 from naust.store.interface import Collectable, Store
 from naust.store.memory import MemoryStore
-from naust.verified import content
+from naust.transfer.verified import content
 from tests.lab.images import image, index, refer, two_platforms
 from tests.lab.stores import STORES
 

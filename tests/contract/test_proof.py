@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from common.errors import Corrupt
-from naust import proofs, revoke
+from naust import revoke
 from naust.affected import affected, query
 from naust.attest import attest
 from naust.copy import copy
-from naust.proofs import gather
-from naust.sbom import found_packages
+from naust.proof import proofs
+from naust.proof.proofs import gather
+from naust.proof.sbom import found_packages
 from naust.sign import sign
 from naust.store.interface import Store
 from naust.verify import judge

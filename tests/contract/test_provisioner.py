@@ -28,7 +28,7 @@ POOL = "10.213.0.0/16"
 @pytest.fixture(scope="module")
 def image(built: Tools) -> str:
     """The id of the node image, loaded into the engine."""
-    from naust.engine import load
+    from naust.content.engine import load
     from naust.listing import resolve
     from naust.store import open_store
 

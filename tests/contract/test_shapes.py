@@ -18,15 +18,15 @@ from naust import manifest as oci
 from naust.address import Address
 from naust.listing import resolve
 from naust.pull import get_file
-from naust.pull_any import How, pull
-from naust.pull_folder import get_folder, get_member
-from naust.pull_layout import pull_layout
 from naust.push import push_file, push_stream
-from naust.push_any import push
-from naust.push_folder import push_folder
-from naust.push_layout import push_layout
 from naust.store.interface import Store
 from naust.store.memory import MemoryStore
+from naust.transfer.pull_any import How, pull
+from naust.transfer.pull_folder import get_folder, get_member
+from naust.transfer.pull_layout import pull_layout
+from naust.transfer.push_any import push
+from naust.transfer.push_folder import push_folder
+from naust.transfer.push_layout import push_layout
 from tests.lab.shapes import Made, blobs, full_tree, layer, sparse, state, two_platforms
 from tests.lab.stores import STORES
 

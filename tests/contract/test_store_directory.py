@@ -24,7 +24,7 @@ from naust.push import push_file
 from naust.store import open_store
 from naust.store.directory import DirectoryStore
 from naust.store.index import FILE
-from naust.verified import content
+from naust.transfer.verified import content
 from tests.contract.test_store import DATED, NAME, put
 
 REFERENCE = Reference.parse("file/thing:1.0")

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from common.model import Artifact, Reference
-from naust import keys, policy
 from naust.attest import attest
 from naust.listing import resolve
-from naust.proofs import gather
-from naust.pull_layout import pull_layout
+from naust.proof import keys, policy
+from naust.proof.proofs import gather
 from naust.push import push_file
 from naust.sign import sign
 from naust.store.interface import Store
+from naust.transfer.pull_layout import pull_layout
 from naust.verify import judge
 from tests.lab.images import image
 from tests.lab.programs import program

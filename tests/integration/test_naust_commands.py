@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 DEAR = {
     "boto3", "botocore", "docker", "requests", "urllib3", "rich", "asyncio", "hcl2", "lark", "ssl", "http.client",
     "cryptography", "ansible", "ansible_runner", "yaml", "jinja2", "socketserver", "email", "xml",
-    "importlib.metadata", "naust.push", "naust.pull", "naust.engine", "naust.verified", "naust.store.memory",
+    "importlib.metadata", "naust.push", "naust.pull", "naust.content.engine", "naust.transfer.verified",
+    "naust.store.memory",
     "common.hcl", "common.run", "common.role",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import pytest
 
 from common.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from common.model import Artifact, Digest, Reference
-from naust import engine
+from naust.content import engine
 from naust.listing import resolve
 from naust.manifest import Blob, ContainerImage
 from naust.push import push_container, push_file

@@ -26,11 +26,13 @@ from common.model import Artifact, Digest, Event, Reference, Secret
 from naust.listing import artifacts, resolve
 from naust.pull import get_file
 from naust.push import push_file
+from naust.store import s3_answers
 from naust.store.access import Access
 from naust.store.interface import Store
 from naust.store.limiting import limiting
 from naust.store.registry import RegistryStore
 from naust.store.retrying import Patience, retrying
+from naust.store.s3_upload import PART
 from tests.contract.test_store import NAME
 from tests.lab.faults import Fault, FaultProxy, Seen, is_, storm
 from tests.lab.registries import fresh_prefix as fresh_repository
@@ -41,6 +43,7 @@ from tests.lab.serving import served
 IDLE = timedelta(seconds=0.7)
 SIZE = 5 << 20  # bytes; more than is sent at once
 MARGIN = 64 << 10  # bytes of manifests and the like
+SIZES = {"s3": 256 << 20}  # bytes; sixteen parts
 LOST = {"docker-registry"}  # it forgets an upload whose connection broke, so that begins anew
 
 
@@ -82,12 +85,15 @@ def behind_a_proxy(kind: str, folder: Path, access: Access | None = None, seed: 
     with (
         near_and_far(kind, "", folder, access or Access(idle=IDLE)) as (host, opened),
         FaultProxy(host, seed=seed) as proxy,
+        pytest.MonkeyPatch.context() as patch,
     ):
         line = Line(kind, proxy, opened(host), opened(host))
 
         def sleep(seconds: float) -> None:
             line.waits.append(seconds)
             time.sleep(min(seconds, 0.02))
+
+        patch.setattr(s3_answers, "sleep", sleep)  # S3's own patience, with one request
 
         line.far = limiting(retrying(opened(proxy.address), line.events.append, Patience(sleep=sleep)), 4)
         yield line
@@ -101,7 +107,8 @@ def line(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def random_bytes(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
+    source = random.Random(seed)
+    return b"".join(source.randbytes(min(size - at, 1 << 24)) for at in range(0, size, 1 << 24))
 
 
 def stored(line: Line, data: bytes) -> Digest:
@@ -136,8 +143,9 @@ def is_upload(seen: Seen) -> bool:
     return seen.method in ("PUT", "PATCH", "POST") and int(seen.headers.get("content-length", "0")) > 1 << 20
 
 
-def is_download(seen: Seen) -> bool:
-    return seen.method == "GET" and ("/blobs/sha256" in seen.target or "sha256/" in seen.target)
+def download(data: bytes) -> Callable[[Seen], bool]:
+    """Whether a request is for this blob. (S3 has manifests beside them.)"""
+    return is_("GET", Digest.of(data).hex)
 
 
 # Connections that break
@@ -151,7 +159,8 @@ def test_an_upload_that_is_cut_anywhere_arrives_whole(line: Line, tmp_path: Path
         line.proxy.add(Fault(cut_request=at, reset=reset, when=is_upload))
         digest = sent(line, tmp_path / "file", data)
         assert line.near.stat(NAME, digest) == SIZE and content(line.near, digest) == data
-        assert line.proxy.struck == len(line.waits) == 1
+        # On a connection that was kept, what is short is asked again at once.
+        assert line.proxy.struck == 1 >= len(line.waits)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -162,7 +171,7 @@ def test_a_download_that_is_cut_anywhere_arrives_whole_and_no_byte_comes_twice(
     artifact = whole_file(line, tmp_path, data)
     for at in (0, 1, 1000, 1 << 16, (1 << 20) + 1, SIZE // 2, SIZE - 1):
         line.clear()
-        line.proxy.add(Fault(cut_answer=at, reset=reset, when=is_download))
+        line.proxy.add(Fault(cut_answer=at, reset=reset, when=download(data)))
         got = get_file(line.far, artifact, tmp_path / f"got-{at}")
         assert Path(got.place).read_bytes() == data
         assert line.proxy.struck == 1
@@ -171,8 +180,9 @@ def test_a_download_that_is_cut_anywhere_arrives_whole_and_no_byte_comes_twice(
 
 
 def test_three_cuts_at_sixty_per_cent_cost_little(line: Line, tmp_path: Path) -> None:
-    data = random_bytes(8 << 20)
-    line.proxy.add(*(Fault(cut_request=int(0.6 * left), when=is_upload) for left in lengths(len(data), 3)))
+    data = random_bytes(SIZES.get(line.kind, 8 << 20))
+    at_once = PART if line.kind == "s3" else len(data)  # S3 resumes no request: a part begins anew
+    line.proxy.add(*(Fault(cut_request=int(0.6 * left), when=is_upload) for left in lengths(at_once, 3)))
     digest = sent(line, tmp_path / "file", data)
     assert content(line.near, digest) == data
     if line.kind in LOST:
@@ -180,7 +190,7 @@ def test_three_cuts_at_sixty_per_cent_cost_little(line: Line, tmp_path: Path) ->
     else:
         assert line.proxy.up < 1.15 * len(data)
     line.clear()
-    line.proxy.add(*(Fault(cut_answer=int(0.6 * left), when=is_download) for left in lengths(len(data), 3)))
+    line.proxy.add(*(Fault(cut_answer=int(0.6 * left), when=download(data)) for left in lengths(len(data), 3)))
     artifact = whole_file(line, tmp_path, data)
     assert Path(get_file(line.far, artifact, tmp_path / "got").place).read_bytes() == data
     assert line.proxy.struck == 3 and line.proxy.down < 1.15 * len(data)
@@ -196,7 +206,7 @@ def lengths(size: int, count: int) -> Iterator[int]:
 def test_a_push_that_never_gets_through_leaves_nothing_that_is_seen(line: Line, tmp_path: Path) -> None:
     path, data = tmp_path / "file.raw", random_bytes(SIZE)
     path.write_bytes(data)
-    line.proxy.add(Fault(cut_request=SIZE // 3, times=None, when=is_upload))
+    line.proxy.add(Fault(cut_request=0, times=None, when=is_upload))
     with pytest.raises(Unavailable) as error:
         push_file(line.far, path, Reference.parse(f"{NAME}:1.0"), chunks=False)
     assert "Tried" in error.value.details and error.value.exit_code == 9
@@ -241,7 +251,7 @@ def test_silence_is_noticed_and_mended_both_ways(line: Line, tmp_path: Path) -> 
     assert content(line.near, digest) == data
     line.clear()
     artifact = whole_file(line, tmp_path, data)
-    line.proxy.add(Fault(silent_answer=SIZE // 2, when=is_download))
+    line.proxy.add(Fault(silent_answer=SIZE // 2, when=download(data)))
     begun = time.monotonic()
     assert Path(get_file(line.far, artifact, tmp_path / "got").place).read_bytes() == data
     assert IDLE.total_seconds() < time.monotonic() - begun < 3 + IDLE.total_seconds()
@@ -298,7 +308,7 @@ def test_a_storm_passes(line: Line, tmp_path: Path) -> None:
 def test_what_a_server_says_wrongly_is_mended_or_told_and_never_kept(line: Line, tmp_path: Path, fault: Fault) -> None:
     data = random_bytes(SIZE)
     artifact = whole_file(line, tmp_path, data)
-    line.proxy.add(replace(fault, when=is_download))
+    line.proxy.add(replace(fault, when=download(data)))
     target = tmp_path / "got"
     try:
         get_file(line.far, artifact, target)
@@ -313,14 +323,15 @@ def test_what_a_server_says_wrongly_is_mended_or_told_and_never_kept(line: Line,
 def test_a_server_that_ignores_ranges_gives_what_was_cut_all_the_same(line: Line, tmp_path: Path) -> None:
     data = random_bytes(SIZE)
     artifact = whole_file(line, tmp_path, data)
-    line.proxy.add(Fault(cut_answer=SIZE // 2, without=("Range",), when=is_download))
-    line.proxy.add(Fault(without=("Range",), times=None, when=is_download))
+    line.proxy.add(Fault(cut_answer=SIZE // 2, without=("Range",), when=download(data)))
+    line.proxy.add(Fault(without=("Range",), times=None, when=download(data)))
     assert Path(get_file(line.far, artifact, tmp_path / "got").place).read_bytes() == data
 
 
 def test_a_bit_that_flips_for_good_is_damage_and_no_file(line: Line, tmp_path: Path) -> None:
-    artifact = whole_file(line, tmp_path, random_bytes(SIZE))
-    line.proxy.add(Fault(flip=12345, times=None, when=is_download))
+    data = random_bytes(SIZE)
+    artifact = whole_file(line, tmp_path, data)
+    line.proxy.add(Fault(flip=12345, times=None, when=download(data)))
     with pytest.raises(Corrupt) as error:
         get_file(line.far, artifact, tmp_path / "got")
     assert not (tmp_path / "got").exists() and error.value.exit_code == 8
@@ -360,10 +371,10 @@ def test_blobs_may_lie_elsewhere_but_credentials_do_not_go_there(kind: str, tmp_
         data = random_bytes(SIZE)
         artifact = whole_file(line, tmp_path, data)
         blob = f"/v2/{registry_name(line)}/blobs/{Digest.of(data)}"
-        elsewhere.add(Fault(cut_answer=SIZE // 2, when=is_download))
+        elsewhere.add(Fault(cut_answer=SIZE // 2, when=download(data)))
         for _ in range(2):  # it goes on there after the cut, too
             there = {"Location": f"http://{elsewhere.address}{blob}?signature=abc"}
-            line.proxy.add(Fault(status=307, headers=there, when=is_download))
+            line.proxy.add(Fault(status=307, headers=there, when=download(data)))
         assert Path(get_file(line.far, artifact, tmp_path / "got").place).read_bytes() == data
         assert len(elsewhere.seen) == 2 and elsewhere.down < SIZE + MARGIN
         assert not any("authorization" in each.headers for each in elsewhere.seen)
@@ -380,7 +391,7 @@ def test_a_circle_of_redirects_ends(kind: str, tmp_path: Path) -> None:
     with behind_a_proxy(kind, tmp_path) as line:
         artifact = whole_file(line, tmp_path, b"content")
         there = {"Location": f"http://{line.proxy.address}/v2/round"}
-        line.proxy.add(Fault(status=302, headers=there, times=None, when=is_download))
+        line.proxy.add(Fault(status=302, headers=there, times=None, when=download(b"content")))
         line.proxy.add(Fault(status=302, headers={"Location": "/v2/and/round"}, times=None, when=is_("GET", "round")))
         with pytest.raises(Error, match="circle"):
             get_file(line.far, artifact, tmp_path / "got")
@@ -442,7 +453,7 @@ def test_cuts_at_five_hundred_offsets_and_twenty_storms(
         artifact = whole_file(line, tmp_path, data)
         for number in range(250):
             line.clear()
-            line.proxy.add(Fault(cut_answer=places.randrange(SIZE), reset=bool(number % 2), when=is_download))
+            line.proxy.add(Fault(cut_answer=places.randrange(SIZE), reset=bool(number % 2), when=download(data)))
             assert Path(get_file(line.far, artifact, tmp_path / f"got-{number}").place).read_bytes() == data
             (tmp_path / f"got-{number}").unlink()
             line.clear()

@@ -15,12 +15,12 @@ import docker
 import pytest
 
 from common.model import Digest, Reference
-from naust import engine
+from naust.content import engine
+from naust.content.saved import Saved
 from naust.listing import resolve
 from naust.manifest import INDEX
-from naust.push_layout import push_layout
-from naust.saved import Saved
 from naust.store.directory import DirectoryStore
+from naust.transfer.push_layout import push_layout
 from tests.conftest import Tools
 from tests.lab.programs import program
 from tests.lab.registries import Registry, docker_registry

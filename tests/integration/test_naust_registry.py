@@ -19,8 +19,8 @@ import pytest
 
 from common.errors import Denied
 from common.model import Digest, Secret
-from naust import distribution
 from naust.store.registry import RegistryStore
+from naust.wire import distribution
 from tests.conftest import Tools
 from tests.contract.test_store import NAME, put
 from tests.lab.faults import FaultProxy

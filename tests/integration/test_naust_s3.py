@@ -292,7 +292,7 @@ def test_memory_stays_below_150_mib(calm: Server, tmp_path: Path, how: str, size
         "import io, os, re, sys\n"
         "from common.files import file_digest\nfrom common.model import Secret\nfrom pathlib import Path\n"
         "from naust.manifest import Blob\nfrom naust.store.access import Access\n"
-        "from naust.store.s3 import S3Store\nfrom naust.verified import fetch\n"
+        "from naust.store.s3 import S3Store\nfrom naust.transfer.verified import fetch\n"
         "endpoint, key, url, path, how = sys.argv[1:]\n"
         "access = Access(endpoint=endpoint, access_key=key, secret_key=Secret(os.environ['LAB_KEY']))\n"
         "store, digest = S3Store.from_url(url, access), file_digest(Path(path))\n"

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from common.model import Artifact, Digest, Reference
-from naust import bundle, promote, revoke
 from naust import manifest as oci
-from naust.attached import attach
+from naust import promote, revoke
+from naust.proof import bundle
+from naust.proof.attached import attach
 from naust.push import push_container, push_file
 from naust.store.interface import Store
 

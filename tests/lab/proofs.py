@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 
 from common.model import Artifact, Digest, Kind
-from naust import keys
 from naust import manifest as oci
 from naust.attest import attest
-from naust.keys import SigningKey
 from naust.listing import resolve
 from naust.manifest import Blob
-from naust.policy import KeyRule, Policy, Requirements
+from naust.proof import keys
+from naust.proof.keys import SigningKey
+from naust.proof.policy import KeyRule, Policy, Requirements
 from naust.store.interface import Store
 from tests.lab.images import blob, put
 

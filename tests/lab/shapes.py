@@ -16,7 +16,7 @@ from typing import Any
 
 from common.model import Digest
 from naust import manifest as oci
-from naust.layout import REF_NAME
+from naust.content.layout import REF_NAME
 from naust.manifest import Blob
 
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_net_bind_service=ep, capabilities(7)

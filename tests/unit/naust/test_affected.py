@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from common.errors import BadInput
 from naust.affected import Affected, Answer, Hit, Wanted, affected, match, query
-from naust.attached import attach
 from naust.attest import attest
-from naust.sbom import PLAIN, Package
+from naust.proof.attached import attach
+from naust.proof.sbom import PLAIN, Package
 from naust.store.memory import MemoryStore
 from tests.lab.images import index
 from tests.lab.proofs import TAG, bom, container, file, key, with_bom

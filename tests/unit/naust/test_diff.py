@@ -21,17 +21,17 @@ from common.errors import Corrupt, NotFound
 from common.model import Digest, Kind, Reference
 from naust import diff
 from naust import manifest as oci
-from naust.attached import attach
-from naust.layers import File, files
+from naust.content.layers import File, files
 from naust.listing import resolve
 from naust.manifest import Blob
+from naust.proof.attached import attach
 from naust.store.memory import MemoryStore
 from tests.lab.images import blob, image, put, two_platforms
 
 NAME = "container/thing"
 OLD, NEW = "1.0-20261124T221500Z", "1.1-20261125T221500Z"
 # Without the order of Debian's versions one can only say that something changed.
-UP, DOWN = ("upgraded", "downgraded") if find_spec("naust.debian") else ("changed", "changed")
+UP, DOWN = ("upgraded", "downgraded") if find_spec("naust.proof.debian") else ("changed", "changed")
 Member = tuple[str, bytes] | tarfile.TarInfo
 
 

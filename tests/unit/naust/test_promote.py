@@ -15,9 +15,9 @@ import naust.store.incoming as incoming_module
 from common.errors import BadInput, Corrupt, NotFound
 from common.model import Digest
 from naust import promote, revoke
-from naust.attached import attach
 from naust.listing import resolve
 from naust.promote import CHANNEL, HISTORY, HISTORY_BLOB, NUMBER
+from naust.proof.attached import attach
 from naust.store.directory import DirectoryStore
 from naust.store.interface import Store, Traits
 from naust.store.memory import MemoryStore

@@ -14,15 +14,15 @@ from common.errors import BadInput, Conflict, Corrupt, Error, Unavailable
 from common.model import Artifact, Digest, Reference
 from naust.listing import resolve
 from naust.manifest import Blob
-from naust.partial import Partial, partial
 from naust.pull import get_file, into_stream
-from naust.pull_any import How, pull
-from naust.pull_folder import get_folder, get_member
 from naust.push import push_file
-from naust.push_folder import push_folder
+from naust.transfer.partial import Partial, partial
+from naust.transfer.pull_any import How, pull
+from naust.transfer.pull_folder import get_folder, get_member
+from naust.transfer.push_folder import push_folder
 from tests.lab.shapes import full_tree
-from tests.unit.naust.test_tree import HOSTILE, tar
-from tests.unit.naust.test_verified import Store
+from tests.unit.naust.content.test_tree import HOSTILE, tar
+from tests.unit.naust.transfer.test_verified import Store
 
 SIZE = 20 << 20
 FILE = Reference.parse("file/thing:1")
@@ -270,7 +270,7 @@ def test_a_directory_that_changes_a_little_is_pushed_again_and_one_that_does_not
         patch.setattr(time, "time_ns", lambda: now() + 10 * 10**9)
         first = push_folder(store, tree, Reference.parse("rootfs/tree:1"))
     with monkeypatch.context() as patch:
-        patch.setattr("naust.push_folder.put_stream", None)
+        patch.setattr("naust.transfer.push_folder.put_stream", None)
         assert push_folder(store, tree, Reference.parse("rootfs/tree:1")) == first
     (tree / "empty").write_text("no more")
     assert push_folder(store, tree, Reference.parse("rootfs/tree:1")).digest != first.digest

@@ -14,10 +14,10 @@ from common.model import Artifact, Event, Reference
 from naust.address import parse
 from naust.listing import artifacts, is_whole, name_of, resolve
 from naust.manifest import parse as parsed
-from naust.pull_layout import pull_layout
 from naust.push import push_file
-from naust.push_any import push
 from naust.store.directory import DirectoryStore
+from naust.transfer.pull_layout import pull_layout
+from naust.transfer.push_any import push
 from tests.lab.shapes import full_tree, two_platforms
 
 NOW = datetime(2026, 11, 24, 22, 15, tzinfo=UTC)

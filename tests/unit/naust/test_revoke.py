@@ -13,18 +13,19 @@ import pytest
 
 from common.errors import BadInput, Corrupt
 from common.model import Artifact, Digest
-from naust import engine, revoke
+from naust import revoke
 from naust.attest import attest
+from naust.content import engine
 from naust.listing import resolve
-from naust.policy import Policy
-from naust.proofs import gather
+from naust.proof.policy import Policy
+from naust.proof.proofs import gather
+from naust.proof.revocations import LISTS_NAME, LISTS_TAG, REVOCATION
 from naust.pull import into_stream, pull_file, pull_layout
-from naust.pull_any import pull
-from naust.pull_folder import get_folder, get_member
-from naust.revocations import LISTS_NAME, LISTS_TAG, REVOCATION
 from naust.sign import sign
 from naust.store.directory import DirectoryStore
 from naust.store.memory import MemoryStore
+from naust.transfer.pull_any import pull
+from naust.transfer.pull_folder import get_folder, get_member
 from naust.verify import Judgement, judge
 from seter import artifacts
 from tests.lab.images import index
@@ -322,7 +323,7 @@ def test_a_damaged_list_lets_nothing_pass(store: MemoryStore) -> None:
     "data", [b"", b"{}", b"[]", json.dumps({"_type": "https://in-toto.io/Statement/v1"}).encode(), b"{" * 10_000]
 )
 def test_a_revocation_that_cannot_be_read_counts_for_nothing(store: MemoryStore, data: bytes) -> None:
-    from naust.attached import attach
+    from naust.proof.attached import attach
 
     tool = file(store)
     sign(store, tool, key("release"))
@@ -332,8 +333,8 @@ def test_a_revocation_that_cannot_be_read_counts_for_nothing(store: MemoryStore,
 
 
 def test_a_date_at_the_end_of_time_keeps_nobody_from_revoking(store: MemoryStore) -> None:
-    from naust.attached import attach
-    from naust.revocations import Revocation, statement
+    from naust.proof.attached import attach
+    from naust.proof.revocations import Revocation, statement
 
     tool = file(store)
     for year in (9000, 9999):

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from common.errors import BadInput, Corrupt
 from common.model import Artifact, Digest
-from naust import bundle, proofs
-from naust.attached import attach
 from naust.attest import attest
-from naust.bundle import BUNDLE, Subject
 from naust.listing import resolve
-from naust.policy import Policy
-from naust.proofs import gather
+from naust.proof import bundle, proofs
+from naust.proof.attached import attach
+from naust.proof.bundle import BUNDLE, Subject
+from naust.proof.policy import Policy
+from naust.proof.proofs import gather
 from naust.sign import put, sealed, sign
 from naust.store.memory import MemoryStore
 from naust.verify import Judgement, judge

@@ -1,0 +1,1 @@
+"""What artefacts consist of: trees of files, OCI layouts, images, chunks; into bytes and out of them."""

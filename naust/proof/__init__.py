@@ -1,0 +1,1 @@
+"""Signatures, attestations, policies, revocations: as data, and out of a store."""

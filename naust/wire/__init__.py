@@ -1,0 +1,1 @@
+"""HTTP as a client, and the OCI distribution protocol on it."""
