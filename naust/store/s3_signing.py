@@ -81,8 +81,11 @@ class Signer:
 
     @property
     def _is_told(self) -> bool:
-        """Whether the configuration says all, so that boto3's chain need not be loaded."""
-        return bool(self._access.endpoint and self._access.access_key)
+        """Whether the configuration says all, or with the environment, so that boto3's chain need not be loaded."""
+        if self._access.access_key:
+            return bool(self._access.endpoint)
+        settings = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+        return bool(self._access.endpoint and os.environ.get("AWS_ACCESS_KEY_ID") and not settings.exists())
 
     def access(self) -> Access:
         """How the transport reaches the server."""
@@ -106,7 +109,9 @@ class Signer:
         """The server's region."""
         if self._access.region:
             return self._access.region
-        return REGION if self._is_told else str(self._session.get_config_variable("region") or REGION)
+        if self._is_told:
+            return os.environ.get("AWS_DEFAULT_REGION") or REGION
+        return str(self._session.get_config_variable("region") or REGION)
 
     @property
     def client(self) -> S3Client:
@@ -150,6 +155,9 @@ class Signer:
         own = self._access
         if own.access_key and own.secret_key:
             return Credentials(own.access_key, own.secret_key.value)
+        key, secret = (os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        if key and secret:  # the first place where boto3 looks; its chain need not be loaded
+            return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
         found = self._session.get_credentials()
         if found is None:
             raise Denied(

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlsplit
 
 from common.errors import Corrupt, NotFound
 from common.files import CHUNK
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 PART = 16 << 20  # bytes that one of many streams asks for at once
-_LOCAL = ("", "localhost", "127.0.0.1", "::1")
 Mark = Callable[[int], None]
 
 
@@ -57,7 +55,7 @@ def fetch(
 ) -> int:
     """Write the blob into the file of this descriptor, from offset 0, checked; returns how many bytes were read from
     the store. The fast path of everything that wants a blob in a file: hashing runs beside reading and writing, large
-    blobs come in several parts at once where that helps, memory is constant (at most 4 MiB).
+    blobs come in several parts at once where that helps, memory is constant (at most 20 MiB).
 
     The first `have` bytes are in the file already; they are hashed again. With `sparse`, runs of zeros become holes.
     `mark` is told now and then how many bytes from the beginning are in the file.
@@ -82,11 +80,8 @@ def new_hash(blob: Blob) -> _Hash:
 
 
 def _streams(store: Store, size: int) -> int:
-    """How many parts to read at once. On the same machine one stream and a hash beside it fill two cores already;
-    more of them only wait for each other (tried: facts in the README)."""
-    parts = -(-size // PART)
-    local = (urlsplit(store.url).hostname or "") in _LOCAL and (os.cpu_count() or 1) <= 2
-    return 1 if local else max(1, min(store.traits().streams, parts, 16))
+    """How many parts to read at once, at most."""
+    return max(1, min(store.traits().streams, -(-size // PART), 16))
 
 
 def _checked(source: BinaryIO, store: Store, blob: Blob, whole: str) -> Iterator[bytes]:

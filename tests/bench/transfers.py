@@ -132,6 +132,13 @@ def _repeated(place: Place, argv: Sequence[str] | str, gone: Path | None = None)
         yield taken(place, argv, gone=gone)
 
 
+def _layout_pushes(place: Place, store: str) -> Iterator[Taken]:
+    """The same that crane does below."""
+    for number in range(100):
+        layout = layout_of(place.folder / "layout-ours", place.folder / "one.bin")
+        yield taken(place, ours("naust", "push", f"oci:{layout}", f"container/one:{number}", "--store", store))
+
+
 def _crane_pushes(place: Place, address: str) -> Iterator[Taken]:
     """crane pushes an OCI layout whose layer is one uncompressed tar, a new one in each run."""
     crane = program("crane")
@@ -182,8 +189,12 @@ def _registry(place: Place) -> list[Row]:
     crane, its = program("crane"), f"crane {version([program('crane'), 'version'])}"
     store = f"docker://{place.registry}"
     rows = beside(
-        place, "1 GiB push to a registry", _pushes(place, store, place.folder / "one.bin"), "crane push", its,
+        place, "1 GiB push of an OCI layout to a registry", _layout_pushes(place, store), "crane push", its,
         _crane_pushes(place, place.registry),
+    )  # fmt: skip
+    rows += beside(
+        place, "1 GiB file, not hashed before, push to a registry", _pushes(place, store, place.folder / "one.bin"),
+        "crane push (hashed before)", its, _crane_pushes(place, place.registry),
     )  # fmt: skip
     gone = place.folder / "crane-out"
     pull = [crane, "pull", "--insecure", "--format", "oci", f"{place.registry}/bench/one:0", str(gone)]
@@ -216,17 +227,25 @@ def _s3(place: Place) -> list[Row]:
     up = [s5cmd, "cp", str(source), "s3://bench/one.bin"]
     rows = beside(place, "1 GiB up to S3", _pushes(place, "images", source), "s5cmd cp", its, _repeated(place, up))
     down = [s5cmd, "cp", "s3://bench/one.bin", str(gone)]
+    rows += beside(
+        place, "1 GiB down from S3", _pulls(place, "images"), "s5cmd cp (checks nothing)", its,
+        _repeated(place, down, gone),
+    )  # fmt: skip
+    checked = f"{s5cmd} cp s3://bench/one.bin {gone} && sha256sum {gone}"
     return rows + beside(
-        place, "1 GiB down from S3", _pulls(place, "images"), "s5cmd cp", its, _repeated(place, down, gone)
-    )
+        place, "1 GiB down from S3, checked", _pulls(place, "images"), "s5cmd cp && sha256sum", its,
+        _repeated(place, checked, gone),
+    )  # fmt: skip
 
 
 def _https(place: Place) -> list[Row]:
     its = version(["curl", "--version"])
     gone, authority = place.folder / "curl-out", place.folder / "ca.pem"
     rows = []
-    taken(place, ours("naust", "push", str(place.folder / "one.bin"), "file/two:1", "--store", "tls", "--no-chunks"))
     for what, store, base in (("HTTPS", "tls", place.nginx_tls), ("HTTP", place.serve, place.nginx)):
+        taken(
+            place, ours("naust", "push", str(place.folder / "one.bin"), "file/two:1", "--store", store, "--no-chunks")
+        )
         line = f"curl -sS --cacert {authority} {base}/one.bin | tee {gone} | sha256sum"
         rows += beside(
             place, f"1 GiB down over {what}", _pulls(place, store, "file/two"), "curl | tee | sha256sum, nginx", its,

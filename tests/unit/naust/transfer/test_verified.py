@@ -72,7 +72,7 @@ def file(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verified, "_LOCAL", ())
+    monkeypatch.setattr(streams, "_FAST", 1e15)
     monkeypatch.setattr(streams, "_MARK", 1 << 20)
     for module in (verified, streams):
         monkeypatch.setattr(module, "PART", PART)
@@ -191,14 +191,19 @@ def test_sparse_writing_writes_the_same(file: int, at: int, places: list[tuple[i
     assert held(file) == bytes(at) + bytes(data)
 
 
-def test_a_machine_with_two_cores_reads_its_own_stores_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_blob_many_parts_are_asked_for_at_once() -> None:
     store = Store(8)
     assert verified._streams(store, 100 * PART) == 8
     assert verified._streams(store, 3 * PART) == 3
     assert verified._streams(store, 1) == 1
-    monkeypatch.setattr(verified, "_LOCAL", ("", "localhost"))
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert verified._streams(store, 100 * PART) == 1
+
+
+def test_where_one_stream_is_fast_the_rest_comes_in_one(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_FAST", 1)
+    store = Store(8)
+    data = pattern(5 * PART + 1)
+    assert fetch(store, NAME, store.keep(data), file, "it") == len(data)
+    assert held(file) == data and store.reads == 2
 
 
 def test_memory_stays_the_same_whatever_the_size(tmp_path: Path) -> None:
