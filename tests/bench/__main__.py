@@ -130,6 +130,8 @@ def proving() -> list[Row]:
 def main() -> int:
     """Run all of it, or the parts that are named: those of `parts` below."""
     peers()
+    # As after an installation, also where the environment forbids Python to keep its bytecode.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "common", "smie", "naust", "seter"], cwd=ROOT, check=True)
     WORK.mkdir(exist_ok=True)
     parts: dict[str, Callable[[], list[Row]]] = {
         "start-up": start_up,

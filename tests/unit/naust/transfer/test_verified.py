@@ -126,7 +126,7 @@ def test_a_sha512_blob_is_checked_as_such(file: int, count: int) -> None:
     store.write(NAME, blob.digest, blob.size, io.BytesIO(data))
     fetch(store, NAME, blob, file, "it")
     assert content(store, NAME, blob, "it") == data
-    store._contents[blob.digest] = data[:-1] + b"!"
+    store._contents[blob.digest] = data[:-1] + bytes([data[-1] ^ 1])
     with pytest.raises(Corrupt):
         fetch(store, NAME, blob, file, "it")
 
