@@ -156,7 +156,7 @@ def test_patience_ends(inner: Troubled, store: Store, waits: list[float]) -> Non
     inner.errors, inner.calls = [busy(100), busy(100), busy(200)], 0
     with pytest.raises(GaveUp) as found:
         store.manifest(NAME, "1")
-    assert waits[5:] == [100, 100] and "200 s more" in found.value.details
+    assert waits[7:] == [100, 100] and "200 s more" in found.value.details
 
 
 def test_who_gave_up_is_not_asked_again_by_others(inner: Troubled, store: Store, waits: list[float]) -> None:
