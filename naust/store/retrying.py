@@ -38,7 +38,7 @@ class GaveUp(Unavailable):
 class Patience:
     """How often to try, and how long to wait in all. `sleep` takes seconds."""
 
-    tries: int = 8  # of a storm that strikes every fourth request, one piece of work in 65,000 sees no end
+    tries: int = 6
     first: timedelta = timedelta(seconds=0.5)  # the longest first wait; doubles
     longest: timedelta = timedelta(seconds=30)
     altogether: timedelta = timedelta(minutes=5)

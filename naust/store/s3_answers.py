@@ -6,24 +6,17 @@ other words now and then; where one does, it is named.
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import sleep
-from typing import TypeVar
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
 from naust.wire.transport import Answer, retry_after
 
-T = TypeVar("T")
-TRIES = 6  # of a request; a store that needs more is for naust.store.retrying
-_FIRST_WAIT = 0.1  # seconds; doubles
-_LONGEST_WAIT = 5.0
 _CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
 _NO_BUCKET = ("NoSuchBucket", "InvalidBucketName")
 _WHO = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound")  # the last is versitygw's, with a 404
@@ -42,26 +35,6 @@ class Seen:
     etag: str  # without quotes: RadosGW compares If-Match with the bare one
     age: timedelta
     sha256: str = ""  # what its writer said of it
-
-
-def patiently(act: Callable[[], T], tries: int = TRIES) -> T:
-    """Do it again while the server is busy, with rising waits, or those that it asks for. Raises Unavailable when that
-    was `tries` times in vain."""
-    for wait in _waits(tries - 1):
-        try:
-            return act()
-        except Unavailable as error:
-            asked = error.retry_after.total_seconds() if error.retry_after else 0.0
-            if asked > 60:
-                raise
-            sleep(max(wait, asked))
-    return act()
-
-
-def _waits(count: int) -> Iterator[float]:
-    for number in range(count):
-        # Spread, so that many who were refused at once do not come back at once.
-        yield min(_LONGEST_WAIT, _FIRST_WAIT * 2**number) * random.uniform(0.5, 1.0)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from typing import BinaryIO, TypeVar
 
 from common.errors import Conflict, NotFound
 from naust.store.access import Access
-from naust.store.s3_answers import Seen, page, patiently, seen, told
+from naust.store.s3_answers import Seen, page, seen, told
 from naust.store.s3_signing import EMPTY, Signer
 from naust.wire.bodies import Outgoing
+from naust.wire.patience import patiently
 from naust.wire.transport import Answer, Transport
 
 A = TypeVar("A")

@@ -13,10 +13,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from common.errors import NotFound
-from naust.store.s3_answers import explained, patiently, since
+from naust.store.s3_answers import explained, since
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_signing import UNSIGNED
 from naust.wire.bodies import Outgoing
+from naust.wire.patience import TRIES, patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -166,12 +167,12 @@ class Multipart:
     def _client(self) -> S3Client:
         return self._bucket.signer.client
 
-    def _asked(self, act: Callable[[], T], tries: int = 0) -> T:
+    def _asked(self, act: Callable[[], T], tries: int = TRIES) -> T:
         def ask() -> T:
             with explained(self._bucket.name):
                 return act()
 
-        return patiently(ask, tries) if tries else patiently(ask)
+        return patiently(ask, tries)
 
 
 def _sha256(body: BinaryIO) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from common.model import Digest
 from naust import manifest as oci
 from naust.store.access import NOTHING, Access
 from naust.wire.distribution_auth import Authorization
+from naust.wire.patience import Busy, patiently
 from naust.wire.transport import SUCCESS, Answer, Body, Origin, Outgoing, Transport, part_of, refusal, shown
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -27,6 +28,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPTED = ", ".join((oci.MANIFEST, oci.INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 _PAGE = 1000  # names or tags that are asked for at once
 _MOST_PAGES = 100_000
+_TRIES = 4  # of one request
+_LONGEST_WAIT = 1.0  # seconds; who wants us to wait for longer is heard by the user too: naust.store.retrying
 
 
 def pull_scope(repository: str) -> str:
@@ -73,8 +76,26 @@ class Distribution:
         body: Body = None,
         accept: Container[int] = SUCCESS,
     ) -> Iterator[Answer]:
-        """As `Transport.request`, with our credentials. `path` may be a URL, as Location headers have it: of another
-        origin, it gets no credentials."""
+        """As `Transport.request`, with our credentials, and again a few times if the registry is too busy. `path` may
+        be a URL, as Location headers have it: of another origin, it gets no credentials."""
+        with ExitStack() as opened:
+
+            def ask() -> Answer:
+                return opened.enter_context(self._request(method, path, scope, headers, body, accept))
+
+            once = isinstance(body, Outgoing)  # large, and whoever sends it knows where it goes on
+            yield ask() if once else patiently(ask, _TRIES, longest=_LONGEST_WAIT, only=Busy)
+
+    @contextmanager
+    def _request(
+        self,
+        method: str,
+        path: str,
+        scope: str,
+        headers: Mapping[str, str] | None,
+        body: Body,
+        accept: Container[int],
+    ) -> Iterator[Answer]:
         url = urljoin(f"{self.base}/", path)
         ours = Origin.of(url) == Origin.of(self.base)
         sent = self._authorization.credential(scope) if ours else None

@@ -27,6 +27,7 @@ from common.model import Secret
 from naust.store.access import NOTHING, Access
 from naust.wire.bodies import Outgoing, Part, Received, broke
 from naust.wire.connections import Connection, Connections, Origin, shown
+from naust.wire.patience import Busy
 
 __all__ = ["Answer", "Body", "Origin", "Outgoing", "Transport", "basic", "bearer", "part_of", "refusal", "shown"]
 
@@ -230,7 +231,8 @@ def refusal(answer: Answer, method: str, secrets: list[str] | None = None) -> Er
     if answer.status in (409, 412):
         return Conflict(f"{what} met another state", details=details, resolution="Look at what is there, then decide.")
     if answer.status in _BUSY:
-        error = Unavailable(f"{what} is not answered now", details=details, resolution="Try again later.")
+        kind = Busy if answer.status in (429, 503) else Unavailable
+        error = kind(f"{what} is not answered now", details=details, resolution="Try again later.")
         error.retry_after = retry_after(answer.header("Retry-After"))
         return error
     return Error(f"{what} was refused", details=details, resolution="See what the server says above.")

@@ -26,13 +26,13 @@ from common.model import Artifact, Digest, Event, Reference, Secret
 from naust.listing import artifacts, resolve
 from naust.pull import get_file
 from naust.push import push_file
-from naust.store import s3_answers
 from naust.store.access import Access
 from naust.store.interface import Store
 from naust.store.limiting import limiting
 from naust.store.registry import RegistryStore
 from naust.store.retrying import Patience, retrying
 from naust.store.s3_upload import PART
+from naust.wire import patience
 from tests.contract.test_store import NAME
 from tests.lab.faults import Fault, FaultProxy, Seen, is_, storm
 from tests.lab.registries import fresh_prefix as fresh_repository
@@ -93,7 +93,7 @@ def behind_a_proxy(kind: str, folder: Path, access: Access | None = None, seed: 
             line.waits.append(seconds)
             time.sleep(min(seconds, 0.02))
 
-        patch.setattr(s3_answers, "sleep", sleep)  # S3's own patience, with one request
+        patch.setattr(patience, "sleep", sleep)  # with one request
 
         line.far = limiting(retrying(opened(proxy.address), line.events.append, Patience(sleep=sleep)), 4)
         yield line

@@ -20,10 +20,10 @@ import pytest
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
 from common.files import file_digest
 from common.model import Digest, Secret
-from naust.store import s3_answers
 from naust.store.s3 import S3Store
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_multipart import Multipart
+from naust.wire import patience
 from tests.conftest import ROOT, Running
 from tests.contract.test_store import DATED, NAME, put
 from tests.lab.faults import Fault, FaultProxy, is_, storm
@@ -325,7 +325,7 @@ def test_a_storm_of_slow_down_costs_at_most_as_much_again_and_never_more_at_once
     calm: Server, proxy: FaultProxy, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(s3_answers, "sleep", waits.append)
+    monkeypatch.setattr(patience, "sleep", waits.append)
     store = calm.by(proxy.address).store(fresh_prefix())
     most = 0
 

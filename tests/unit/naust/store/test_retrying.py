@@ -152,7 +152,7 @@ def test_patience_ends(inner: Troubled, store: Store, waits: list[float]) -> Non
     inner.errors = [busy() for _ in range(100)]
     with pytest.raises(GaveUp) as found:
         store.manifest(NAME, "1")
-    assert inner.calls == 8 and len(waits) == 7 and "Tried 8 times" in found.value.details
+    assert inner.calls == 6 and len(waits) == 5 and "Tried 6 times" in found.value.details
     inner.errors, inner.calls = [busy(100), busy(100), busy(200)], 0
     with pytest.raises(GaveUp) as found:
         store.manifest(NAME, "1")

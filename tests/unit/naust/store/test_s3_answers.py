@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
-from naust.store import s3_answers
-from naust.store.s3_answers import bare, failure, page, patiently, seen, since, told
+from naust.store.s3_answers import bare, failure, page, seen, since, told
 from naust.wire.transport import Transport
 from tests.lab.faults import answering
 
@@ -105,34 +104,3 @@ def test_what_a_server_says_is_the_error_that_it_means(status: int, code: str, e
     assert type(raised.value) is error
     if isinstance(raised.value, Unavailable) and status >= 500:
         assert raised.value.retry_after == timedelta(seconds=3)
-
-
-def test_waits_rise_are_never_shorter_than_asked_for_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(s3_answers, "sleep", waits.append)
-    tries = 0
-
-    def fail() -> None:
-        nonlocal tries
-        tries += 1
-        error = Unavailable("busy", resolution="")
-        error.retry_after = timedelta(seconds=7) if tries == 3 else None
-        raise error
-
-    with pytest.raises(Unavailable):
-        patiently(fail, 9)
-    assert tries == 9 and waits[2] == 7
-    assert waits[0] <= 0.1 and waits[0] < waits[3] and max(waits[:2] + waits[3:]) <= 5
-
-
-def test_only_what_may_pass_is_tried_again() -> None:
-    tries = 0
-
-    def fail() -> None:
-        nonlocal tries
-        tries += 1
-        raise Conflict("no", resolution="")
-
-    with pytest.raises(Conflict):
-        patiently(fail)
-    assert tries == 1

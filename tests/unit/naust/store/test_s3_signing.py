@@ -92,8 +92,8 @@ def test_listing_and_reading_load_no_boto3() -> None:
     script = (
         "import sys\nfrom common.model import Secret\nfrom naust.store.access import Access\n"
         "from naust.store.s3 import S3Store\nfrom common.errors import Unavailable\n"
-        "from naust.store import s3_answers\n"
-        "s3_answers.sleep = lambda seconds: None\n"
+        "from naust.wire import patience\n"
+        "patience.sleep = lambda seconds: None\n"
         "access = Access(endpoint='http://127.0.0.1:9', access_key='K', secret_key=Secret('s'))\n"
         "try:\n    list(S3Store.from_url('s3://bucket', access).rows())\nexcept Unavailable:\n    print('tried')\n"
         "print(sorted({'boto3', 'rich', 'hcl2', 'requests'} & set(sys.modules)))\n"
