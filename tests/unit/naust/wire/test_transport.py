@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
 from common.model import Secret
 from naust.store.access import Access
+from naust.wire.patience import Busy
 from naust.wire.transport import Answer, Origin, Outgoing, Transport, basic, bearer, retry_after, shown
 from tests.lab.faults import Fault, FaultProxy, answering
 from tests.lab.serving import certificate
@@ -73,7 +74,7 @@ def saying(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
     [
         (400, Error), (401, Denied), (403, Denied), (404, NotFound), (409, Conflict), (410, NotFound),
         (412, Conflict), (418, Error),
-        (429, Unavailable), (500, Unavailable), (502, Unavailable), (503, Unavailable), (504, Unavailable),
+        (429, Busy), (500, Unavailable), (502, Unavailable), (503, Busy), (504, Unavailable),
     ],
 )  # fmt: skip
 def test_a_status_becomes_the_error_that_it_stands_for(transport: Transport, status: int, error: type[Error]) -> None:
