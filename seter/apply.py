@@ -69,6 +69,8 @@ class Apply:
         elif Act.WRITE_FILES in acts:
             self._report(Event("files", node, "switched"))
             self._provisioner.switch(node, tree)
+        elif any(act.starts_process for act in acts):
+            self._provisioner.folders(node, tree)
 
     def _validate(self, node: str, root: str) -> None:
         """Each running process judges the files that it is about to get, before anything is stopped."""

@@ -224,6 +224,7 @@ class ContainerProvisioner(Provisioner):
                     container, self.network_name(network), ipv4_address=v4, ipv6_address=v6
                 )
             self._api.start(container)
+            # Into memory, which is there only now: a kill before this leaves a node that runs and lacks them.
             self._api.put_archive(container, "/run", tree.run_archive())
 
     def _of_node(self, node: str) -> list[Any]:
@@ -285,6 +286,11 @@ class ContainerProvisioner(Provisioner):
         answer = self._execute(self.node_name(node), argv, user="root")
         if answer.code != 0:
             raise Error(f"files of {node} could not be switched", details=answer.stderr, resolution="Deploy again.")
+
+    def folders(self, node: str, tree: NodeTree) -> None:
+        """See the interface."""
+        with translated(f"writing files of {node}"):
+            self._api.put_archive(self.node_name(node), "/run", tree.run_archive())
 
     def join(self, node: str, role: str) -> Joined:
         """See the interface."""

@@ -79,6 +79,11 @@ class Provisioner(ABC):
         """Make what was laid there the files in use, at once; the last trees stay to go back to."""
 
     @abstractmethod
+    def folders(self, node: str, tree: NodeTree) -> None:
+        """The folders for sockets and the like are there on a running node; whoever was killed may have left it
+        without them."""
+
+    @abstractmethod
     def join(self, node: str, role: str) -> Joined:
         """What the `process` role needs to start a role's process on the node as it lives now."""
 

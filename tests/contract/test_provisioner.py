@@ -78,6 +78,16 @@ def inside(deployment: Deployment, *argv: str) -> str:
     return subprocess.run(["docker", "exec", name, *argv], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def test_a_node_whose_making_was_cut_off_after_it_ran_gets_its_folders_later(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    inside(deployment, "rmdir", "/run/web")  # the last that making a node does, and of which nothing else tells
+    provisioner.folders("n1", tree())
+    provisioner.folders("n1", tree())
+    assert inside(deployment, "stat", "--format=%u %a", "/run/web") == "33 770"
+
+
 def test_nothing_is_there_at_first(provisioner: Provisioner) -> None:
     seen = provisioner.observe(KEY)
     assert (seen.networks, seen.nodes, seen.places) == ({}, {}, {})
