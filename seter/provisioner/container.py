@@ -218,14 +218,13 @@ class ContainerProvisioner(Provisioner):
             self._remove_containers(existing)
             container = self._create(shape)
             self._api.put_archive(container, ROOT, tree.archive())
-            self._api.put_archive(container, STATE, tree.state_archive())
             for network, v4, v6 in shape.networks[1:]:
                 self._api.connect_container_to_network(
                     container, self.network_name(network), ipv4_address=v4, ipv6_address=v6
                 )
             self._api.start(container)
-            # Into memory, which is there only now: a kill before this leaves a node that runs and lacks them.
-            self._api.put_archive(container, "/run", tree.run_archive())
+            # Some are in memory, which is there only now. A kill before this leaves a node that runs and lacks them.
+            self.folders(shape.name, tree)
 
     def _of_node(self, node: str) -> list[Any]:
         filters = {"label": [self._mark, f"{labels.NODE}={node}"]}
@@ -250,7 +249,7 @@ class ContainerProvisioner(Provisioner):
             binds=[f"{self.volume_name(shape.name, volume)}:{path}" for volume, path in VOLUMES.items()],
             sysctls=dict(shape.sysctls),
         )
-        endpoint = self._api.create_endpoint_config(ipv4_address=v4, ipv6_address=v6)
+        plug = {self.network_name(network): self._api.create_endpoint_config(ipv4_address=v4, ipv6_address=v6)}
         made = self._api.create_container(
             shape.image,
             command=["--", "sleep", "infinity"],
@@ -259,7 +258,7 @@ class ContainerProvisioner(Provisioner):
             name=self.node_name(shape.name),
             labels=labels.of_node(self.deployment, shape),
             host_config=host,
-            networking_config=self._api.create_networking_config({self.network_name(network): endpoint}),
+            networking_config=self._api.create_networking_config(plug),
         )
         return str(made["Id"])
 
@@ -273,11 +272,9 @@ class ContainerProvisioner(Provisioner):
 
     def lay(self, node: str, tree: NodeTree) -> str:
         """See the interface."""
-        name = self.node_name(node)
+        self.folders(node, tree)
         with translated(f"writing files of {node}"):
-            self._api.put_archive(name, STATE, tree.state_archive())
-            self._api.put_archive(name, "/run", tree.run_archive())
-            self._api.put_archive(name, ROOT, tree.archive(suffix=".next"))
+            self._api.put_archive(self.node_name(node), ROOT, tree.archive(suffix=".next"))
         return f"{ROOT}/{tree.trees_name()}"
 
     def switch(self, node: str, tree: NodeTree) -> None:
@@ -290,6 +287,7 @@ class ContainerProvisioner(Provisioner):
     def folders(self, node: str, tree: NodeTree) -> None:
         """See the interface."""
         with translated(f"writing files of {node}"):
+            self._api.put_archive(self.node_name(node), STATE, tree.state_archive())
             self._api.put_archive(self.node_name(node), "/run", tree.run_archive())
 
     def join(self, node: str, role: str) -> Joined:
@@ -300,10 +298,9 @@ class ContainerProvisioner(Provisioner):
 
     def remove_role(self, node: str, role: str, within: int) -> None:
         """See the interface."""
-        name = self.role_name(node, role)
         with translated(f"stopping {role} on {node}"):
             found = self._api.containers(all=True, filters={"label": [self._mark, f"{labels.ROLE}={role}"]})
-            mine = [listed for listed in found if f"/{name}" in listed["Names"]]
+            mine = [listed for listed in found if f"/{self.role_name(node, role)}" in listed["Names"]]
             for listed in mine:
                 if listed["State"] in ("running", "restarting", "paused"):
                     self._api.stop(listed["Id"], timeout=within)

@@ -80,7 +80,7 @@ class Provisioner(ABC):
 
     @abstractmethod
     def folders(self, node: str, tree: NodeTree) -> None:
-        """The folders for sockets and the like are there on a running node; whoever was killed may have left it
+        """The folders for state, sockets and the like are there on a running node; whoever was killed may have left it
         without them."""
 
     @abstractmethod
