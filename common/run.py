@@ -44,6 +44,7 @@ INSTALL = {
     "mmdebstrap": "apt-get install mmdebstrap",
     "ansible-playbook": "make setup",
     "git": "apt-get install git",
+    "unshare": "apt-get install util-linux",
 }
 
 TAIL_LINES = 40

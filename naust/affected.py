@@ -1,8 +1,9 @@
-"""Which artefacts contain a package in a version: `openssl<3.5.5`.
+"""Which mirrored states and which artefacts contain a package in a version: `openssl<3.5.5`.
 
 From the SBOM that is attached to an artefact, in the order of versions that the package's kind has: Debian's
-(naust.proof.debian), PyPI's (PEP 440). Without an SBOM its list of inputs says it, which knows only what was
-installed on purpose; with neither nobody knows.
+(naust.proof.debian), PyPI's (PEP 440). Without an SBOM its list of inputs says it, and that
+of what it stands on; with neither nobody knows. States of sources say it themselves, by the package's own name alone.
+The other direction, from an artefact to what it was made of, is naust.materials.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from common.errors import BadInput, Corrupt, NotFound
 from common.model import Artifact, Kind
 from naust import manifest as oci
 from naust.brief import CHANNEL, Brief
-from naust.listing import name_of, rows
+from naust.listing import artifacts, name_of, resolve, rows
 from naust.proof import debian, sbom
 from naust.proof.revocations import LISTS_NAME, LISTS_TAG
 from naust.proof.sbom import Package
+from naust.source.holders import Dated, Holder, holders, packages_in
 from naust.store.interface import Store
 from naust.untrusted import one_line
 
@@ -33,8 +35,9 @@ _ORDERS: dict[str, Callable[[int, int], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_BASE = "base "  # how the input of smie begins that is what it was built on
 _PACKAGE = "package "  # how inputs of smie begin that are Debian packages
-_OWN = (Kind.SNAPSHOT, Kind.DEPLOYMENT)  # naust's own records, which nobody expects an SBOM of
+_OWN = (Kind.DEPLOYMENT,)  # naust's own records, which nobody expects an SBOM of
 SBOM, INPUTS = "sbom", "inputs"
 
 
@@ -76,14 +79,24 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A state of a source that has it, and the snapshots that have that state; each with its views."""
+
+    state: Dated
+    snapshots: tuple[Dated, ...]
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Who contains it; `looked_at` artefacts in all. `unknown` are those with neither SBOM nor inputs, `unreadable`
-    those whose manifest or SBOM is damaged, each with why."""
+    those whose manifest or SBOM is damaged, each with why. `mirrored` are states of sources, newest first."""
 
     affected: tuple[Affected, ...]
     looked_at: int
     unknown: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
+    mirrored: tuple[Mirrored, ...] = ()
 
 
 def query(text: str) -> tuple[Wanted, ...]:
@@ -125,7 +138,38 @@ def affected(store: Store, wanted: Iterable[Wanted], *, channel: str = "", prefi
             version = one_line(row.artifact().version)
             name = f"{row.kind}/{row.name}"
             found.append(Affected(name, row.tag, version, row.digest, channels, *answer))
-    return Answer(tuple(found), len(chosen), tuple(unknown), tuple(unreadable))
+    mirrored = tuple(_mirrored(store, asked, channel, prefix, unreadable))
+    return Answer(tuple(found), len(chosen), tuple(unknown), tuple(unreadable), mirrored)
+
+
+def _mirrored(
+    store: Store, wanted: tuple[Wanted, ...], channel: str, prefix: str, unreadable: list[tuple[str, str]]
+) -> Iterator[Mirrored]:
+    """States that have it, whose name begins with `prefix`, or for which, or whose snapshot, the channel stands."""
+
+    def damaged(called: str, error: Corrupt) -> None:
+        unreadable.append((called, one_line(error.message)))
+
+    for holder in holders(store, damaged=damaged):
+        if not f"{Kind.SNAPSHOT}/{holder.state.reference}".startswith(prefix):
+            continue
+        dated = (holder.state, *holder.snapshots)
+        if channel and not any(channel in each.channels for each in dated):
+            continue
+        try:
+            if hits := _hits(store, holder, wanted):
+                yield Mirrored(holder.state, holder.snapshots, hits)
+        except NotFound:
+            continue  # gone since
+        except Corrupt as error:
+            damaged(holder.state.reference, error)
+
+
+def _hits(store: Store, holder: Holder, wanted: tuple[Wanted, ...]) -> tuple[Hit, ...]:
+    there = packages_in(store, holder, (each.name for each in wanted))
+    known = (Package(each.kind, each.name, each.version) for each in there)
+    found = (match(package, each) for package in known for each in wanted)
+    return tuple(dict.fromkeys(hit for hit in found if hit is not None))
 
 
 def _chosen(store: Store, channel: str, prefix: str, unreadable: list[tuple[str, str]]) -> Iterator[Brief]:
@@ -138,20 +182,27 @@ def _chosen(store: Store, channel: str, prefix: str, unreadable: list[tuple[str,
             unreadable.append((row[0], one_line(row[1].message)))
     for row in sorted(listed, reverse=True):
         is_list = (f"{row.kind}/{row.name}", row.tag) == (LISTS_NAME, LISTS_TAG)
-        if row.role == CHANNEL or is_list or (channel and channel not in (row.tag, *row.channels.split(","))):
+        if (
+            row.role == CHANNEL
+            or is_list
+            or row.kind == Kind.SNAPSHOT
+            or (channel and channel not in (row.tag, *row.channels.split(",")))
+        ):
             continue
         yield row
 
 
+Bases = dict[tuple[str, str], tuple[Package, ...]]  # what many artefacts stand on: kind/name, recipe → its packages
 Found = tuple[str, tuple[Hit, ...]] | Corrupt | None
 
 
 def _looked_at(store: Store, chosen: list[Brief], wanted: tuple[Wanted, ...]) -> Iterator[tuple[Brief, Found]]:
     """Several at once where the store answers several."""
+    bases: Bases = {}
 
     def look(row: Brief) -> Found:
         try:
-            return _look(store, row.artifact(), wanted)
+            return _look(store, row.artifact(), wanted, bases)
         except Corrupt as error:
             return error
         except NotFound:
@@ -165,12 +216,14 @@ def _looked_at(store: Store, chosen: list[Brief], wanted: tuple[Wanted, ...]) ->
         yield from zip(chosen, pool.map(look, chosen), strict=True)
 
 
-def _look(store: Store, artifact: Artifact, wanted: tuple[Wanted, ...]) -> tuple[str, tuple[Hit, ...]] | None:
+def _look(
+    store: Store, artifact: Artifact, wanted: tuple[Wanted, ...], bases: Bases
+) -> tuple[str, tuple[Hit, ...]] | None:
     by, packages = SBOM, _packages(store, artifact)
     if packages is None:
         name = name_of(artifact.reference)
         whole = oci.artifact(name, artifact.reference.tag, store.manifest(name, str(artifact.digest)))
-        by, packages = INPUTS, tuple(_from_inputs(whole))
+        by, packages = INPUTS, (*_from_inputs(whole), *_from_base(store, whole, bases))
         if not packages:
             return None
     hits = dict.fromkeys(hit for package in packages for each in wanted if (hit := match(package, each)) is not None)
@@ -196,6 +249,24 @@ def _from_inputs(artifact: Artifact) -> Iterator[Package]:
             yield Package("deb" if name != title else "", name, version)
         elif title.startswith("software ") and version:
             yield Package("", title.removeprefix("software "), version)
+
+
+def _from_base(store: Store, artifact: Artifact, known: Bases, deepest: int = 20) -> tuple[Package, ...]:
+    """What is in the artefact that it was built on, and in that one's."""
+    base = next((each for each in oci.inputs(artifact) if each[0].startswith(_BASE)), None)
+    if base is None or not deepest:
+        return ()
+    title, _, made_from = base
+    kind, name = artifact.reference.kind, title.removeprefix(_BASE)
+    if (found := known.get((f"{kind}/{name}", made_from))) is None:
+        same = (each for each in artifacts(store, kind, name, damaged=lambda error: None))
+        below = next((each for each in same if str(each.made_from) == made_from), None)
+        found = ()
+        if below is not None:
+            whole = resolve(store, below.reference)
+            found = (*_from_inputs(whole), *_from_base(store, whole, known, deepest - 1))
+        known[f"{kind}/{name}", made_from] = found
+    return found
 
 
 # Versions

@@ -25,5 +25,10 @@ WHERE = {
     "verify": "verify",
     "revoke": "revoke",
     "affected": "affected",
+    "mirror": "mirror",
+    "snapshot": "snapshot",
+    "du": "du",
+    "export": "export",
+    "import": "import_",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -28,9 +28,15 @@ def serve(
     workers: Annotated[int, typer.Option(help="Requests that are served at once.", min=1, max=512)] = 32,
     grace: Annotated[str, typer.Option(help="How long requests may go on after the first signal.")] = "30s",
     sparse: Annotated[bool, typer.Option("--sparse", help="Take manifests whose blobs are elsewhere.")] = False,
+    sources: Annotated[
+        Path | None, typer.Option("--sources", help="A sources.hcl, whose sources of mode proxy are served.")
+    ] = None,
+    refresh: Annotated[str, typer.Option(help="How old what upstream says of these may be.")] = "15m",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request to stderr.")] = False,
 ) -> None:
-    """Serve a store over HTTPS: distribution API, pages for people, metrics.
+    """Serve a store over HTTPS: distribution API, snapshots, pages for people, metrics.
+
+    Sources of mode proxy are at /sources/NAME/, for apt, pip and curl: what they ask for is fetched once, and kept.
 
     SIGTERM and Ctrl-C let requests in flight finish; a second one ends at once. SIGHUP reads certificates and tokens
     anew and opens the audit log anew.
@@ -41,6 +47,6 @@ def serve(
     from naust.serve.settings import Settings, prepared
 
     settings = Settings(folder, store, listen, cert, key, plain, tokens, anonymous, audit, max_upload, rate, workers,
-                        grace, sparse, verbose)  # fmt: skip
+                        grace, sparse, verbose, sources, refresh)  # fmt: skip
     server, url, store_url = prepared(settings)
     run(server, lambda: console.note(f"naust: {url} serves {store_url}"))

@@ -203,6 +203,11 @@ class Body:
         self.size = 0  # bytes so far
 
     @property
+    def connection(self) -> Connection:
+        """What it comes by."""
+        return self._connection
+
+    @property
     def unasked(self) -> bool:
         """Whether the client still waits to be told that it may send."""
         return self._expected and not self.ended

@@ -110,7 +110,7 @@ def problem(error: Error, *, base_url: str = "", status: int = 0) -> Page:
     own, title = next(((code, text) for kind, code, text in _STATUS if isinstance(error, kind)), (500, "Failed"))
     # Where a store lies and how it is built is none of a visitor's business; damage has to be told though.
     details = error.details if isinstance(error, Corrupt) else ""
-    return _rendered(
+    return rendered(
         "problem.html", Links(safe_base(base_url)), status or own, title=title, error=error, details=details
     )
 
@@ -144,7 +144,7 @@ def _catalogue(visit: _Visit) -> Page:
     asked = wanted(visit.query, visit.segments[0] if visit.segments else "")
     found = look(visit.store, asked, visit.readable)
     shown = [(f"{row.kind}/{row.name}", Digest.parse(row.digest)) for row in found.rows]
-    return _rendered(
+    return rendered(
         "catalogue.html",
         visit.links,
         asked=asked,
@@ -163,7 +163,7 @@ def _name(visit: _Visit) -> Page:
         return _by_digest(visit, name, digest, every)
     channels = tuple(each for each in every if not is_dated(each.reference.tag))
     shown = every[:LONGEST_LIST]
-    return _rendered(
+    return rendered(
         "name.html",
         visit.links,
         name=name,
@@ -195,7 +195,7 @@ def _artifact_page(visit: _Visit, name: str, tag: str) -> Page:
     known = facts(visit.store, name, tag)
     sought = visit.query.get("packages", "").strip()
     packages = known.attached.packages_like(sought)
-    return _rendered(
+    return rendered(
         "artifact.html",
         visit.links,
         name=name,
@@ -218,7 +218,7 @@ def _difference(visit: _Visit) -> Page:
     tags = [each.reference.tag for each in every]
     before, after = visit.query.get("a", ""), visit.query.get("b", "")
     compared = difference(facts(visit.store, name, before), facts(visit.store, name, after)) if before and after else ""
-    return _rendered(
+    return rendered(
         "difference.html", visit.links, name=name, tags=tags[:LONGEST_LIST], a=before, b=after, compared=compared
     )
 
@@ -283,6 +283,7 @@ def _environment() -> Environment:
     return made
 
 
-def _rendered(template: str, links: Links, status: int = 200, **values: object) -> Page:
+def rendered(template: str, links: Links, status: int = 200, **values: object) -> Page:
+    """A page made from one of the templates."""
     text = _environment().get_template(template).render(links=links, style=_style_hash(), **values)
     return Page(status, HTML, text.encode(), HEADERS)

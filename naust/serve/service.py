@@ -20,6 +20,9 @@ from naust.serve.manifests import Manifests
 from naust.serve.metrics import MEDIA_TYPE, Metrics
 from naust.serve.rate import Rate
 from naust.serve.served import ServedStore
+from naust.serve.snapshots import Snapshots
+from naust.serve.snapshots_images import Images, is_image
+from naust.serve.sources import Proxied, Sources
 from naust.serve.tokens import Holder, Right, Scope, Tokens
 
 _NAMED = re.compile(r"/v2/(.+?)/(?:(blobs/uploads)/?|(blobs/uploads|blobs|manifests|referrers)/([^/]+)|(tags/list))")
@@ -42,7 +45,7 @@ Handler = Callable[..., Answer]
 class Service:
     """A store behind its interface. Any number of threads."""
 
-    def __init__(self, root: Path, rules: Rules, tokens: Tokens | None = None) -> None:
+    def __init__(self, root: Path, rules: Rules, tokens: Tokens | None = None, proxied: Proxied | None = None) -> None:
         self.store = ServedStore(root, sparse=rules.sparse)
         root.mkdir(parents=True, exist_ok=True)
         self.metrics = Metrics()
@@ -54,6 +57,9 @@ class Service:
         self._manifests = Manifests(self.store)
         self._api = Api(self.store)
         self._artefacts = Artefacts(self.store, self._manifests)
+        self._snapshots = Snapshots(self.store, self._artefacts)
+        self._images = Images(self.store, self._snapshots)
+        self._sources = Sources(self.store, proxied or Proxied())
         self._single: dict[str, Handler] = {
             "/healthz": _well,
             "/metrics": self._numbers,
@@ -108,6 +114,10 @@ class Service:
                 return self._allowed(method, handlers, call, *words)
             if path.startswith("/api/"):
                 return self._own(call)
+            if path == "/snapshots" or path.startswith("/snapshots/"):
+                return self._allowed(method, {"GET": self._snapshots.read}, call)
+            if path == "/sources" or path.startswith("/sources/"):
+                return self._allowed(method, {"GET": self._sources.read}, call)
             return self._for_people(call)
         except Error as error:
             raise Failed(failure(error, code, self.store.url)) from error
@@ -127,6 +137,8 @@ class Service:
         if found is None:
             raise Failed(problem(404, "UNSUPPORTED", "the distribution API has no such path"))
         name, start, part, last, tags = found.groups()
+        if is_image(name):
+            return *self._images.handler(name, start, part, last), ()
         try:
             name = name_in(name)
         except Failed:

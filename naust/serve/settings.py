@@ -12,6 +12,7 @@ from common.values import Wrong, as_duration, as_size
 from naust.serve.audit import Audit
 from naust.serve.server import Listening, Server
 from naust.serve.service import Rules, Service
+from naust.serve.sources import REFRESH, Proxied
 from naust.serve.tokens import Right, Tokens
 
 
@@ -34,6 +35,8 @@ class Settings:
     grace: str
     sparse: bool
     verbose: bool
+    sources: Path | None = None
+    refresh: str = ""
 
 
 def prepared(settings: Settings) -> tuple[Server, str, str]:
@@ -55,10 +58,28 @@ def prepared(settings: Settings) -> tuple[Server, str, str]:
     audit = Audit(settings.audit, verbose=settings.verbose)
     grace = _duration(settings.grace).total_seconds()
     listening = Listening(host, port, settings.cert, settings.key, settings.workers, grace)
-    server = Server(Service(root, rules, tokens), listening, audit)
+    server = Server(Service(root, rules, tokens, _proxied(settings)), listening, audit)
     shown = f"[{host}]" if ":" in host else host
     url = f"{'https' if settings.cert else 'http'}://{shown}:{server.port}"
     return server, url, root.as_uri()
+
+
+def _proxied(settings: Settings) -> Proxied:
+    """The sources that are fetched on first use. Raises BadInput if the file has none, BadDefinition."""
+    if settings.sources is None:
+        return Proxied()
+    from common.console import reporter
+    from naust.source.definition import PROXY
+    from naust.source.shapes import load
+
+    blocks = tuple(each for each in load(settings.sources).sources if each.mode == PROXY)
+    if not blocks:
+        raise BadInput(
+            f"{settings.sources} has no source of mode proxy",
+            resolution='Write mode = "proxy" into one; what `naust mirror` fetched is served at /snapshots/ anyway.',
+        )
+    refresh = _duration(settings.refresh) if settings.refresh else REFRESH
+    return Proxied(blocks, refresh, max(1, settings.workers * 3 // 4), report=reporter())
 
 
 def is_loopback(host: str) -> bool:

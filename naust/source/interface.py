@@ -10,14 +10,17 @@ A source's files are a flat mapping from path to blob; everything about serving 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from common.console import Report
 from common.model import Digest
-from naust.wire.transport import Transport
+
+if TYPE_CHECKING:
+    from naust.wire.transport import Transport  # brings in ssl, which whoever only reads states does not need
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,12 +70,14 @@ class Kept:
 class Survey:
     """What there is upstream. `date` is upstream's own date of it; `mark` tells whether anything changed (an ETag, the
     digest of a Release file): the same mark means the same items. `extra` are files that upstream made itself and that
-    are kept as they are, such as its signed Release: path → bytes."""
+    are kept as they are, such as its signed Release: path → bytes. `dates` are those of parts that may move by
+    themselves, such as suites: none of them may go back."""
 
     items: tuple[Item, ...]
     mark: str
     date: datetime | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
+    dates: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Upstream(Protocol):
@@ -87,4 +92,16 @@ class Upstream(Protocol):
 
     def index(self, kept: Sequence[Kept], survey: Survey) -> Mapping[str, bytes]:
         """The files that clients read first, by path. The same input gives the same bytes."""
+        ...
+
+
+Read = Callable[[Kept], AbstractContextManager[BinaryIO]]
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """An upstream whose index says something of what is in the files: it has to be told how to read them again."""
+
+    def reads(self, read: Read) -> None:
+        """From now on, `read` gives the bytes of what is kept."""
         ...

@@ -31,6 +31,7 @@ PACKAGES = "application/vnd.naust.packages.v1+jsonl"  # configuration of a part
 SOURCE = "naust.source"  # annotation of a child of a snapshot: the source's name
 MARK = "naust.source.mark"  # annotation of a state: upstream's mark
 DATE = "naust.source.date"  # annotation of a state: upstream's own date, RFC 3339
+DATES = "naust.source.dates"  # annotation of a state: those of its parts, a JSON object of name → RFC 3339
 TYPE = "naust.source.type"  # annotation of a state: apt, pypi, oci, files, terraform
 MOST = 8_000  # files of a part: below 4 MiB with paths of 250 bytes
 

@@ -20,12 +20,15 @@ from pathlib import Path
 from tests.bench.delta import delta
 from tests.bench.hundred_thousand import hundred_thousand
 from tests.bench.million import million
+from tests.bench.mirror import mirror
+from tests.bench.offline import offline
 from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, version
 from tests.bench.transfers import transfers
 
 INSTANCE = "bench"
 DEPLOYMENT = ("s3-lb", "--target", "container", "--instance", INSTANCE)
 PACKAGES = {
+    "aptly": "aptly",
     "skopeo": "skopeo",
     "packer": "packer",
     "docker-registry": "docker-registry",
@@ -139,7 +142,8 @@ def main() -> int:
         "collecting": million,
         "delta": delta,
         "transfers": transfers,
-        "building": building,
+        "mirroring": mirror,
+        "building": lambda: [*building(), *offline()],
         "deploying": deploying,
     }
     rows = [row for name in (sys.argv[1:] or parts) for row in parts[name]()]

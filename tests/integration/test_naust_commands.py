@@ -193,9 +193,22 @@ def test_help_loads_no_verb(thousand: Path) -> None:
 
 # The manual
 
+SOURCES = """
+files "own" {
+  mode   = "local"
+  folder = "own"
+}
+set "build" {
+  sources = ["own"]
+}
+"""
+
 
 def test_every_command_of_the_manual_does_what_it_says(naust: Tools, tmp_path: Path) -> None:
     (tmp_path / "traefik.qcow2").write_bytes(os.urandom(1 << 20))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "tool").write_bytes(os.urandom(1 << 16))
+    (tmp_path / "sources.hcl").write_text(SOURCES)
     lines = [line for line in (ROOT / "naust" / "README.md").read_text().splitlines() if line.startswith("$ ")]
     assert len(lines) > 8
     for line in lines:

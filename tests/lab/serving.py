@@ -21,6 +21,7 @@ from naust.manifest import Blob
 from naust.serve.audit import Audit
 from naust.serve.server import Listening, Server, serving
 from naust.serve.service import Rules, Service
+from naust.serve.sources import Proxied
 from naust.serve.tokens import Right, Scope, Tokens, new
 from naust.store.access import Access
 from naust.store.https import HttpsStore
@@ -64,9 +65,10 @@ def served(
     pair: tuple[Path, Path] | None = None,
     workers: int = 8,
     grace: float = 5.0,
+    proxied: Proxied | None = None,
 ) -> Iterator[Served]:
     """A server for `folder` on a free port of the loopback; `pair` is certificate and key."""
-    service = Service(folder, rules, Tokens(tokens) if tokens else None)
+    service = Service(folder, rules, Tokens(tokens) if tokens else None, proxied)
     log = Audit(audit)
     cert, key = pair or (None, None)
     with serving(Server(service, Listening("127.0.0.1", 0, cert, key, workers, grace), log)) as server:
