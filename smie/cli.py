@@ -14,6 +14,12 @@ SUMMARY = "makes artefacts from roles"
 Names = Annotated[list[str], typer.Argument(help="Roles, bases, or systems with all that they need.")]
 Update = Annotated[bool, typer.Option("--update", help="Fetch Debian's package index anew first.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Builds side by side; else what the machine carries.")]
+Snapshot = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot", metavar="[SET:]WHEN", help="Take all from this snapshot of the store; else $SMIE_SNAPSHOT."
+    ),
+]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3 when something would be built.")]
 
 
@@ -22,24 +28,27 @@ def build(
     json: Json = False,
     update: Update = False,
     jobs: Jobs = None,
+    snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
 ) -> None:
     """Build what has changed, and print the URI of each artefact.
 
-    A build of which nothing changed is recognised and not done again. Exit codes: 0 all is there, 1 failed, 2 bad
-    input, 4 some could not be built, 9 mirror or engine unavailable, 130 interrupted.
+    A build of which nothing changed is recognised and not done again. With a snapshot all comes out of the store: WHEN
+    is a day, a full tag, a view or latest; SET is build, or the only set. Exit codes: 0 all is there, 1 failed, 2 bad
+    input or no such snapshot, 4 some could not be built, 8 something is damaged, 9 mirror or engine unavailable, 130
+    interrupted.
     """
     from common.catalog import Catalog
     from naust.address import uri
     from naust.store import open_store
     from smie.build import build as build_all
     from smie.build import failure
-    from smie.wanted import Recipes
+    from smie.wanted import recipes_of
     from smie.workspace import Workspace
 
     workspace, there = Workspace.open(), open_store(store)
-    recipes = Recipes(Catalog.open(systems), workspace, refresh=update).of(names)
+    recipes = recipes_of(names, Catalog.open(systems), there, workspace, snapshot=snapshot, refresh=update)
     outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs)
     if json:
         console.json_result([outcome.shown(there.url) for outcome in outcomes])
@@ -56,22 +65,25 @@ def plan(
     json: Json = False,
     exit_code: ExitCode = False,
     update: Update = False,
+    snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
 ) -> None:
     """Show what would be built, and because of which inputs.
 
-    Exit codes: 0 shown, 2 bad input, 3 something would be built (with --exit-code), 9 mirror unavailable.
+    Exit codes: 0 shown, 2 bad input or no such snapshot, 3 something would be built (with --exit-code), 8 the snapshot
+    is damaged, 9 mirror unavailable.
     """
     from common.catalog import Catalog
     from naust.store import open_store
     from smie.plan import plan as make_plan
     from smie.plan import to_build
-    from smie.wanted import Recipes
+    from smie.wanted import recipes_of
     from smie.workspace import Workspace
 
-    recipes = Recipes(Catalog.open(systems), Workspace.open(), refresh=update).of(names)
-    entries = make_plan(open_store(store), recipes)
+    there = open_store(store)
+    recipes = recipes_of(names, Catalog.open(systems), there, Workspace.open(), snapshot=snapshot, refresh=update)
+    entries = make_plan(there, recipes)
     if json:
         console.json_result([entry.shown() for entry in entries])
     else:

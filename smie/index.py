@@ -1,7 +1,8 @@
 """A private root for the host's apt: the index of one suite, resolving names against it, and fetching packages.
 
-Nothing of the machine's own apt state is read or changed. apt checks the index against Debian's keys and every package
-against the index. The index is fetched once and stays as it is until `refresh`: that pins what is built.
+Nothing of the machine's own apt state is read or changed. apt checks the index against the keys of where it comes from
+(`smie.origin`), and every package is checked against the index. The index is fetched once and stays as it is: that of a
+mirror until `refresh`, that of a snapshot for ever. That pins what is built.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -21,13 +22,14 @@ from common.errors import BadInput, Error, Unavailable
 from common.files import write_atomically
 from common.lock import lease
 from common.model import Digest
-from common.run import CommandFailed, environment, run
-from smie.mirror import KEYRING, machine_sources
+from common.run import CommandFailed, run
+from smie.origin import Online, Origin, apt, place
 from smie.packages import Package, printed, records, status
 from smie.workspace import Workspace
 
 WAIT = timedelta(minutes=10)  # for another smie that fetches
 TRIES = 3  # apt's own, for each file
+ONLINE = Online()
 
 _CONFIGURATION = """\
 Dir "{root}";
@@ -73,6 +75,7 @@ class Index:
     digest: Digest
     date: datetime
     version: str
+    origin: Origin = field(default=ONLINE, kw_only=True)
 
     @property
     def pool(self) -> Path:
@@ -110,16 +113,10 @@ class Index:
         return tuple(found[package.name, package.version, package.architecture] for package in packages)
 
     def fetch(self, packages: Sequence[Package], *, halt: threading.Event | None = None) -> None:
-        """See that the .debs are in the pool. Raises Unavailable; KeyboardInterrupt once `halt` is set."""
+        """See that the .debs are in the pool. Raises Unavailable, Corrupt; KeyboardInterrupt once `halt` is set."""
         if missing := self._missing(packages):
             with lease(self.workspace.lock(f"index-{self.root.name}"), "fetch packages", wait=WAIT):
-                specs = [f"{package.name}={package.version}" for package in missing]
-                incoming = self.root / "incoming"
-                online(self.root, "apt-get", "download", "-qq", *specs, cwd=incoming, halt=halt)
-                # These alone were checked: beside them may lie what a fetch that was cut off left, half of a package.
-                for package in missing:
-                    if (incoming / package.file).exists():
-                        (incoming / package.file).replace(self.pool / package.file)
+                self.origin.packages(self.root, missing, halt)
             if lost := self._missing(packages):
                 raise Unavailable(
                     f"the mirror did not give {', '.join(package.file for package in lost)}",
@@ -141,53 +138,36 @@ class Index:
         return apt(self.root, *argv)
 
 
-def apt(root: Path, *argv: str, cwd: Path | None = None, halt: threading.Event | None = None) -> str:
-    """What one of apt's programs prints, run in a private root."""
-    env = environment({"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"})
-    return run(argv, env=env, cwd=cwd, halt=halt).stdout
-
-
-def online(root: Path, *argv: str, cwd: Path | None = None, halt: threading.Event | None = None) -> str:
-    """The same for what needs the mirror. Raises Unavailable."""
-    try:
-        return apt(root, *argv, cwd=cwd, halt=halt)
-    except CommandFailed as error:
-        raise Unavailable(
-            "the Debian mirror of this machine does not give what is needed",
-            details=without_passwords(error.details),
-            resolution="See that `apt-get update` works here, then run the command again.",
-        ) from error
-
-
-def without_passwords(text: str) -> str:
-    """The text with what stands between `//` and `@` in URLs taken out."""
-    return re.sub(r"//[^/\s@]+@", "//***@", text)
-
-
-def open_index(workspace: Workspace, suite: str, components: Sequence[str], *, refresh: bool = False) -> Index:
-    """The index of a suite, fetched if it is not there, or anew. Raises Missing, Unavailable."""
-    root = workspace.index("+".join((suite, *components)))
+def open_index(
+    workspace: Workspace, suite: str, components: Sequence[str], *, origin: Origin = ONLINE, refresh: bool = False
+) -> Index:
+    """The index of a suite, read if it is not there, or anew. Raises Missing, Unavailable; BadInput if a snapshot has
+    no such suite, Corrupt if it is damaged."""
+    root = place(workspace, suite, components, origin)
     facts = root / "index.json"  # written last: without it the index is not whole
     if refresh or not facts.exists():
         with lease(workspace.lock(f"index-{root.name}"), "fetch the package index", wait=WAIT):
             if refresh or not facts.exists():
-                architecture = _prepare(root, suite, components)
-                online(root, "apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")
+                architecture = _prepare(root, suite, components, origin)
+                try:
+                    apt(root, "apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")
+                except CommandFailed as error:
+                    raise origin.unreadable(error) from error
                 write_atomically(facts, json.dumps(_facts(root / "lists", suite) | {"architecture": architecture}))
     known = json.loads(facts.read_text())
     return Index(
         workspace, root, suite, known["architecture"], Digest.parse(known["digest"]),
-        datetime.fromisoformat(known["date"]), known["version"],
+        datetime.fromisoformat(known["date"]), known["version"], origin=origin,
     )  # fmt: skip
 
 
-def _prepare(root: Path, suite: str, components: Sequence[str]) -> str:
+def _prepare(root: Path, suite: str, components: Sequence[str], origin: Origin) -> str:
     """Lay out apt's root and return the machine's architecture, as dpkg calls it."""
     shutil.rmtree(root / "status.d", ignore_errors=True)
     for folder in ("etc/parts", "lists/partial", "pool/partial", "empty/partial", "log", "incoming"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     architecture = run(("dpkg", "--print-architecture")).stdout.strip()
-    lines = (source.line(KEYRING) for source in machine_sources(suite, components))
+    lines = origin.sources(root, suite, components, architecture)
     write_atomically(root / "etc" / "sources.list", "\n".join(lines) + "\n", 0o600)
     write_atomically(root / "status", "")
     write_atomically(root / "apt.conf", _CONFIGURATION.format(root=root, architecture=architecture, tries=TRIES))
@@ -196,12 +176,12 @@ def _prepare(root: Path, suite: str, components: Sequence[str]) -> str:
 
 def _facts(lists: Path, suite: str) -> dict[str, str]:
     texts = {path.name: path.read_text() for path in sorted(lists.glob("*InRelease"))}
-    own = next(text for name, text in texts.items() if name.endswith(f"_{suite}_InRelease"))
+    own = [text for name, text in texts.items() if name.endswith(f"_{suite}_InRelease")]
     date = max(parsedate_to_datetime(_field(text, "Date")).replace(tzinfo=UTC) for text in texts.values())
     return {
         "digest": str(Digest.of("\0".join(texts.values()).encode())),
         "date": date.isoformat(),
-        "version": _field(own, "Version") or f"{date:%Y%m%d}",
+        "version": next(filter(None, (_field(text, "Version") for text in own)), f"{date:%Y%m%d}"),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from common.errors import Missing
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_ENDINGS = ("", "-updates", "-security")
+ENDINGS = ("", "-updates", "-security")
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
 
 
@@ -64,7 +64,7 @@ def _debians(options: str) -> bool:
 
 def carried_over(sources: Iterable[Source], codename: str, suite: str, components: Sequence[str]) -> tuple[Source, ...]:
     """The same mirrors for another suite: only Debian's own suites with `main`, each once."""
-    wanted = {codename + ending: suite + ending for ending in _ENDINGS}
+    wanted = {codename + ending: suite + ending for ending in ENDINGS}
     found = dict.fromkeys(
         Source(source.uri.rstrip("/"), wanted[source.suite], tuple(components))
         for source in sources

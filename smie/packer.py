@@ -18,6 +18,7 @@ from threading import Event
 
 from common.errors import Corrupt, Error
 from common.run import CommandFailed, environment, run
+from smie.isolation import guarded
 
 MANIFEST = "manifest.json"
 TEMPLATE = "build.pkr.json"
@@ -50,11 +51,6 @@ def installed_version() -> tuple[int, int]:
 def argv(template: Path) -> tuple[str, ...]:
     """The command that builds a template."""
     return guarded("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
-
-
-def guarded(*argv: str) -> tuple[str, ...]:
-    """The command, told to end when smie is killed and cannot tell it (setpriv(1), prctl(2) PR_SET_PDEATHSIG)."""
-    return ("setpriv", "--pdeathsig", "TERM", "--", *argv)
 
 
 # What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without

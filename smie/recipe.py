@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.errors import BadInput
@@ -124,7 +124,7 @@ def _role_inputs(role: Role, image: Image, parent: Recipe, packages: Sequence[Pa
         yield Input("file", f"roles/{file.path}", file.mode, file.digest)
     if role.process:
         yield Input("process", "", "", Digest.of(_canonical(_plain_process(role.process))))
-    yield Input("image", "", "", Digest.of(_canonical({**asdict(image), "base": ""})))
+    yield Input("image", "", "", Digest.of(_canonical({**_said(image), "base": ""})))
 
 
 def roles_folder(role: Role) -> Path:
@@ -141,7 +141,12 @@ def _setting(name: str, value: object) -> Input:
 
 
 def _plain_process(process: Process) -> Mapping[str, object]:
-    return asdict(process) | {"stop_within": process.stop_within.total_seconds()}
+    return _said(process) | {"stop_within": process.stop_within.total_seconds()}
+
+
+def _said(block: Process | Image) -> dict[str, object]:
+    """What a block says, without where it is written: the same definitions in another folder make the same."""
+    return {each.name: getattr(block, each.name) for each in fields(block) if each.compare}
 
 
 def _canonical(value: object) -> bytes:

@@ -16,13 +16,13 @@ from common.console import Report
 from common.errors import Conflict, Error
 from common.files import write_atomically
 from common.lock import holder, lease
-from common.model import Event
+from common.model import Artifact, Event
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import push_container
 from naust.store.interface import Store
-from smie import leftovers, packer
+from smie import isolation, leftovers, packer, provenance
 from smie.builder import builder
 from smie.builder.interface import Builder, Parent, Work
 from smie.disk import explained
@@ -49,7 +49,9 @@ class Site:
 
     @classmethod
     def open(cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe]) -> Site:
-        """See that all programs are there, and clear away what dead builds left. Raises Missing, Unavailable."""
+        """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
+        Unavailable."""
+        isolation.check(recipes)
         one = builder(recipes[0].kind)
         for program in one.programs(recipes):
             find(program)
@@ -107,6 +109,7 @@ class Site:
                 self.store, image, name=recipe.name, version=recipe.version,
                 annotations=self._annotations(recipe), made_from=recipe.fingerprint,
             )  # fmt: skip
+            provenance.record(self.store, artifact, recipe, self._found(recipe.parent) if recipe.parent else None)
             clock.lap("store")
         engine.load(self.store, artifact)
         clock.lap("load")
@@ -124,19 +127,23 @@ class Site:
         role = recipe.roles[-1] if recipe.roles else None
         if role is None or not role.software:
             return None
-        return programs(self.workspace, role.software, role.software_sha256, halt=self.halt)
+        return programs(self.workspace, role.software, role.software_sha256, recipe.index.origin, halt=self.halt)
 
     def _parent(self, recipe: Recipe) -> Parent | None:
         if recipe.parent is None:
             return None
-        there = listing.find(self.store, recipe.parent.fingerprint, recipe.kind, recipe.parent.name)
-        assert there is not None, "what a recipe stands on is made before it"
+        there = self._found(recipe.parent)
         image = engine.load(self.store, there)
         name = f"{there.reference.kind}/{there.reference.name}"
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
         with self.store.read(name, read.config.digest) as file:
             return Parent(str(image), file.read(), read.layers)
+
+    def _found(self, recipe: Recipe) -> Artifact:
+        there = listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name)
+        assert there is not None, "what a recipe stands on is made before it"
+        return there
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> manifest.ContainerImage:
         self.builder.prepare(recipe, work)

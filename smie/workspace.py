@@ -26,9 +26,9 @@ class Workspace:
         """`$SMIE_CACHE`, else `.smie` here."""
         return cls(Path(os.environ.get("SMIE_CACHE") or ".smie").resolve())
 
-    def index(self, suite: str) -> Path:
-        """apt's root for a suite."""
-        return self.root / "index" / suite
+    def index(self, name: str) -> Path:
+        """apt's root for what is named so: a suite, from somewhere."""
+        return self.root / "index" / name
 
     def resolution(self, key: Digest) -> Path:
         """The packages that a list of names was resolved to."""
@@ -37,6 +37,10 @@ class Workspace:
     def software(self, sha256: str) -> Path:
         """A wheel, by its content."""
         return self.root / "software" / sha256
+
+    def package(self, sha256: str) -> Path:
+        """A Debian package out of a snapshot, by its content; pools have it as a hard link."""
+        return self.root / "packages" / sha256
 
     def log(self, kind: str, name: str) -> Path:
         """The log of the newest build of an artefact."""

@@ -12,9 +12,10 @@ from common.files import file_digest
 from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
 from smie.builder.interface import Work
+from smie.isolation import guarded
 from smie.normal import file, normalise
 from smie.packages import Package, installed
-from smie.packer import BuildFailed, guarded
+from smie.packer import BuildFailed
 from smie.recipe import Recipe
 from smie.repository import write_for_bootstrap
 
@@ -27,7 +28,7 @@ SOURCES = "# Packages come with the image: smie builds a new one. For your own u
 
 
 def argv(recipe: Recipe, tarball: Path, sources: Path) -> tuple[str, ...]:
-    """mmdebstrap's command."""
+    """mmdebstrap's command. What its packages run has no network."""
     include = ",".join(recipe.base.packages)
     return guarded(
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",

@@ -46,6 +46,7 @@ def members(data: bytes) -> dict[str, tarfile.TarInfo]:
         "smie", "smie/apt/apt.conf", "packer-files", "root/.ansible/tmp", "root/.bash_history", "var/log/dpkg.log",
         "var/log/apt/term.log", "var/lib/apt/lists/x_InRelease", "var/cache/apt/pkgcache.bin", "tmp/ansible_x/y",
         "run/lock", "var/cache/ldconfig/aux-cache", "etc/passwd-", "etc/ssh/ssh_host_ed25519_key", "etc/machine-id",
+        "etc/nvme/hostid", "etc/nvme/hostnqn",
         "etc/hostname", "etc/resolv.conf", "usr/local/lib/seter/__pycache__/x.pyc", "root/.cache/pip",
         "var/lib/dpkg/status-old",
     ],

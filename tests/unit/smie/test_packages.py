@@ -9,7 +9,8 @@ import pytest
 
 from common.errors import BadInput
 from common.run import CommandFailed, Result
-from smie.index import _facts, _no_such_package, without_passwords
+from smie.index import _facts, _no_such_package
+from smie.origin import without_passwords
 from smie.packages import Package, installed, packages_file, printed, records, release_file, status
 
 SHA = "5b6825de4263824b78c4c51f6476414f3b4e89c2ab63e81dc8b9b5501e867cf6"

@@ -21,9 +21,13 @@ def test_a_version_that_is_none_is_an_error() -> None:
         version("what?")
 
 
-def test_packer_ends_when_smie_is_killed() -> None:
+@pytest.mark.parametrize(("user", "more"), [(0, ()), (1000, ("--map-current-user",))])
+def test_packer_has_no_network_and_ends_when_smie_is_killed(
+    monkeypatch: pytest.MonkeyPatch, user: int, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
     assert argv(Path("build.pkr.json")) == (
-        "setpriv", "--pdeathsig", "TERM", "--",
+        "setpriv", "--pdeathsig", "TERM", "--", "unshare", *more, "--net", "--",
         "packer", "build", "-machine-readable", "-on-error=cleanup", "build.pkr.json",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import BadInput
 from common.model import Kind
-from common.role import Check, Image, Parameter, ParameterType
+from common.role import Check, Image, Parameter, ParameterType, Place
 from smie.recipe import fingerprint_of
 from tests.unit.smie.conftest import Kitchen, package
 
@@ -54,6 +54,10 @@ NOT_CHANGES: dict[str, Change] = {
     "compiled Python": lambda k: k.write("bird/files/__pycache__/status.cpython-313.pyc"),
     "a package that is not in it": lambda k: setattr(k, "packages", (*k.packages, package("other"))),
     "the folder": lambda k: None,
+    "where the image is written": lambda k: setattr(k, "image", replace(k.image, place=Place("other/role.hcl", 9))),
+    "where the process is written": lambda k: setattr(
+        k, "process", replace(k.process, place=Place("other/role.hcl", 2), places=(("uid", Place("x", 3)),))
+    ),
 }
 
 

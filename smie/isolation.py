@@ -1,0 +1,46 @@
+"""Builds see no network. The programs that run what packages and roles bring get a network namespace of their own with
+nothing in it (unshare(1), network_namespaces(7)); the Docker engine is reached by its Unix socket, which is a file. The
+build's container has no network either (`smie.packer`). So a build cannot depend on what nobody recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from common.errors import BadInput, Denied
+from common.run import find
+
+if TYPE_CHECKING:
+    from smie.recipe import Recipe
+
+SOCKET = "unix://"
+
+
+def guarded(*argv: str) -> tuple[str, ...]:
+    """The command, without a network, and told to end when smie is killed and cannot tell it (setpriv(1), prctl(2)
+    PR_SET_PDEATHSIG)."""
+    # Who is not root needs a user namespace to make another; in it he stays who he is.
+    user = () if os.geteuid() == 0 else ("--map-current-user",)
+    return ("setpriv", "--pdeathsig", "TERM", "--", "unshare", *user, "--net", "--", *argv)
+
+
+def check(recipes: Sequence[Recipe]) -> None:
+    """Raise Missing, Denied or BadInput where these could not be built without a network."""
+    for program in ("setpriv", "unshare"):
+        find(program)
+    host = os.environ.get("DOCKER_HOST", "")
+    if host and not host.startswith(SOCKET):
+        raise BadInput(
+            "builds have no network, so the Docker engine has to be reached by a socket of this machine",
+            details=f"DOCKER_HOST begins with {host.partition('://')[0]}://.",
+            resolution="Unset DOCKER_HOST, or set it to unix:///…; the engine has to run here in any case.",
+        )
+    bases = [recipe.title for recipe in recipes if recipe.parent is None]
+    if bases and os.geteuid() != 0:
+        # mmdebstrap would need a range of user ids (subuid(5)), which it cannot get in the namespace that cuts it off.
+        raise Denied(
+            f"only root can make {', '.join(bases)} without a network",
+            resolution="Run smie as root, or bring the base into the store with naust copy: roles need no root.",
+        )
