@@ -353,7 +353,7 @@ def test_a_storm_of_slow_down_costs_at_most_as_much_again_and_never_more_at_once
     assert proxy.struck > quiet / 10
     assert stormy < 2 * quiet
     assert most <= 4 * store.traits().streams + 1
-    assert max(waits) > 4 * min(waits)
+    assert max(waits) > 0.1 >= min(waits)  # the longest first wait is 0.1 s: later ones are longer
 
 
 def test_a_wait_that_the_server_asks_for_is_kept(calm: Server, proxy: FaultProxy) -> None:
