@@ -17,7 +17,7 @@ from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.provisioner.interface import Answer
 from seter.rollout import Batch, RolloutStopped
-from seter.state import Subnets, WantedGroup, cluster_mark
+from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 
 NODES_AT_ONCE = 8
@@ -130,7 +130,8 @@ class Apply:
         """Take the mark away; a first node that is not there yet has none."""
         first = self._group(group).first
         if first in self._survey.observed.nodes:
-            self._provisioner.cluster_done(first, role, "")
+            done = dict(self._survey.observed.nodes[first].cluster).get(role)
+            self._provisioner.cluster_done(first, role, OWED if done else "")
 
     def _leave_mark(self, group: str, role: str) -> None:
         wanted = self._group(group)

@@ -140,20 +140,33 @@ class Rollout:
         down = [node for node in touched if not self._node_serves(node)]
         if down:
             self._apply(down, [self._batch(group, down, with_cluster=True)])
-        # Before the next is taken out. What the plan changes may be what keeps a node out: that one is swapped first.
-        self._admit_again(node for node in group.nodes if node in down or node not in touched)
+        clusters = self._clusters(group)
+        owed = not down and self._never_done(group)
+        first = owed and not any(self._starts(node, role) for node in touched for role in clusters)
+        if first:
+            self._acts.start([Batch(group.name, (), clusters)])
+        if first or not owed:
+            # Before the next is taken out. What the plan changes may be what keeps a node out: it is swapped first.
+            self._admit_again(node for node in group.nodes if node in down or node not in touched)
         for node in touched:
             if node not in down:
-                self._swap(group, node)
-        if not down or len(down) < len(touched):
-            self._acts.start([Batch(group.name, (), self._clusters(group))])
+                self._swap(group, node, with_cluster=owed and not first and node == touched[0])
+        if not first and (not down or len(down) < len(touched)):
+            self._acts.start([Batch(group.name, (), clusters)])
 
-    def _swap(self, group: WantedGroup, node: str) -> None:
+    def _never_done(self, group: WantedGroup) -> bool:
+        """Whether a cluster step is owed since the group was made, by a roll-out that was cut off: everything runs, but
+        no node can be found to serve before it."""
+        first = self._observed.nodes.get(group.first)
+        marks = dict(first.cluster) if first is not None else {}
+        return any(not marks.get(role) for role in self._clusters(group))
+
+    def _swap(self, group: WantedGroup, node: str, *, with_cluster: bool) -> None:
         """One node that serves: away from traffic only if something on it will stop."""
         withdrawn = group.withdraws and any(step.act.needs_withdrawal for step in self._plan.of_node(node))
         if withdrawn:
             self._acts.withdraw(node)
-        self._apply([node], [self._batch(group, [node], with_cluster=False)])
+        self._apply([node], [self._batch(group, [node], with_cluster=with_cluster)])
         if withdrawn or node in self._left_out:
             self._left_out.pop(node, None)
             self._acts.admit(node)

@@ -125,6 +125,9 @@ class Observed:
     places: Mapping[str, Place]
 
 
+OWED = "owed"  # mark of a cluster step that was done once and has to be done again; '' if it never was
+
+
 def cluster_mark(role: str, first: RoleState, lives: Iterable[tuple[str, str]]) -> str:
     """What a successful cluster step of `role` leaves behind.
 

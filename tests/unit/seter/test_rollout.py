@@ -10,7 +10,7 @@ import pytest
 from common.errors import Error
 from seter.plan import Act, Plan, Step
 from seter.rollout import Batch, Rollout, RolloutStopped
-from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole
+from seter.state import OWED, NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole
 
 ROLES = (WantedRole("etcd", has_cluster_step=True), WantedRole("traefik"))
 
@@ -160,6 +160,32 @@ def test_a_cluster_step_alone_touches_no_node() -> None:
     one = group("one", "a")
     lines = told([one], [Step(Act.CLUSTER, "one", "a", "etcd")], {"a": state()}, Diary())
     assert lines == ["look", "owe etcd of one", "cluster etcd of one", "check all"]
+
+
+NEVER = {"a": replace(state(), cluster=(("etcd", ""),)), "b": state()}
+
+
+def test_a_cluster_step_that_was_never_done_comes_first_since_no_node_can_serve_before_it() -> None:
+    one = group("one", "a", "b")
+    steps = [*restart(one, "b"), Step(Act.CLUSTER, "one", "a", "etcd")]
+    lines = told([one], steps, NEVER, Diary(), unfinished=["a"])
+    assert lines.index("cluster etcd of one") < lines.index("admit a") < lines.index("withdraw b")
+
+
+def test_where_its_own_processes_have_to_start_it_comes_with_the_first_of_them() -> None:
+    one = group("one", "a", "b")
+    etcd = [Step(Act.RESTART, "one", node, "etcd") for node in one.nodes]
+    lines = told([one], [*etcd, Step(Act.CLUSTER, "one", "a", "etcd")], NEVER, Diary(), unfinished=["b"])
+    assert lines.index("start etcd on a") < lines.index("cluster etcd of one") < lines.index("check a")
+    assert lines.index("check a") < lines.index("withdraw b") < lines.index("admit b")
+
+
+def test_a_cluster_step_that_was_done_before_comes_after_the_last_node() -> None:
+    one = group("one", "a", "b")
+    steps = [*restart(one, "a", "b"), Step(Act.CLUSTER, "one", "a", "etcd")]
+    owed = {"a": replace(state(), cluster=(("etcd", OWED),)), "b": state()}
+    lines = told([one], steps, owed, Diary())
+    assert lines.index("cluster etcd of one") > lines.index("check b")
 
 
 def test_what_is_too_much_goes_last() -> None:
