@@ -126,7 +126,17 @@ class Rollout:
         return (step for step in self._plan.steps if step.act is act)
 
     def _serves(self, group: WantedGroup) -> bool:
-        return any(self._node_serves(node) for node in group.nodes)
+        """Not a group whose making was cut off: its cluster step was never done, and each node to be touched lacks a
+        process. One node at a time would never do there: its etcd, say, has no quorum alone."""
+        touched = self._plan.nodes_of(group.name)
+        cut_off = bool(touched) and self._never_done(group) and all(self._lacks(group, node) for node in touched)
+        return not cut_off and any(self._node_serves(node) for node in group.nodes)
+
+    def _lacks(self, group: WantedGroup, node: str) -> bool:
+        """Whether a process that the node should have does not run."""
+        there = self._observed.nodes.get(node)
+        running = {name for name, state in there.roles if state.running} if there is not None else set()
+        return any(role.has_process and role.name not in running for role in group.roles)
 
     def _node_serves(self, node: str) -> bool:
         return node in self._observed.nodes and self._observed.nodes[node].serves

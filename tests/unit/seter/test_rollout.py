@@ -172,6 +172,17 @@ def test_a_cluster_step_that_was_never_done_comes_first_since_no_node_can_serve_
     assert lines.index("cluster etcd of one") < lines.index("admit a") < lines.index("withdraw b")
 
 
+def test_a_group_whose_making_was_cut_off_is_made_in_one_go_though_what_runs_so_far_is_well() -> None:
+    one = group("one", "a", "b")
+    half = NodeState("n", "f", "s", state().roles[:1])
+    steps = [Step(Act.START, "one", node, "traefik") for node in one.nodes]
+    cluster = Step(Act.CLUSTER, "one", "a", "etcd")
+    lines = told([one], [*steps, cluster], {"a": half, "b": half}, Diary())
+    assert "start traefik on a b" in lines
+    done = replace(half, cluster=(("etcd", "done"),))
+    assert "start traefik on a b" not in told([one], [*steps, cluster], {"a": done, "b": half}, Diary())
+
+
 def test_where_its_own_processes_have_to_start_it_comes_with_the_first_of_them() -> None:
     one = group("one", "a", "b")
     etcd = [Step(Act.RESTART, "one", node, "etcd") for node in one.nodes]
