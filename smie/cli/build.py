@@ -1,0 +1,44 @@
+"""smie build."""
+
+from __future__ import annotations
+
+from common import console
+from common.cli import Json, Store, Systems
+from smie.cli.options import Jobs, Names, Snapshot, Update
+
+
+def build(
+    names: Names,
+    json: Json = False,
+    update: Update = False,
+    jobs: Jobs = None,
+    snapshot: Snapshot = None,
+    systems: Systems = None,
+    store: Store = None,
+) -> None:
+    """Build what has changed, and print the URI of each artefact.
+
+    A build of which nothing changed is recognised and not done again. With a snapshot all comes out of the store: WHEN
+    is a day, a full tag, a view or latest; SET is build, or the only set. Exit codes: 0 all is there, 1 failed, 2 bad
+    input or no such snapshot, 4 some could not be built, 8 something is damaged, 9 mirror or engine unavailable, 130
+    interrupted.
+    """
+    from common.catalog import Catalog
+    from naust.address import uri
+    from naust.store import open_store
+    from smie.build import build as build_all
+    from smie.build import failure
+    from smie.wanted import recipes_of
+    from smie.workspace import Workspace
+
+    workspace, there = Workspace.open(), open_store(store)
+    recipes = recipes_of(names, Catalog.open(systems), there, workspace, snapshot=snapshot, refresh=update)
+    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs)
+    if json:
+        console.json_result([outcome.shown(there.url) for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            if outcome.artifact:
+                console.result(uri(there.url, outcome.artifact))
+    if error := failure(outcomes):
+        raise error
