@@ -6,7 +6,11 @@ from common import console
 from common.cli import Json, Store, Systems
 
 
-def list_(json: Json = False, systems: Systems = None, store: Store = None) -> None:
+def list_(
+    json: Json = False,
+    systems: Systems = None,
+    store: Store = None,
+) -> None:
     """List roles and bases, their kinds of image, and the newest artefact of each.
 
     Exit codes: 0 listed, 2 bad input.
