@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import Jobs, Names, Snapshot, Update
+from smie.cli.options import Channel, Jobs, Names, Snapshot, Update
 
 
 def build(
@@ -12,6 +12,7 @@ def build(
     json: Json = False,
     update: Update = False,
     jobs: Jobs = None,
+    channel: Channel = None,
     snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
@@ -19,7 +20,8 @@ def build(
     """Build what has changed, and print the URI of each artefact.
 
     A build of which nothing changed is recognised and not done again. With a snapshot all comes out of the store: WHEN
-    is a day, a full tag, a view or latest; SET is build, or the only set. Exit codes: 0 all is there, 1 failed, 2 bad
+    is a day, a full tag, a view or latest; SET is build, or the only set. A channel moves for all that was asked for
+    when all of it is there, or not at all. Exit codes: 0 all is there, 1 failed, 2 bad
     input or no such snapshot, 4 some could not be built, 8 something is damaged, 9 mirror or engine unavailable, 130
     interrupted.
     """
@@ -31,14 +33,21 @@ def build(
     from smie.wanted import recipes_of
     from smie.workspace import Workspace
 
+    if channel:
+        from smie import channel as channels
+
+        channels.check(channel)
     workspace, there = Workspace.open(), open_store(store)
     recipes = recipes_of(names, Catalog.open(systems), there, workspace, snapshot=snapshot, refresh=update)
     outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs)
+    error = failure(outcomes)
+    if channel and error is None:
+        channels.move(there, outcomes, channel, console.reporter())
     if json:
         console.json_result([outcome.shown(there.url) for outcome in outcomes])
     else:
         for outcome in outcomes:
             if outcome.artifact:
                 console.result(uri(there.url, outcome.artifact))
-    if error := failure(outcomes):
+    if error is not None:
         raise error

@@ -24,6 +24,7 @@ import pytest
 from common.model import Reference
 from naust import manifest as oci
 from naust.listing import find, resolve
+from naust.promote import stands_for
 from naust.push import push_container
 from naust.store import open_store
 from smie.leftovers import LABEL
@@ -309,6 +310,21 @@ def test_one_failure_beside_a_success_is_told_apart(bench: Bench) -> None:
     acts = {entry["artifact"].removeprefix("container/"): entry["act"] for entry in ended.json()}
     assert acts == {BASE: "present", bad: "failed", on_bad: "skipped", good: "built"}
     assert bench.is_stored(good) and not bench.is_stored(bad)
+
+
+def test_a_channel_moves_for_all_that_was_asked_for_or_for_nothing(bench: Bench) -> None:
+    """Bug case SM-05."""
+    good = bench.role("smie-test-moves")
+    bad = bench.role("smie-test-later", "- ansible.builtin.command: /bin/false\n")
+    store = open_store(bench.tools.env["NAUST_STORE"])
+    names = (f"container/{BASE}", f"container/{good}")
+    bench.smie("build", good, bad, "--channel", "lab", code=4)
+    assert [stands_for(store, name, "lab") for name in names] == [None, None]
+    bench.role("smie-test-later")
+    built = bench.smie("build", good, bad, "--channel", "lab", "--json").json()
+    assert [str(stands_for(store, entry["artifact"], "lab")) for entry in built] == [entry["digest"] for entry in built]
+    assert "promoted" not in bench.smie("build", good, bad, "--channel", "lab").err
+    assert "cannot be a channel" in bench.smie("build", good, "--channel", "latest", code=2).err
 
 
 def test_a_package_that_is_not_in_the_recipe_is_not_let_in(bench: Bench) -> None:
