@@ -6,6 +6,7 @@ to connect out while it is installed. Whoever might be reached listens on an add
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
@@ -152,7 +153,10 @@ def package(folder: Path, version: str, dial: str) -> None:
 def listener() -> Iterator[Listener]:
     """On the address that containers reach this machine by."""
     bridge: dict[str, Any] = docker.from_env().networks.get("bridge").attrs
-    with closing(socket.create_server((bridge["IPAM"]["Config"][0]["Gateway"], 0))) as server:
+    # An engine that found its bridge made already does not say the gateway; it is the subnet's first address then.
+    pool: dict[str, str] = bridge["IPAM"]["Config"][0]
+    address = pool.get("Gateway") or str(next(ipaddress.ip_network(pool["Subnet"]).hosts()))
+    with closing(socket.create_server((address, 0))) as server:
         server.setblocking(False)
         yield Listener(server)
 
