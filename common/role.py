@@ -181,5 +181,7 @@ class Base:
     suite: str
     packages: tuple[str, ...]
     components: tuple[str, ...] = ("main",)
+    kind: str = "container"  # or "rootfs"
+    host: str = ""  # the base of machines that run the same roles as this one of containers
     file: Path = Path()
     place: Place = field(default=NOWHERE, compare=False, repr=False)

@@ -314,5 +314,7 @@ BASE = Shape(
         Setting("suite", "name", as_label, "Debian suite", True),
         Setting("packages", "list of names", many(as_package), "Packages beside the essential ones", True),
         Setting("components", "list of names", many(as_label), "Components of the archive"),
+        Setting("kind", "`container` or `rootfs`", one_of("container", "rootfs"), "What it is the base of"),
+        Setting("host", "name", as_label, "The base of machines, of kind `rootfs`, that takes the same roles"),
     ),
 )

@@ -69,11 +69,12 @@ def _outcome(entry: Entry, result: Outcome | Error | Skipped | None) -> Outcome:
 def _tasks(site: Site, missing: Sequence[Entry]) -> dict[str, Task[str, Outcome | None]]:
     """One for each artefact, and one that fetches for all of them while the base is being made."""
     recipes = sorted(
-        (entry.recipe for entry in missing), key=lambda recipe: (recipe.parent is not None, -weight(recipe))
+        (entry.recipe for entry in missing if entry.recipe.packages),
+        key=lambda recipe: (recipe.parent is not None, -weight(recipe)),
     )
     tasks: dict[str, Task[str, Outcome | None]] = {}
     for entry in missing:
-        needs = (entry.recipe.parent.title,) if entry.recipe.parent else ()
+        needs = tuple(recipe.title for recipe in entry.recipe.needs)
         tasks[entry.recipe.title] = Task(_making(site, entry), needs, weight(entry.recipe))
     if len(missing) > 1:
         tasks[PREFETCH] = Task(lambda: site.prefetch(recipes), weight=sum(map(weight, recipes)))

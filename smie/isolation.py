@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.errors import BadInput, Denied
+from common.model import Kind
 from common.run import find
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ def check(recipes: Sequence[Recipe]) -> None:
     for program in ("setpriv", "unshare"):
         find(program)
     host = os.environ.get("DOCKER_HOST", "")
-    if host and not host.startswith(SOCKET):
+    machines = [recipe.title for recipe in recipes if recipe.kind != Kind.CONTAINER]
+    if machines and os.geteuid() != 0:
+        raise Denied(
+            f"only root can make {', '.join(machines)}: files get their owners, and mounts are needed",
+            resolution="Run smie as root.",
+        )
+    if len(machines) < len(recipes) and host and not host.startswith(SOCKET):
         raise BadInput(
             "builds have no network, so the Docker engine has to be reached by a socket of this machine",
             details=f"DOCKER_HOST begins with {host.partition('://')[0]}://.",

@@ -100,6 +100,13 @@ def file(name: str, content: str, epoch: int, mode: int = 0o644) -> tuple[tarfil
     return entry, content.encode()
 
 
+def link(name: str, target: str, epoch: int) -> tuple[tarfile.TarInfo, bytes]:
+    """A symbolic link of root's to be added to a layer."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.mtime, entry.linkname = tarfile.SYMTYPE, 0o777, epoch, target
+    return entry, b""
+
+
 def deleted(changes: str) -> list[str]:
     """The paths, without a leading slash, that `docker diff` says are gone and a layer has to hide."""
     paths = (line.removeprefix("D /") for line in changes.splitlines() if line.startswith("D /"))

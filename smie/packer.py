@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from common.errors import Corrupt, Error
+from common.role import Role
 from common.run import CommandFailed, environment, run
 from smie.isolation import guarded
 
@@ -94,6 +95,19 @@ def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packe
     return whole
 
 
+def null_template(scripts: Sequence[Sequence[str]], files: Sequence[str]) -> Template:
+    """Commands on this machine, one script after the other, that make these files. The null builder and shell-local are
+    part of every Packer, so the template is the same for all."""
+    provisioners = [{"shell-local": {"inline": list(lines)}} for lines in scripts]
+    chain = [{"artifice": {"files": list(files)}}, {"manifest": {"output": MANIFEST}}]
+    build: Template = {
+        "sources": ["source.null.tree"],
+        "provisioner": provisioners,
+        "post-processors": [{"post-processor": chain}],
+    }
+    return {"source": {"null": {"tree": {"communicator": "none"}}}, "build": [build]}
+
+
 def _local(*lines: str) -> Template:
     """Commands that run on this machine, with the container's id in `$CID`."""
     return {"shell-local": {"environment_vars": ["CID=${build.ID}"], "inline": list(lines)}}
@@ -131,6 +145,17 @@ def play(role: str, variables: Mapping[str, object]) -> list[dict[str, object]]:
     """The play that installs one role."""
     install = {"name": f"Install {role}", "ansible.builtin.include_role": {"name": role, "tasks_from": "install"}}
     return [{"name": role, "hosts": "all", "gather_facts": False, "vars": dict(variables), "tasks": [install]}]
+
+
+def variables(role: Role, software: str) -> dict[str, object]:
+    """What a role's `install.yml` is told. `software`: the folder of its programs, as the tasks see it."""
+    return {
+        "packages": list(role.packages),
+        "software": software,
+        "process_user": role.process.user if role.process else "",
+        "process_uid": role.process.uid if role.process else 0,
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
 
 
 @dataclass(slots=True)
@@ -173,7 +198,7 @@ def said(line: str) -> Sequence[str]:
     if len(parts) < 5 or parts[2] != "ui":
         return () if len(parts) > 2 and parts[0].isdigit() else (line,)
     text = parts[4].replace("%!(PACKER_COMMA)", ",").replace("\\r", "")
-    return [re.sub(r"^(==>|-->)? *docker\.image: ?", "", part) for part in text.split("\\n")]
+    return [re.sub(r"^(==>|-->)? *(?:docker\.image|null\.tree): ?", "", part) for part in text.split("\\n")]
 
 
 class BuildFailed(Error):

@@ -15,6 +15,7 @@ from common.errors import BadInput
 from common.model import Digest, Kind
 from common.role import Base, Image, Process, Role
 from smie.index import Index
+from smie.overlay import described
 from smie.packages import Package
 from smie.reach import reached
 
@@ -57,6 +58,13 @@ class Recipe:
     inputs: tuple[Input, ...]
     index: Index
     fingerprint: Digest
+    tools: Recipe | None = None  # of a disk: what it is written with
+    disk: int = 0  # of a disk: its size in bytes
+
+    @property
+    def needs(self) -> tuple[Recipe, ...]:
+        """What has to be there before it can be made."""
+        return tuple(recipe for recipe in (self.parent, self.tools) if recipe is not None)
 
     @property
     def installed(self) -> tuple[Package, ...]:
@@ -83,7 +91,11 @@ def fingerprint_of(kind: Kind, inputs: Sequence[Input]) -> Digest:
 def base_recipe(base: Base, kind: Kind, index: Index) -> Recipe:
     """The recipe of a base image. Raises BadInput for a package that the suite does not have."""
     packages = index.resolve((*DEBIAN, *base.packages), ())
-    inputs = (_setting("suite", [base.suite, *base.components]), *map(_package_input, packages))
+    inputs = (
+        setting("suite", [base.suite, *base.components]),
+        *map(package_input, packages),
+        *(Input("file", f"bases/{base.name}/{name}", mode, digest) for name, mode, digest in described(base)),
+    )
     return Recipe(
         kind, base.name, index.version, base, (), None, None, packages, inputs, index, fingerprint_of(kind, inputs)
     )
@@ -95,7 +107,7 @@ def role_recipe(role: Role, kind: Kind, parent: Recipe) -> Recipe:
     packages = parent.index.resolve(role.packages, parent.installed)
     inputs = tuple(_role_inputs(role, image, parent, packages))
     return Recipe(
-        kind, role.name, _version(role, parent, packages), parent.base, (role,), parent, image, packages, inputs,
+        kind, role.name, version_of(role, parent, packages), parent.base, (role,), parent, image, packages, inputs,
         parent.index, fingerprint_of(kind, inputs),
     )  # fmt: skip
 
@@ -113,8 +125,14 @@ def image_of(role: Role, kind: Kind) -> Image:
 
 def _role_inputs(role: Role, image: Image, parent: Recipe, packages: Sequence[Package]) -> Iterator[Input]:
     yield Input("base", parent.name, parent.version, parent.fingerprint)
-    yield from map(_package_input, packages)
-    yield _setting("packages", role.packages)
+    yield from map(package_input, packages)
+    yield from said_by(role)
+    yield Input("image", "", "", Digest.of(_canonical({**_said(image), "base": ""})))
+
+
+def said_by(role: Role, name: str = "") -> Iterator[Input]:
+    """What a role itself says about installing it; `name` tells it from other roles of the same artefact."""
+    yield setting(f"packages {name}".rstrip(), role.packages)
     if role.software:
         _, _, version = role.software.partition("==")
         yield Input(
@@ -123,8 +141,7 @@ def _role_inputs(role: Role, image: Image, parent: Recipe, packages: Sequence[Pa
     for file in reached(roles_folder(role), role.name):
         yield Input("file", f"roles/{file.path}", file.mode, file.digest)
     if role.process:
-        yield Input("process", "", "", Digest.of(_canonical(_plain_process(role.process))))
-    yield Input("image", "", "", Digest.of(_canonical({**_said(image), "base": ""})))
+        yield Input("process", name, "", Digest.of(_canonical(_plain_process(role.process))))
 
 
 def roles_folder(role: Role) -> Path:
@@ -132,11 +149,13 @@ def roles_folder(role: Role) -> Path:
     return role.folder.parent
 
 
-def _package_input(package: Package) -> Input:
+def package_input(package: Package) -> Input:
+    """A package as an input."""
     return Input("package", package.name, package.version, Digest("sha256", package.sha256))
 
 
-def _setting(name: str, value: object) -> Input:
+def setting(name: str, value: object) -> Input:
+    """Something that definitions say, as an input."""
     return Input("setting", name, "", Digest.of(_canonical(value)))
 
 
@@ -153,7 +172,7 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _version(role: Role, parent: Recipe, packages: Sequence[Package]) -> str:
+def version_of(role: Role, parent: Recipe, packages: Sequence[Package]) -> str:
     """The software's version, else the first package's, else that of what it stands on."""
     if role.software:
         return role.software.partition("==")[2]

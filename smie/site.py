@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,18 +14,19 @@ from pathlib import Path
 from threading import Event as Halt
 
 from common.console import Report
-from common.errors import Conflict, Error
-from common.files import write_atomically
+from common.errors import Conflict, Corrupt, Error
+from common.files import file_digest, write_atomically
 from common.lock import holder, lease
-from common.model import Artifact, Event
+from common.model import Artifact, Event, Kind, Reference
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
-from naust.push import push_container
+from naust.push import push_container, push_file
 from naust.store.interface import Store
 from smie import isolation, leftovers, packer, provenance
 from smie.builder import builder
-from smie.builder.interface import Builder, Parent, Work
+from smie.builder.interface import Builder, Built, Parent, Work
+from smie.builder.rootfs import BELOW
 from smie.disk import explained
 from smie.outcome import Outcome
 from smie.plan import recorded
@@ -32,6 +34,7 @@ from smie.recipe import Recipe, roles_folder
 from smie.software import programs
 from smie.workspace import Workspace
 
+TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
 POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
 
 
@@ -42,7 +45,7 @@ class Site:
     store: Store
     workspace: Workspace
     report: Report
-    builder: Builder
+    builders: Mapping[Kind, Builder]
     packer: tuple[int, int]
     revision: str
     halt: Halt = field(default_factory=Halt)
@@ -52,13 +55,18 @@ class Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
         isolation.check(recipes)
-        one = builder(recipes[0].kind)
-        for program in one.programs(recipes):
-            find(program)
-        for what in (*leftovers.sweep_folders(workspace), *one.sweep(leftovers.is_dead)):
+        builders = {kind: builder(kind) for kind in dict.fromkeys(recipe.kind for recipe in recipes)}
+        for kind, one in builders.items():
+            for program in one.programs([recipe for recipe in recipes if recipe.kind == kind]):
+                find(program)
+        dead = (
+            *leftovers.sweep_folders(workspace),
+            *(w for b in builders.values() for w in b.sweep(leftovers.is_dead)),
+        )
+        for what in dead:
             report(Event("swept", what, "was left by a build that was killed"))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, one, version, revision(recipes))
+        return cls(store, workspace, report, builders, version, revision(recipes))
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -102,32 +110,83 @@ class Site:
         with self.workspace.build(identity) as folder:
             work = self._work(recipe, folder, identity)
             clock.lap("fetch")
-            with self._cleared(identity):
-                image = self.builder.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
+            with self._cleared(recipe.kind, identity):
+                one = self.builders[recipe.kind]
+                made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
-            artifact = push_container(
-                self.store, image, name=recipe.name, version=recipe.version,
-                annotations=self._annotations(recipe), made_from=recipe.fingerprint,
-            )  # fmt: skip
+            artifact = self._stored(recipe, made)
             provenance.record(self.store, artifact, recipe, self._found(recipe.parent) if recipe.parent else None)
             clock.lap("store")
-        engine.load(self.store, artifact)
-        clock.lap("load")
+        if recipe.kind == Kind.CONTAINER:
+            engine.load(self.store, artifact)
+            clock.lap("load")
         self.report(Event("built", recipe.title, str(clock)))
         return Outcome(recipe, "built", artifact, clock.steps)
+
+    def _stored(self, recipe: Recipe, made: Built) -> Artifact:
+        """Under its name, whole: what is pushed is read and hashed on the way."""
+        said = self._annotations(recipe)
+        if isinstance(made, manifest.ContainerImage):
+            return push_container(
+                self.store, made, name=recipe.name, version=recipe.version, annotations=said,
+                made_from=recipe.fingerprint,
+            )  # fmt: skip
+        if made.tar is not None:
+            said[TAR] = str(made.tar.digest)
+        reference = Reference(recipe.kind, recipe.name)
+        return push_file(
+            self.store, made.path, reference, version=recipe.version, annotations=said, made_from=recipe.fingerprint
+        )
 
     def _work(self, recipe: Recipe, folder: Path, identity: str) -> Work:
         software = self._fetch(recipe)
         path = self.workspace.log(recipe.kind, recipe.name)
         log = packer.Log(path, lambda task: self.report(Event("task", recipe.title, task)))
-        return Work(folder, identity, self.packer, log, self.halt, self._parent(recipe), software)
+        parent = self._parent(recipe) if recipe.kind == Kind.CONTAINER else None
+        if recipe.kind != Kind.CONTAINER and recipe.parent:
+            self._copy(recipe.parent, folder / BELOW)
+        tools = self._tools(recipe.tools, folder) if recipe.tools else None
+        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools)
 
-    def _fetch(self, recipe: Recipe) -> Path | None:
+    def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
-        role = recipe.roles[-1] if recipe.roles else None
-        if role is None or not role.software:
-            return None
-        return programs(self.workspace, role.software, role.software_sha256, recipe.index.origin, halt=self.halt)
+        if recipe.kind == Kind.VM:
+            return {}
+        roles = recipe.roles[-1:] if recipe.kind == Kind.CONTAINER else recipe.roles
+        return {
+            role.name: programs(
+                self.workspace, role.software, role.software_sha256, recipe.index.origin, halt=self.halt
+            )
+            for role in roles
+            if role.software
+        }
+
+    def _copy(self, recipe: Recipe, target: Path) -> Artifact:
+        """The file of an artefact, read from the store and checked on the way."""
+        there = self._found(recipe)
+        name = f"{there.reference.kind}/{there.reference.name}"
+        (layer,) = manifest.parse(self.store.manifest(name, str(there.digest)), name).layers
+        with self.store.read(name, layer.digest) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+        if file_digest(target) != layer.digest:
+            raise Corrupt(
+                f"{there.reference} in the store is not what its digest says",
+                resolution=f"See naust fsck; then build it again: smie build {recipe.name}",
+            )
+        return there
+
+    def _tools(self, recipe: Recipe, folder: Path) -> Path:
+        """A tree with what disks are written with; unpacked once, and whole or not there."""
+        target = self.workspace.tree(recipe.fingerprint)
+        if not target.exists():
+            packed, tree = folder / "tools.tar.zst", folder / "tools"
+            self._copy(recipe, packed)
+            tree.mkdir()
+            run(("tar", "--extract", f"--file={packed}", "--zstd", f"--directory={tree}", "--numeric-owner"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError, OSError):  # another smie was faster; what it put there is the same
+                tree.rename(target)
+        return target
 
     def _parent(self, recipe: Recipe) -> Parent | None:
         if recipe.parent is None:
@@ -145,26 +204,27 @@ class Site:
         assert there is not None, "what a recipe stands on is made before it"
         return there
 
-    def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> manifest.ContainerImage:
-        self.builder.prepare(recipe, work)
-        template = json.dumps(self.builder.template(recipe, work), indent=2)
+    def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
+        one = self.builders[recipe.kind]
+        one.prepare(recipe, work)
+        template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
             env = packer.ansible_environment(work.folder, scratch, roles_folder(recipe.roles[-1]))
             packer.build(recipe.title, work.folder, env, work.log, self.halt)
         clock.lap("install")
-        return self.builder.collect(recipe, work)
+        return one.collect(recipe, work)
 
     @contextmanager
-    def _cleared(self, identity: str) -> Iterator[None]:
+    def _cleared(self, kind: Kind, identity: str) -> Iterator[None]:
         """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached."""
         try:
             yield
         except BaseException:
             with suppress(Error):  # what went wrong before is what has to be told
-                self.builder.sweep(identity.__eq__)
+                self.builders[kind].sweep(identity.__eq__)
             raise
-        self.builder.sweep(identity.__eq__)
+        self.builders[kind].sweep(identity.__eq__)
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
         said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from common.catalog import Catalog
 from common.errors import BadInput
 from common.model import Kind
-from common.role import Role
+from common.role import Image, Role
+from common.system import Group
 from common.values import did_you_mean
 from naust.store.interface import Store
+from smie.host import DISK, rootfs_recipe, vm_recipe
 from smie.index import ONLINE, open_index
 from smie.origin import Origin
 from smie.recipe import Recipe, base_recipe, image_of, role_recipe
 from smie.workspace import Workspace
 
 VARIABLE = "SMIE_SNAPSHOT"
+KINDS = (Kind.CONTAINER, Kind.ROOTFS, Kind.VM)  # in the order in which they stand on each other
+TOOLS = "disk-tools"  # the base that disks are written with
+Key = tuple[Kind, str]
+
+
+def kinds_of(text: str | None) -> tuple[Kind, ...]:
+    """The kinds that `--kind` names, separated by commas; none for None. Raises BadInput."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if wrong := [name for name in names if name not in KINDS]:
+        raise BadInput(
+            f"smie does not build the kind {wrong[0]!r}", resolution=f"Kinds are: {', '.join(KINDS)}, with commas."
+        )
+    return tuple(kind for kind in KINDS if kind in names)
 
 
 def recipes_of(
@@ -26,26 +41,34 @@ def recipes_of(
     store: Store,
     workspace: Workspace,
     *,
+    kinds: Sequence[Kind] = (),
+    every: bool = False,
     snapshot: str | None = None,
     refresh: bool = False,
 ) -> tuple[Recipe, ...]:
     """Recipes of these names, with packages as this snapshot of the store has them, else as the machine's mirror has.
 
-    `snapshot` as `--snapshot` says it; None: as the environment says; '': none. Raises BadInput, NotFound, Corrupt.
+    Without `kinds` those that the definitions declare; `every` is all that they declare. `snapshot` as `--snapshot`
+    says it; None: as the environment says; '': none. Raises BadInput, NotFound, Corrupt.
     """
-    text = asked(snapshot)
+    text, names = asked(snapshot), tuple(names)
     if text and refresh:
         raise BadInput(
             "a snapshot stays as it is: --update cannot be used with one",
             details=f"The snapshot is {text}.",
             resolution="Leave out --update. For newer packages: naust mirror, naust snapshot, and build from that.",
         )
+    if bool(names) == every:
+        raise BadInput(
+            "it is not said what is meant", resolution="Name roles, bases, systems or SYSTEM.GROUP, or say --all."
+        )
     origin: Origin = ONLINE
     if text:
         from smie.snapshot import opened  # brings in what reads snapshots, which others do not need
 
         origin = opened(store, workspace, text)
-    return Recipes(catalog, workspace, refresh=refresh, origin=origin).of(names)
+    recipes = Recipes(catalog, workspace, refresh=refresh, origin=origin)
+    return recipes.every(kinds) if every else recipes.of(names, kinds)
 
 
 def asked(snapshot: str | None) -> str:
@@ -59,55 +82,140 @@ class Recipes:
 
     catalog: Catalog
     workspace: Workspace
-    kind: Kind = Kind.CONTAINER
     refresh: bool = False
     origin: Origin = ONLINE
-    _made: dict[str, Recipe] = field(default_factory=dict)
+    _made: dict[Key, Recipe] = field(default_factory=dict)
 
-    def of(self, names: Iterable[str]) -> tuple[Recipe, ...]:
-        """Recipes of roles, bases or all that systems need, each after what it stands on. Raises BadInput."""
+    def of(self, names: Iterable[str], kinds: Sequence[Kind] = ()) -> tuple[Recipe, ...]:
+        """Recipes of roles, bases, groups or all that systems need, each after what it stands on. Raises BadInput."""
         for name in dict.fromkeys(names):
-            for one in self._members(name):
-                self._recipe(one, ())
+            self._named(name, tuple(kinds))
         return tuple(self._made.values())
 
-    def every(self) -> tuple[Recipe, ...]:
-        """Recipes of all bases and of all roles that have an image of this kind."""
-        roles = [role for role in self.catalog.roles() if any(image.kind == self.kind for image in role.images)]
-        return self.of([*self.catalog.base_names(), *(role.name for role in roles)])
-
-    def _members(self, name: str) -> Iterator[Role | str]:
-        if name in self.catalog.systems():
+    def every(self, kinds: Sequence[Kind] = ()) -> tuple[Recipe, ...]:
+        """Recipes of all bases, and of all that roles and groups declare. Raises BadInput."""
+        for name in self.catalog.base_names():
+            self._base(name)
+        for role in self.catalog.roles():
+            for kind in _declared(role.images, kinds):
+                self._role(kind, role)
+        for name in self.catalog.systems():
             for group in self.catalog.system(name).groups:
-                yield from (use.role for use in group.roles)
+                for kind in _declared(group.images, kinds):
+                    self._group(kind, name, group)
+        return tuple(self._made.values())
+
+    def _named(self, name: str, kinds: tuple[Kind, ...]) -> None:
+        system, _, group = name.partition(".")
+        if name in self.catalog.systems():
+            self._system(name, kinds)
         elif name in self.catalog.role_names():
-            yield self.catalog.role(name)
+            role = self.catalog.role(name)
+            for kind in kinds or _declared(role.images, ()):
+                self._role(kind, role)
         elif name in self.catalog.base_names():
-            yield name
+            self._only(name, kinds)
+        elif group and system in self.catalog.systems():
+            found = _group(self.catalog, system, group)
+            for kind in kinds or _declared(found.images, ()) or (Kind.ROOTFS, Kind.VM):
+                self._group(kind, system, found)
         else:
             raise _unknown(name, self.catalog)
 
-    def _recipe(self, one: Role | str, above: Sequence[str]) -> Recipe:
-        name = one if isinstance(one, str) else one.name
-        if name in above:
+    def _only(self, name: str, kinds: tuple[Kind, ...]) -> None:
+        made = self._base(name)
+        if kinds and made.kind not in kinds:
+            raise BadInput(f"base {name} is of kind {made.kind}", resolution="Leave --kind out.")
+
+    def _system(self, name: str, kinds: tuple[Kind, ...]) -> None:
+        """The container image of each role, and what the groups declare; of kinds that are asked for, all groups'."""
+        for group in self.catalog.system(name).groups:
+            for kind in kinds or (Kind.CONTAINER, *_declared(group.images, ())):
+                self._group(kind, name, group)
+
+    def _group(self, kind: Kind, system: str, group: Group) -> None:
+        if kind == Kind.CONTAINER:
+            for use in group.roles:
+                self._role(kind, use.role)
+            return
+        roles = [role for use in group.roles for role in self._chain(use.role)]
+        self._machine(kind, f"{system}.{group.name}", list({role.name: role for role in roles}.values()), group.images)
+
+    def _role(self, kind: Kind, role: Role, above: Sequence[str] = ()) -> Recipe:
+        if kind != Kind.CONTAINER:
+            return self._machine(kind, role.name, self._chain(role), role.images)
+        if role.name in above:
             raise BadInput(
-                f"role {name} is built on itself: {' on '.join((*above, name))}",
+                f"role {role.name} is built on itself: {' on '.join((*above, role.name))}",
                 resolution="Name another base in one of them.",
             )
-        if name not in self._made:
-            made = self._base(name) if isinstance(one, str) else self._role(one, (*above, name))
-            self._made[name] = made
-        return self._made[name]
+        if (kind, role.name) not in self._made:
+            below = image_of(role, kind).base
+            if below in self.catalog.base_names():
+                parent = self._base(below)
+            else:
+                parent = self._role(kind, self.catalog.role(below), (*above, role.name))
+            self._made[kind, role.name] = role_recipe(role, kind, parent)
+        return self._made[kind, role.name]
+
+    def _chain(self, role: Role) -> list[Role]:
+        """The role after those that its container image builds on, the lowest first."""
+        chain = [role]
+        while (below := _below(chain[0])) in self.catalog.role_names():
+            chain.insert(0, self.catalog.role(below))
+        return chain
+
+    def _machine(self, kind: Kind, name: str, roles: Sequence[Role], images: Sequence[Image]) -> Recipe:
+        if (Kind.ROOTFS, name) not in self._made:
+            parent = self._base(self._host(roles, images))
+            version = parent.version if "." in name else ""
+            self._made[Kind.ROOTFS, name] = rootfs_recipe(name, roles, parent, version=version)
+        rootfs = self._made[Kind.ROOTFS, name]
+        if kind == Kind.ROOTFS:
+            return rootfs
+        if (kind, name) not in self._made:
+            size = next((image.disk for image in images if image.kind == kind and image.disk), DISK)
+            self._made[kind, name] = vm_recipe(rootfs, self._base(TOOLS), size)
+        return self._made[kind, name]
+
+    def _host(self, roles: Sequence[Role], images: Sequence[Image]) -> str:
+        """The base of machines: what an image block says, else what belongs to the base of the containers."""
+        for image in images:
+            if image.kind != Kind.CONTAINER:
+                return image.base
+        for role in roles:
+            below = _below(role)
+            if below in self.catalog.base_names() and (host := self.catalog.base(below).host):
+                return host
+        raise BadInput(
+            f"it is not said on which base machines run {roles[-1].name}",
+            resolution='Write host = "BASE" in the base of its container image, or image "rootfs" in role.hcl.',
+        )
 
     def _base(self, name: str) -> Recipe:
         base = self.catalog.base(name)
-        index = open_index(self.workspace, base.suite, base.components, origin=self.origin, refresh=self.refresh)
-        return base_recipe(base, self.kind, index)
+        key = Kind(base.kind), name
+        if key not in self._made:
+            index = open_index(self.workspace, base.suite, base.components, origin=self.origin, refresh=self.refresh)
+            self._made[key] = base_recipe(base, Kind(base.kind), index)
+        return self._made[key]
 
-    def _role(self, role: Role, above: Sequence[str]) -> Recipe:
-        below = image_of(role, self.kind).base
-        parent = below if below in self.catalog.base_names() else self.catalog.role(below)
-        return role_recipe(role, self.kind, self._recipe(parent, above))
+
+def _below(role: Role) -> str:
+    return next((image.base for image in role.images if image.kind == Kind.CONTAINER), "")
+
+
+def _declared(images: Sequence[Image], kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    found = {Kind(image.kind) for image in images}
+    return tuple(kind for kind in KINDS if kind in found and (not kinds or kind in kinds))
+
+
+def _group(catalog: Catalog, system: str, name: str) -> Group:
+    groups = {group.name: group for group in catalog.system(system).groups}
+    if name not in groups:
+        hint = did_you_mean(name, tuple(groups), "groups")
+        raise BadInput(f"system {system} has no group {name!r}", resolution=f"{hint[0].upper()}{hint[1:]}")
+    return groups[name]
 
 
 def _unknown(name: str, catalog: Catalog) -> BadInput:

@@ -42,6 +42,10 @@ class Workspace:
         """A Debian package out of a snapshot, by its content; pools have it as a hard link."""
         return self.root / "packages" / sha256
 
+    def tree(self, fingerprint: Digest) -> Path:
+        """Tools that lie unpacked, by their recipe."""
+        return self.root / "trees" / fingerprint.hex
+
     def log(self, kind: str, name: str) -> Path:
         """The log of the newest build of an artefact."""
         return self.root / "logs" / kind / f"{name}.log"

@@ -8,7 +8,11 @@ from common.errors import BadInput
 from common.model import Kind
 from smie.builder.interface import Builder
 
-_BUILDERS = {Kind.CONTAINER: "smie.builder.container:ContainerBuilder"}
+_BUILDERS = {
+    Kind.CONTAINER: "smie.builder.container:ContainerBuilder",
+    Kind.ROOTFS: "smie.builder.rootfs:RootfsBuilder",
+    Kind.VM: "smie.builder.vm:VmBuilder",
+}
 
 
 def builder(kind: Kind) -> Builder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,29 +27,31 @@ POLICY = "#!/bin/sh\n# Made by smie: nothing starts by being installed.\nexit 10
 SOURCES = "# Packages come with the image: smie builds a new one. For your own use, name a Debian mirror here.\n"
 
 
-def argv(recipe: Recipe, tarball: Path, sources: Path) -> tuple[str, ...]:
-    """mmdebstrap's command. What its packages run has no network."""
+def argv(recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = ()) -> tuple[str, ...]:
+    """mmdebstrap's command. What its packages run has no network. `hooks` are options of it."""
     include = ",".join(recipe.base.packages)
     return guarded(
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",
-        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
+        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io", *hooks,
         recipe.base.suite, str(tarball), str(sources),
     )  # fmt: skip
 
 
-def root_layer(recipe: Recipe, work: Work, extra: Iterable[tuple[tarfile.TarInfo, bytes]] = ()) -> Blob:
-    """The root file system as one normalised layer. Raises Corrupt, BuildFailed, Missing."""
+def root_layer(
+    recipe: Recipe, work: Work, extra: Iterable[tuple[tarfile.TarInfo, bytes]] = (), *, hooks: Sequence[str] = ()
+) -> Blob:
+    """The root file system as one normalised layer, with `extra` entries. Raises Corrupt, BuildFailed, Missing."""
     tarball, sources, scratch = (work.folder / name for name in ("root.tar", "sources.list", "tmp"))
     sources.write_text(write_for_bootstrap(recipe, work.folder / "repository") + "\n")
     scratch.mkdir(exist_ok=True)
     epoch = int(recipe.index.date.timestamp())
     env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
     try:
-        run(argv(recipe, tarball, sources), env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
+        run(argv(recipe, tarball, sources, hooks), env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
     except CommandFailed as error:
         raise BuildFailed(recipe.title, work.log) from error
     path = work.folder / "layer.tar"
-    own = (file("etc/apt/sources.list", SOURCES, epoch), file("etc/machine-id", "", epoch, 0o444))
+    own = (file("etc/apt/sources.list", SOURCES, epoch),)
     with tarball.open("rb") as source, path.open("wb") as target:
         seen = normalise(source, target, epoch, added=(*own, *extra), watched={STATUS})
     tarball.unlink()
@@ -57,9 +59,9 @@ def root_layer(recipe: Recipe, work: Work, extra: Iterable[tuple[tarfile.TarInfo
     return Blob(file_digest(path), path.stat().st_size, path=path)
 
 
-def policy(epoch: int) -> tuple[tarfile.TarInfo, bytes]:
-    """What keeps services from being started in a container."""
-    return file("usr/sbin/policy-rc.d", POLICY, epoch, 0o755)
+def containers_own(epoch: int) -> tuple[tuple[tarfile.TarInfo, bytes], ...]:
+    """No machine id, and what keeps services from being started in a container."""
+    return file("etc/machine-id", "", epoch, 0o444), file("usr/sbin/policy-rc.d", POLICY, epoch, 0o755)
 
 
 def check(recipe: Recipe, seen: dict[str, bytes]) -> None:

@@ -18,12 +18,12 @@ import requests
 from common.errors import Unavailable
 from common.files import file_digest, write_atomically
 from naust.manifest import Blob, ContainerImage
-from smie.builder.bootstrap import STATUS, check, policy, root_layer
+from smie.builder.bootstrap import STATUS, check, containers_own, root_layer
 from smie.builder.interface import Builder, Parent, Work
 from smie.image import base_config, role_config
 from smie.leftovers import LABEL
 from smie.normal import deleted, normalise, whiteout
-from smie.packer import CHANGES, LAYER, Template, built, docker_template, play
+from smie.packer import CHANGES, LAYER, Template, built, docker_template, play, variables
 from smie.recipe import Recipe
 from smie.repository import MOUNTED, write_for_container
 
@@ -66,12 +66,14 @@ class ContainerBuilder(Builder):
         write_for_container(recipe, work.folder / "apt")
         write_atomically(work.folder / "ansible.cfg", "")
         role = recipe.roles[-1]
-        write_atomically(work.folder / "play.json", json.dumps(play(role.name, variables(recipe, work)), indent=2))
+        write_atomically(
+            work.folder / "play.json",
+            json.dumps(play(role.name, variables(role, SOFTWARE if work.software else "")), indent=2),
+        )
 
     def template(self, recipe: Recipe, work: Work) -> Template:
         mounts = {work.folder / "apt": "/smie/apt", recipe.index.pool: f"{MOUNTED}/pool"}
-        if work.software:
-            mounts[work.software] = SOFTWARE
+        mounts |= dict.fromkeys(work.software.values(), SOFTWARE)
         return docker_template(_parent(work).image, work.identity, mounts, work.packer)
 
     def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
@@ -88,22 +90,10 @@ class ContainerBuilder(Builder):
         return ContainerImage(config, (*parent.layers, layer))
 
     def base(self, recipe: Recipe, work: Work) -> ContainerImage:
-        layer = root_layer(recipe, work, (policy(int(_date(recipe).timestamp())),))
+        layer = root_layer(recipe, work, containers_own(int(_date(recipe).timestamp())))
         return ContainerImage(
             base_config(layer.digest, _date(recipe), recipe.index.architecture, recipe.name), (layer,)
         )
-
-
-def variables(recipe: Recipe, work: Work) -> dict[str, object]:
-    """What `install.yml` is told."""
-    role = recipe.roles[-1]
-    return {
-        "packages": list(role.packages),
-        "software": SOFTWARE if work.software else "",
-        "process_user": role.process.user if role.process else "",
-        "process_uid": role.process.uid if role.process else 0,
-        "ansible_python_interpreter": "/usr/bin/python3",
-    }
 
 
 def _parent(work: Work) -> Parent:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
@@ -15,7 +15,9 @@ from smie.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on."""
+    """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
+    in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
+    the role's name, `tools` is a tree with what disks are written with."""
 
     folder: Path
     identity: str
@@ -23,7 +25,8 @@ class Work:
     log: Log
     halt: Event
     parent: Parent | None = None
-    software: Path | None = None
+    software: Mapping[str, Path] = field(default_factory=dict)
+    tools: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class Parent:
     image: str
     config: bytes
     layers: tuple[Blob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """An artefact that is one file; `tar` is the root file system in it, where that is beside it as it is."""
+
+    path: Path
+    tar: Blob | None
+
+
+Built = ContainerImage | FileImage
 
 
 class Builder(ABC):
@@ -55,12 +69,12 @@ class Builder(ABC):
         """Packer's template. Pure."""
 
     @abstractmethod
-    def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
+    def collect(self, recipe: Recipe, work: Work) -> Built:
         """What Packer's manifest names, opened again, normalised, hashed and compared with the recipe.
 
         Whatever the build left in the engine is gone afterwards. Raises Corrupt, Unavailable.
         """
 
     @abstractmethod
-    def base(self, recipe: Recipe, work: Work) -> ContainerImage:
+    def base(self, recipe: Recipe, work: Work) -> Built:
         """Make a base image, without Packer. Raises Corrupt, BuildFailed."""

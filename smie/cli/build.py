@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import Channel, Jobs, Names, Snapshot, Update
+from smie.cli.options import All, Channel, Jobs, Kinds, Names, Snapshot, Update
 
 
 def build(
-    names: Names,
+    names: Names = None,
+    kind: Kinds = None,
+    every: All = False,
     json: Json = False,
     update: Update = False,
     jobs: Jobs = None,
@@ -30,7 +32,7 @@ def build(
     from naust.store import open_store
     from smie.build import build as build_all
     from smie.build import failure
-    from smie.wanted import recipes_of
+    from smie.wanted import kinds_of, recipes_of
     from smie.workspace import Workspace
 
     if channel:
@@ -38,7 +40,10 @@ def build(
 
         channels.check(channel)
     workspace, there = Workspace.open(), open_store(store)
-    recipes = recipes_of(names, Catalog.open(systems), there, workspace, snapshot=snapshot, refresh=update)
+    recipes = recipes_of(
+        names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every,
+        snapshot=snapshot, refresh=update,
+    )  # fmt: skip
     outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs)
     error = failure(outcomes)
     if channel and error is None:

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-Names = Annotated[list[str], typer.Argument(help="Roles, bases, or systems with all that they need.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Roles, bases, systems with all that they need, or SYSTEM.GROUP.")
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="KIND,…", help="container, rootfs, vm; else what the definitions declare."),
+]
+All = Annotated[bool, typer.Option("--all", help="All that the definitions declare.")]
 Update = Annotated[bool, typer.Option("--update", help="Fetch Debian's package index anew first.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Builds side by side; else what the machine carries.")]
 Channel = Annotated[

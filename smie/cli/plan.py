@@ -8,13 +8,15 @@ import typer
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import Names, Snapshot, Update
+from smie.cli.options import All, Kinds, Names, Snapshot, Update
 
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3 when something would be built.")]
 
 
 def plan(
-    names: Names,
+    names: Names = None,
+    kind: Kinds = None,
+    every: All = False,
     json: Json = False,
     exit_code: ExitCode = False,
     update: Update = False,
@@ -31,11 +33,14 @@ def plan(
     from naust.store import open_store
     from smie.plan import plan as make_plan
     from smie.plan import to_build
-    from smie.wanted import recipes_of
+    from smie.wanted import kinds_of, recipes_of
     from smie.workspace import Workspace
 
     there = open_store(store)
-    recipes = recipes_of(names, Catalog.open(systems), there, Workspace.open(), snapshot=snapshot, refresh=update)
+    recipes = recipes_of(
+        names or (), Catalog.open(systems), there, Workspace.open(), kinds=kinds_of(kind), every=every,
+        snapshot=snapshot, refresh=update,
+    )  # fmt: skip
     entries = make_plan(there, recipes)
     if json:
         console.json_result([entry.shown() for entry in entries])

@@ -1,6 +1,7 @@
 base "debian-13" {
   summary = "Debian 13, small, with what Ansible and a supervised process need"
   suite   = "trixie"
+  host    = "debian-13-host"
   packages = [
     "ca-certificates",
     "curl",

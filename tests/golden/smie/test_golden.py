@@ -15,12 +15,11 @@ from common.role import Base, Image, Process, Role, RoleType
 from naust.manifest import Blob
 from smie.builder import builder
 from smie.builder.bootstrap import argv
-from smie.builder.container import variables
 from smie.builder.interface import Parent, Work
 from smie.image import base_config, role_config
 from smie.index import Index
 from smie.packages import Package
-from smie.packer import Log, play
+from smie.packer import Log, play, variables
 from smie.recipe import Recipe
 from smie.repository import CONFIGURATION
 from smie.workspace import Workspace
@@ -58,7 +57,8 @@ def work(tmp_path: Path, packer: tuple[int, int]) -> Work:
     folder = Path("/home/ops/.smie/work/build")
     parent = Parent("sha256:" + "12" * 32, b"{}", (Blob(Digest.of(b"base"), 1),))
     log = Log(tmp_path / "log", lambda task: None)
-    return Work(folder, "machine.boot.1.2.traefik.abcd", packer, log, threading.Event(), parent, Path("/software"))
+    programs = {"traefik": Path("/software")}
+    return Work(folder, "machine.boot.1.2.traefik.abcd", packer, log, threading.Event(), parent, programs)
 
 
 @pytest.mark.parametrize(("file", "packer"), [("docker-1.6.pkr.json", (1, 6)), ("docker-1.12.pkr.json", (1, 12))])
@@ -69,7 +69,7 @@ def test_the_template_for_packer(tmp_path: Path, file: str, packer: tuple[int, i
 
 
 def test_the_play(tmp_path: Path) -> None:
-    made = play("traefik", variables(recipe(ROLE), work(tmp_path, (1, 6))))
+    made = play("traefik", variables(ROLE, "/smie/software"))
     same("play.json", json.dumps(made, indent=2) + "\n")
 
 
