@@ -24,6 +24,7 @@ _GONE = re.compile(
     r"smie(/.*)?|packer-files(/.*)?|root/\.(ansible|cache|pip|bash_history)(/.*)?|(usr/local|opt|etc|root)/(.*/)?__pycache__(/.*)?"
     r"|var/cache/ldconfig/aux-cache|var/cache/debconf/.*-old|var/lib/dpkg/.*-old|var/log/[^/]*\.log|etc/[^/]*-"
     r"|etc/ssh/ssh_host_[^/]*|etc/hostname|etc/resolv\.conf|etc/machine-id|var/lib/dbus/machine-id"
+    r"|etc/\.resolv\.conf\.systemd-resolved\.bak"
     r"|etc/nvme/host(id|nqn)|var/lib/systemd/random-seed|etc/apt/sources\.list\.d/0000.*|etc/apt/apt\.conf\.d/99mmdebstrap"
 )
 

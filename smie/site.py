@@ -25,8 +25,9 @@ from naust.push import push_container, push_file
 from naust.store.interface import Store
 from smie import isolation, leftovers, packer, provenance
 from smie.builder import builder
-from smie.builder.interface import Builder, Built, Parent, Work
+from smie.builder.interface import Builder, Built, FileImage, Parent, Work
 from smie.builder.rootfs import BELOW
+from smie.builder.trial import tried
 from smie.disk import explained
 from smie.outcome import Outcome
 from smie.plan import recorded
@@ -114,6 +115,10 @@ class Site:
                 one = self.builders[recipe.kind]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
+            if recipe.kind == Kind.VM and isinstance(made, FileImage):
+                self.report(Event("task", recipe.title, "boots, in an emulated machine"))
+                with tried(made.path, recipe, work):
+                    clock.lap("boot")
             artifact = self._stored(recipe, made)
             provenance.record(self.store, artifact, recipe, self._found(recipe.parent) if recipe.parent else None)
             clock.lap("store")

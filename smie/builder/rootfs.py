@@ -88,8 +88,15 @@ class RootfsBuilder(Builder):
 
 
 def machines_own(epoch: int) -> Iterable[tuple[tarfile.TarInfo, bytes]]:
-    """What each machine makes anew when it boots first."""
-    return file("etc/machine-id", FIRST_BOOT, epoch, 0o444), link("etc/resolv.conf", RESOLVER, epoch)
+    """What each machine makes anew when it boots first, and that caches are as new as the programs: all is dated alike,
+    and systemd would make them anew before anything else starts (systemd-update-done.service(8))."""
+    updated = f"# Made by smie.\nTIMESTAMP_NSEC={epoch}000000000\n"
+    return (
+        file("etc/machine-id", FIRST_BOOT, epoch, 0o444),
+        link("etc/resolv.conf", RESOLVER, epoch),
+        file("etc/.updated", updated, epoch),
+        file("var/.updated", updated, epoch),
+    )
 
 
 def packed(tar: Blob, recipe: Recipe, work: Work) -> FileImage:

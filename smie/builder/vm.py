@@ -19,7 +19,7 @@ class VmBuilder(Builder):
     """One qcow2 that boots by UEFI."""
 
     def programs(self, recipes: Sequence[Recipe]) -> tuple[str, ...]:
-        return ("zstd", "packer")
+        return ("zstd", "packer", "qemu-system-x86_64", "ssh", "ssh-keygen")
 
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         return ()  # as with root file systems

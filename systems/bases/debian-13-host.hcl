@@ -11,7 +11,6 @@ base "debian-13-host" {
     "initramfs-tools",
     "iproute2",
     "kmod",
-    "libpam-systemd",
     "linux-image-cloud-amd64",
     "openssh-server",
     "procps",

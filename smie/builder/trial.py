@@ -1,0 +1,49 @@
+"""The trial of a disk: it boots in an emulated machine, answers SSH, and everything in it runs, before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from common.errors import Error
+from common.machine.emulated import DoesNotAnswer, Hardware, Machine, booted
+from common.run import CommandFailed
+from smie.builder.interface import Work
+from smie.recipe import Recipe
+
+SETTLED = timedelta(minutes=3)  # until systemd has nothing left to start
+FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+
+
+class TrialFailed(Error):
+    """The disk was written, but a machine does not run from it as it should. Nothing was stored."""
+
+
+@contextmanager
+def tried(disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = None) -> Iterator[Machine]:
+    """Boot the disk; within the block the machine runs, and nothing in it has failed. Raises TrialFailed, Missing."""
+    again = f"The whole log is in {work.log.path}. Repeat it with: smie build {recipe.name} --kind {recipe.kind}"
+    work.log.write(f"Boots {disk.name} in an emulated machine")
+    try:
+        with booted(disk, work.folder / "machine", hardware, halt=work.halt) as machine:
+            work.log.write(f"It answered SSH after {machine.seconds:.1f} s")
+            if failed := _failed_units(machine, work):
+                raise TrialFailed(f"{recipe.title} boots, but not all of it runs", details=failed, resolution=again)
+            yield machine
+    except DoesNotAnswer as error:
+        work.log.write(error.details)
+        raise TrialFailed(f"{recipe.title}: {error.message}", details=error.details, resolution=again) from error
+
+
+def _failed_units(machine: Machine, work: Work) -> str:
+    """What did not start, and why; empty where all runs (systemctl(1), is-system-running)."""
+    try:
+        machine.run("systemctl", "is-system-running", "--wait", timeout=SETTLED, halt=work.halt)
+    except CommandFailed:
+        units = machine.run(*FAILED, halt=work.halt).stdout.split()[:1]
+        journal = machine.run("journalctl", "--boot", "--priority=warning", "--lines=20", "--no-pager", halt=work.halt)
+        work.log.write(journal.stdout)
+        return f"Failed: {', '.join(units) or 'unknown'}\n{journal.stdout}"
+    return ""
