@@ -61,6 +61,9 @@ IMAGE_KINDS = ("container", "vm", "rootfs")
 def _image_faults(image: Image) -> Iterator[Wrong]:
     if image.disk is not None and image.kind != "vm":
         yield Wrong(f"an image of kind {image.kind} has no disk", "leave it out", "disk")
+    for name in ("environment", "labels", "entrypoint", "command") if image.kind != "container" else ():
+        if getattr(image, name):
+            yield Wrong(f"only a container image has {name}: a machine runs units", "leave it out", name)
 
 
 IMAGE = Shape(
@@ -71,7 +74,14 @@ IMAGE = Shape(
     label_summary="one of " + ", ".join(f"`{kind}`" for kind in IMAGE_KINDS),
     take_label=one_of(*IMAGE_KINDS),
     settings=(
-        Setting("base", "name", as_label, "Base image (`bases/NAME.hcl`), or the role whose image it builds on", True),
+        Setting(
+            "base",
+            "name",
+            as_label,
+            "Base image (`bases/NAME.hcl`), or the role whose image it builds on; one for `rootfs` and `vm`, which are "
+            "made from one tree",
+            True,
+        ),
         Setting("disk", "size", as_size, "Size of the disk; only of `vm`"),
         Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment of what runs in it"),
         Setting("labels", "list of `NAME=VALUE`", as_pairs, "Labels of the image"),
@@ -303,6 +313,12 @@ ROLE = Shape(
     faults=_role_faults,
 )
 
+
+def _base_faults(base: Base) -> Iterator[Wrong]:
+    if base.host and base.kind != "container":
+        yield Wrong("a base of machines has no variant for machines", "leave it out", "host")
+
+
 BASE = Shape(
     name="base",
     summary="A base image, made from Debian packages",
@@ -317,4 +333,5 @@ BASE = Shape(
         Setting("kind", "`container` or `rootfs`", one_of("container", "rootfs"), "What it is the base of"),
         Setting("host", "name", as_label, "The base of machines, of kind `rootfs`, that takes the same roles"),
     ),
+    faults=_base_faults,
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from common.errors import Corrupt, Error
+from common.model import Kind
 from common.role import Role
 from common.run import CommandFailed, environment, run
 from smie.isolation import guarded
@@ -34,6 +35,7 @@ TAIL = 30  # lines of the log that an error shows
 _AGAIN = "Run the command again, and see the log of the build."
 
 Template = dict[str, object]
+Enclose = Callable[..., tuple[str, ...]]  # from a command to the same one, cut off from what it must not see
 
 
 def version(text: str) -> tuple[int, int]:
@@ -49,9 +51,9 @@ def installed_version() -> tuple[int, int]:
     return version(run(("packer", "--version")).stdout)
 
 
-def argv(template: Path) -> tuple[str, ...]:
+def argv(template: Path, enclose: Enclose = guarded) -> tuple[str, ...]:
     """The command that builds a template."""
-    return guarded("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
+    return enclose("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
 
 
 # What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without
@@ -117,7 +119,19 @@ def ansible_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str
     """What Packer and Ansible get: all that they write goes into `work` and `scratch`, nothing into the user's home."""
     allowed = environment()
     home = Path(allowed.get("HOME", "/"))
-    own = {
+    own = plain_environment(work, scratch, roles)
+    # The docker program finds the engine through its own configuration, which is in the home that we hide.
+    if (home / ".docker").is_dir():
+        own.setdefault("DOCKER_CONFIG", allowed.get("DOCKER_CONFIG", str(home / ".docker")))
+    return allowed | own
+
+
+def plain_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str]:
+    """The same with nothing of the caller's, proxies and their passwords among it: for what hands it on to programs of
+    the artefact."""
+    allowed = environment()
+    home = Path(allowed.get("HOME", "/"))
+    return {
         "PATH": f"{Path(sys.executable).parent}:{allowed.get('PATH', '/usr/bin:/bin')}",
         "HOME": str(work / "home"),
         "TMPDIR": str(scratch),
@@ -135,10 +149,6 @@ def ansible_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
     }
-    # The docker program finds the engine through its own configuration, which is in the home that we hide.
-    if (home / ".docker").is_dir():
-        own.setdefault("DOCKER_CONFIG", allowed.get("DOCKER_CONFIG", str(home / ".docker")))
-    return allowed | own
 
 
 def play(role: str, variables: Mapping[str, object]) -> list[dict[str, object]]:
@@ -205,19 +215,21 @@ class BuildFailed(Error):
     """The program that builds did not. Says which task failed, how its log ends and how to repeat it."""
 
     def __init__(self, title: str, log: Log) -> None:
-        name = title.partition("/")[2]
+        kind, _, name = title.partition("/")
+        again = name if kind == Kind.CONTAINER else f"{name} --kind {kind}"
         where = f" in the task {log.task!r}" if log.task else ""
         super().__init__(
             f"building {title} failed{where}",
             details="\n".join(log.end),
-            resolution=f"The whole log is in {log.path}. Repeat it with: smie build {name}",
+            resolution=f"The whole log is in {log.path}. Repeat it with: smie build {again}",
         )
 
 
-def build(title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event) -> None:
+def build(title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event, enclose: Enclose = guarded) -> None:
     """Run Packer on the template in `work`. Raises BuildFailed, Missing."""
+    command = argv(Path(TEMPLATE), enclose)
     try:
-        run(argv(Path(TEMPLATE)), cwd=work, env=env, on_line=log.take, timeout=LIMIT, grace=GRACE, halt=halt)
+        run(command, cwd=work, env=env, on_line=log.take, timeout=LIMIT, grace=GRACE, halt=halt)
     except CommandFailed as error:
         raise BuildFailed(title, log) from error
 

@@ -9,7 +9,7 @@ if there is one, which `naust verify` then finds; else attached as it is. No dat
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -31,9 +31,11 @@ BUILDER = "urn:smie:builder"
 PREDICATE = "in-toto.io/predicate-type"  # annotation of a statement that is not signed, as buildkit has it
 
 
-def record(store: Store, artifact: Artifact, recipe: Recipe, parent: Artifact | None) -> Digest:
+def record(
+    store: Store, artifact: Artifact, recipe: Recipe, parent: Artifact | None, tools: Artifact | None = None
+) -> Digest:
     """Attach the provenance to the artefact; twice is once. Raises BadInput or Denied if the key cannot be used."""
-    said, key = predicate(recipe, parent), signing_key()
+    said, key = predicate(recipe, parent, tools), signing_key()
     if key is not None:
         from naust.attest import attest
 
@@ -50,8 +52,9 @@ def record(store: Store, artifact: Artifact, recipe: Recipe, parent: Artifact | 
     )
 
 
-def predicate(recipe: Recipe, parent: Artifact | None) -> Mapping[str, object]:
-    """The provenance. `parent` is what the recipe stands on, as the store has it."""
+def predicate(recipe: Recipe, parent: Artifact | None, tools: Artifact | None = None) -> Mapping[str, object]:
+    """The provenance. `parent` is what the recipe stands on and `tools` what it is written with, as the store has
+    them."""
     made = {
         "buildType": BUILD_TYPE,
         "externalParameters": {"kind": str(recipe.kind), "name": recipe.name},
@@ -59,7 +62,7 @@ def predicate(recipe: Recipe, parent: Artifact | None) -> Mapping[str, object]:
             "fingerprint": str(recipe.fingerprint),
             "index": {"digest": str(recipe.index.digest), "date": recipe.index.date.isoformat()},
         },
-        "resolvedDependencies": [*_dependencies(recipe, parent), *recipe.index.origin.materials()],
+        "resolvedDependencies": [*_dependencies(recipe, (parent, tools)), *recipe.index.origin.materials()],
     }
     return {"buildDefinition": made, "runDetails": {"builder": {"id": BUILDER, "version": {"smie": _version()}}}}
 
@@ -76,9 +79,9 @@ def signing_key() -> SigningKey | None:
     return load_private(Path(place), known)
 
 
-def _dependencies(recipe: Recipe, parent: Artifact | None) -> Iterator[Mapping[str, object]]:
-    if parent is not None:
-        yield _resource(f"base {parent.reference.name}", parent.digest, str(parent.reference))
+def _dependencies(recipe: Recipe, needs: Sequence[Artifact | None]) -> Iterator[Mapping[str, object]]:
+    for there in filter(None, needs):
+        yield _resource(f"base {there.reference.name}", there.digest, str(there.reference))
     architectures = {package.name: package.architecture for package in recipe.packages}
     for each in recipe.inputs:
         if each.part != "base":

@@ -83,10 +83,10 @@ def _collect(running: dict[Future[T], K], done: dict[K, T | Error | Skipped]) ->
 def places(cores: int | None = None, memory: int | None = None) -> int:
     """How many builds this machine carries: one more than it has cores, for they wait a lot, as far as memory goes."""
     cores = cores or len(os.sched_getaffinity(0))
-    return max(1, min(cores + 1, (memory or _available()) // MEMORY))
+    return max(1, min(cores + 1, (memory or available()) // MEMORY))
 
 
-def _available() -> int:
+def available() -> int:
     """Bytes of memory that could be had without swapping (proc(5), meminfo, MemAvailable)."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Halt
 
@@ -22,6 +23,7 @@ from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import push_container, push_file
+from naust.revoke import check as check_revoked
 from naust.store.interface import Store
 from smie import frozen, isolation, leftovers, packer, provenance
 from smie.builder import builder
@@ -124,7 +126,8 @@ class Site:
                 with tried(made.path, recipe, work):
                     clock.lap("boot")
             artifact = self._stored(recipe, made)
-            provenance.record(self.store, artifact, recipe, self._found(recipe.parent) if recipe.parent else None)
+            parent, tools = (self._found(each) if each else None for each in (recipe.parent, recipe.tools))
+            provenance.record(self.store, artifact, recipe, parent, tools)
             clock.lap("store")
         if recipe.kind == Kind.CONTAINER:
             engine.load(self.store, artifact)
@@ -171,8 +174,9 @@ class Site:
         }
 
     def _copy(self, recipe: Recipe, target: Path) -> Artifact:
-        """The file of an artefact, read from the store and checked on the way."""
+        """The file of an artefact, read from the store and checked on the way; never one that is revoked."""
         there = self._found(recipe)
+        check_revoked(self.store, there)
         name = f"{there.reference.kind}/{there.reference.name}"
         (layer,) = manifest.parse(self.store.manifest(name, str(there.digest)), name).layers
         with self.store.read(name, layer.digest) as source, target.open("wb") as file:
@@ -220,8 +224,9 @@ class Site:
         template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
-            env = packer.ansible_environment(work.folder, scratch, work.folder / ROLES)
-            packer.build(recipe.title, work.folder, env, work.log, self.halt)
+            env = one.environment(work, scratch, work.folder / ROLES)
+            enclose = partial(one.enclosed, recipe, work)
+            packer.build(recipe.title, work.folder, env, work.log, self.halt, enclose)
         clock.lap("install")
         return one.collect(recipe, work)
 

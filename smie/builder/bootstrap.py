@@ -12,7 +12,7 @@ from common.files import file_digest
 from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
 from smie.builder.interface import Work
-from smie.isolation import guarded
+from smie.isolation import fits_in_memory, private
 from smie.normal import file, normalise
 from smie.packages import Package, installed
 from smie.packer import BuildFailed
@@ -21,19 +21,23 @@ from smie.repository import write_for_bootstrap
 
 LIMIT = timedelta(minutes=20)
 STATUS = "var/lib/dpkg/status"
+UNPACKED = 5  # times as large as the packages, which lie beside it meanwhile: about so much is a tree
 
 # Debian's scripts ask this before they start anything (invoke-rc.d(8)); 101 is "no". A container has no init to ask.
 POLICY = "#!/bin/sh\n# Made by smie: nothing starts by being installed.\nexit 101\n"
 SOURCES = "# Packages come with the image: smie builds a new one. For your own use, name a Debian mirror here.\n"
 
 
-def argv(recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = ()) -> tuple[str, ...]:
-    """mmdebstrap's command. What its packages run has no network. `hooks` are options of it."""
+def argv(
+    recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = (), *, memory: Path | None = None
+) -> tuple[str, ...]:
+    """mmdebstrap's command. What its packages run has no network, and what it mounts nobody sees. `hooks` are options
+    of it; `memory` is a folder for its tree that is to be in memory."""
     include = ",".join(recipe.base.packages)
-    return guarded(
+    return private(
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",
         '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io", *hooks,
-        recipe.base.suite, str(tarball), str(sources),
+        recipe.base.suite, str(tarball), str(sources), memory=memory,
     )  # fmt: skip
 
 
@@ -46,8 +50,10 @@ def root_layer(
     scratch.mkdir(exist_ok=True)
     epoch = int(recipe.index.date.timestamp())
     env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
+    size = UNPACKED * sum(package.size for package in recipe.packages)
+    command = argv(recipe, tarball, sources, hooks, memory=scratch if fits_in_memory(size) else None)
     try:
-        run(argv(recipe, tarball, sources, hooks), env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
+        run(command, env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
     except CommandFailed as error:
         raise BuildFailed(recipe.title, work.log) from error
     path = work.folder / "layer.tar"

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event
 
 from naust.manifest import Blob, ContainerImage
-from smie.packer import Log, Template
+from smie.isolation import guarded
+from smie.packer import Log, Template, ansible_environment
 from smie.recipe import Recipe
 
 
@@ -59,6 +60,14 @@ class Builder(ABC):
     @abstractmethod
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         """Remove what builds of these identities left outside of their folders; what it was. Raises Unavailable."""
+
+    def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
+        """The command that runs Packer, cut off from what it must not see (`smie.isolation`)."""
+        return guarded(*argv)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        """What Packer and Ansible get."""
+        return ansible_environment(work.folder, scratch, roles)
 
     @abstractmethod
     def prepare(self, recipe: Recipe, work: Work) -> None:

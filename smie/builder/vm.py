@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from common.files import write_atomically
 from smie.builder import disk
 from smie.builder.chroot import ENTER, SCRIPT, script
 from smie.builder.interface import Builder, Built, FileImage, Work
 from smie.builder.rootfs import BELOW
-from smie.packer import Template, built, null_template
+from smie.isolation import private
+from smie.packer import Template, built, null_template, plain_environment
 from smie.recipe import Recipe
 
 INSIDE = "/smie/work"  # where the tools see the folder of the build
@@ -23,6 +25,12 @@ class VmBuilder(Builder):
 
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         return ()  # as with root file systems
+
+    def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
+        return private(*argv)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        return plain_environment(work.folder, scratch, roles)
 
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp"):
