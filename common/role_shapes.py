@@ -56,6 +56,7 @@ from common.values import (
 )
 
 IMAGE_KINDS = ("container", "vm", "rootfs")
+SIZE_AT_MOST = Setting("size_at_most", "size", as_size, "A larger artefact, with all that it stands on, is not stored")
 
 
 def _image_faults(image: Image) -> Iterator[Wrong]:
@@ -83,6 +84,7 @@ IMAGE = Shape(
             True,
         ),
         Setting("disk", "size", as_size, "Size of the disk; only of `vm`"),
+        SIZE_AT_MOST,
         Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment of what runs in it"),
         Setting("labels", "list of `NAME=VALUE`", as_pairs, "Labels of the image"),
         Setting("entrypoint", "list of text", as_absent_or_command, "Instead of the base's; `[]` empties it"),
@@ -300,6 +302,7 @@ ROLE = Shape(
         ),
         Setting("needs", "list of roles", many(as_label), "Roles on the same node, started first"),
         Setting("sysctls", "list of `NAME=VALUE`", as_pairs, "What the node's kernel must be set to"),
+        Setting("setuid", "list of paths", many(as_path), "Files that may be setuid or setgid in its artefacts"),
         Setting("metrics", "port", as_port, "Where Prometheus finds its metrics"),
     ),
     inner=(
@@ -332,6 +335,8 @@ BASE = Shape(
         Setting("components", "list of names", many(as_label), "Components of the archive"),
         Setting("kind", "`container` or `rootfs`", one_of("container", "rootfs"), "What it is the base of"),
         Setting("host", "name", as_label, "The base of machines, of kind `rootfs`, that takes the same roles"),
+        Setting("setuid", "list of paths", many(as_path), "Files that stay setuid or setgid; all others lose that"),
+        SIZE_AT_MOST,
     ),
     faults=_base_faults,
 )

@@ -7,6 +7,7 @@ however it ends: here, or by the next run if we are killed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from common.console import Report
@@ -32,8 +33,10 @@ def build(
     *,
     jobs: int | None = None,
     skip_boot: bool = False,
+    limit: timedelta | None = None,
 ) -> tuple[Outcome, ...]:
-    """See that all of these are in the store; disks were booted before, unless `skip_boot`. Raises Missing or
+    """See that all of these are in the store; disks were booted before, unless `skip_boot`; what takes longer than
+    `limit` is ended, and fails. Raises Missing or
     Unavailable before anything was begun."""
     entries = plan(store, recipes)
     missing = to_build(entries)
@@ -41,7 +44,7 @@ def build(
         return tuple(Outcome(entry.recipe, "present", entry.artifact) for entry in entries)
     from smie.site import Site  # brings in Docker's library, which a build that has nothing to do does not need
 
-    site = Site.open(store, workspace, report, [entry.recipe for entry in missing], skip_boot=skip_boot)
+    site = Site.open(store, workspace, report, [entry.recipe for entry in missing], limit, skip_boot=skip_boot)
     done = run_all(_tasks(site, missing), jobs or places(), site.halt)
     outcomes = {entry.recipe.fingerprint: _outcome(entry, done.get(entry.recipe.title)) for entry in entries}
     return tuple(outcomes.values())

@@ -28,11 +28,15 @@ IN_MEMORY = 'mount -t tmpfs -o mode=755,size=75% tree "$0" && exec "$@"'
 
 
 def guarded(*argv: str) -> tuple[str, ...]:
-    """The command, without a network, and told to end when smie is killed and cannot tell it (setpriv(1), prctl(2)
-    PR_SET_PDEATHSIG)."""
+    """The command, without a network, and `tied`."""
     # Who is not root needs a user namespace to make another; in it he stays who he is.
     user = () if os.geteuid() == 0 else ("--map-current-user",)
-    return ("setpriv", "--pdeathsig", "TERM", "--", "unshare", *user, "--net", "--", *argv)
+    return tied("unshare", *user, "--net", "--", *argv)
+
+
+def tied(*argv: str) -> tuple[str, ...]:
+    """The command, told to end when smie is killed and cannot tell it (setpriv(1), prctl(2) PR_SET_PDEATHSIG)."""
+    return ("setpriv", "--pdeathsig", "TERM", "--", *argv)
 
 
 def private(*argv: str, memory: Path | None = None) -> tuple[str, ...]:

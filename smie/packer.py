@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from threading import Event
 from common.errors import Corrupt, Error
 from common.model import Kind
 from common.role import Role
-from common.run import CommandFailed, environment, run
+from common.run import CommandFailed, TimedOut, environment, run
 from smie.isolation import guarded
 
 MANIFEST = "manifest.json"
@@ -28,7 +29,7 @@ CHANGES = "changes.txt"  # `docker diff`
 LAYER = "layer.raw.tar"
 PLUGINS_SINCE = (1, 10)  # from here on every builder is a plugin, which the template must name
 DOCKER_PLUGIN = {"source": "github.com/hashicorp/docker", "version": ">= 1.1.0"}
-LIMIT = timedelta(minutes=30)  # for one build
+LIMIT = timedelta(minutes=30)  # for one build, where nobody says another
 GRACE = timedelta(minutes=3)  # that Packer has to clean up when it is interrupted
 TAIL = 30  # lines of the log that an error shows
 
@@ -175,6 +176,7 @@ class Log:
     path: Path
     on_task: Callable[[str], None]
     task: str = ""
+    begun: float = 0.0  # when the task began, on the clock of time.monotonic
     end: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
     def __post_init__(self) -> None:
@@ -194,7 +196,7 @@ class Log:
         for text in said(line):
             self.write(text)
             if match := re.match(r"TASK \[(.*)]", text):
-                self.task = match[1]
+                self.task, self.begun = match[1], time.monotonic()
                 self.on_task(self.task)
 
     def take_plain(self, stream: str, line: str) -> None:
@@ -225,11 +227,30 @@ class BuildFailed(Error):
         )
 
 
-def build(title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event, enclose: Enclose = guarded) -> None:
-    """Run Packer on the template in `work`. Raises BuildFailed, Missing."""
+class TookTooLong(Error):
+    """What builds did not end in time, and was ended. Says in which task that was, and how long the task took."""
+
+    def __init__(self, title: str, log: Log, limit: timedelta) -> None:
+        spent = time.monotonic() - log.begun
+        task = f"The task {log.task!r} had been running for {spent:.0f} s." if log.task else "No task had begun."
+        super().__init__(
+            f"building {title} did not end within {limit.total_seconds():g} s",
+            details=task,
+            resolution=f"Mend what hangs, or give more time with --time-limit. The whole log is in {log.path}. "
+            "Nothing of this build was kept.",
+        )
+
+
+def build(
+    title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event, limit: timedelta = LIMIT,
+    enclose: Enclose = guarded,
+) -> None:  # fmt: skip
+    """Run Packer on the template in `work`. Raises BuildFailed, TookTooLong, Missing."""
     command = argv(Path(TEMPLATE), enclose)
     try:
-        run(command, cwd=work, env=env, on_line=log.take, timeout=LIMIT, grace=GRACE, halt=halt)
+        run(command, cwd=work, env=env, on_line=log.take, timeout=limit, grace=GRACE, halt=halt)
+    except TimedOut as error:
+        raise TookTooLong(title, log, limit) from error
     except CommandFailed as error:
         raise BuildFailed(title, log) from error
 

@@ -22,14 +22,16 @@ from common.model import Artifact, Event, Kind, Reference
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
-from naust.push import push_container, push_file
+from naust.push import Before, push_container, push_file
 from naust.revoke import check as check_revoked
 from naust.store.interface import Store
 from smie import frozen, isolation, leftovers, packer, provenance
 from smie.builder import builder
-from smie.builder.interface import Builder, Built, FileImage, Parent, Work
+from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
+from smie.checks.kinds import check, check_machine
+from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
 from smie.outcome import Outcome
 from smie.plan import recorded
@@ -53,11 +55,19 @@ class Site:
     packer: tuple[int, int]
     revision: str
     skip_boot: bool = False
+    limit: timedelta | None = None  # for installing, and for checks; else as they say
     halt: Halt = field(default_factory=Halt)
 
     @classmethod
     def open(
-        cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe], *, skip_boot: bool = False
+        cls,
+        store: Store,
+        workspace: Workspace,
+        report: Report,
+        recipes: Sequence[Recipe],
+        limit: timedelta | None = None,
+        *,
+        skip_boot: bool = False,
     ) -> Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
@@ -73,7 +83,7 @@ class Site:
         for what in dead:
             report(Event("swept", what, "was left by a build that was killed"))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot)
+        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot, limit)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -117,38 +127,61 @@ class Site:
         with self.workspace.build(identity) as folder:
             work = self._work(recipe, folder, identity)
             clock.lap("fetch")
-            with self._cleared(recipe.kind, identity):
+            with cleared(self.builders[recipe.kind], identity):
                 one = self.builders[recipe.kind]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
-            if recipe.kind == Kind.VM and isinstance(made, FileImage) and not self.skip_boot:
-                self.report(Event("task", recipe.title, "boots, in an emulated machine"))
-                with tried(made.path, recipe, work):
-                    clock.lap("boot")
-            artifact = self._stored(recipe, made)
-            parent, tools = (self._found(each) if each else None for each in (recipe.parent, recipe.tools))
-            provenance.record(self.store, artifact, recipe, parent, tools)
-            clock.lap("store")
-        if recipe.kind == Kind.CONTAINER:
-            engine.load(self.store, artifact)
-            clock.lap("load")
+            with cleared(self.builders[recipe.kind], identity):
+                artifact = self._stored(recipe, made, lambda unnamed: self._check(recipe, made, unnamed, work, clock))
+                parent, tools = (self._found(each) if each else None for each in (recipe.parent, recipe.tools))
+                provenance.record(self.store, artifact, recipe, parent, tools)
+                if recipe.kind == Kind.CONTAINER:
+                    engine.load(self.store, artifact)
+            clock.lap("publish")
         self.report(Event("built", recipe.title, str(clock)))
         return Outcome(recipe, "built", artifact, clock.steps)
 
-    def _stored(self, recipe: Recipe, made: Built) -> Artifact:
+    def _check(self, recipe: Recipe, made: Built, unnamed: Artifact, work: Work, clock: Clock) -> None:
+        """Look at it as the store has it. Raises ChecksFailed, TrialFailed, and then it gets no name."""
+        clock.lap("store")
+        log = self.workspace.log(recipe.kind, f"{recipe.name}.checks")
+        limit = self.limit or LIMIT
+        if isinstance(made, FileImage):
+            checked = self._boot(recipe, made, work, log, limit) if recipe.kind == Kind.VM else None
+        else:
+            checked = check(self.store, unnamed, recipe, work.folder, log, work.identity, limit=limit, halt=self.halt)
+        if checked is None:
+            return
+        if checked.failed:
+            again = f"Nothing was stored. Mend the role, or the check, and run: smie build {recipe.name}"
+            raise ChecksFailed(checked, log, again)
+        self.report(Event("checked", recipe.title, f"{len(checked.checks)} checks hold"))
+        clock.lap("check")
+
+    def _boot(self, recipe: Recipe, made: FileImage, work: Work, log: Path, limit: timedelta) -> Checked | None:
+        """Boot the disk and look at what runs; None if disks are not to be booted. Raises TrialFailed, Missing."""
+        if self.skip_boot:
+            return None
+        self.report(Event("task", recipe.title, "boots, in an emulated machine"))
+        with tried(made.path, recipe, work) as machine:
+            self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
+            return check_machine(recipe, machine, work.folder, log, limit=limit, halt=self.halt)
+
+    def _stored(self, recipe: Recipe, made: Built, before: Before) -> Artifact:
         """Under its name, whole: what is pushed is read and hashed on the way."""
         said = self._annotations(recipe)
         if isinstance(made, manifest.ContainerImage):
             return push_container(
                 self.store, made, name=recipe.name, version=recipe.version, annotations=said,
-                made_from=recipe.fingerprint,
+                made_from=recipe.fingerprint, before=before,
             )  # fmt: skip
         if made.tar is not None:
             said[TAR] = str(made.tar.digest)
         reference = Reference(recipe.kind, recipe.name)
         return push_file(
-            self.store, made.path, reference, version=recipe.version, annotations=said, made_from=recipe.fingerprint
-        )
+            self.store, made.path, reference, version=recipe.version, annotations=said,
+            made_from=recipe.fingerprint, before=before,
+        )  # fmt: skip
 
     def _work(self, recipe: Recipe, folder: Path, identity: str) -> Work:
         software = self._fetch(recipe)
@@ -158,7 +191,7 @@ class Site:
         if recipe.kind != Kind.CONTAINER and recipe.parent:
             self._copy(recipe.parent, folder / BELOW)
         tools = self._tools(recipe.tools, folder) if recipe.tools else None
-        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools)
+        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, self.limit or packer.LIMIT)
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
@@ -226,20 +259,9 @@ class Site:
         with leftovers.scratch(work.identity) as scratch:
             env = one.environment(work, scratch, work.folder / ROLES)
             enclose = partial(one.enclosed, recipe, work)
-            packer.build(recipe.title, work.folder, env, work.log, self.halt, enclose)
+            packer.build(recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose)
         clock.lap("install")
         return one.collect(recipe, work)
-
-    @contextmanager
-    def _cleared(self, kind: Kind, identity: str) -> Iterator[None]:
-        """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached."""
-        try:
-            yield
-        except BaseException:
-            with suppress(Error):  # what went wrong before is what has to be told
-                self.builders[kind].sweep(identity.__eq__)
-            raise
-        self.builders[kind].sweep(identity.__eq__)
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
         said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
+from common.errors import Error
 from naust.manifest import Blob, ContainerImage
 from smie.isolation import guarded
-from smie.packer import Log, Template, ansible_environment
+from smie.packer import LIMIT, Log, Template, ansible_environment
 from smie.recipe import Recipe
 
 
@@ -18,7 +21,7 @@ from smie.recipe import Recipe
 class Work:
     """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
     in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
-    the role's name, `tools` is a tree with what disks are written with."""
+    the role's name, `tools` is a tree with what disks are written with. What takes longer than `limit` is ended."""
 
     folder: Path
     identity: str
@@ -28,6 +31,7 @@ class Work:
     parent: Parent | None = None
     software: Mapping[str, Path] = field(default_factory=dict)
     tools: Path | None = None
+    limit: timedelta = LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +91,15 @@ class Builder(ABC):
     @abstractmethod
     def base(self, recipe: Recipe, work: Work) -> Built:
         """Make a base image, without Packer. Raises Corrupt, BuildFailed."""
+
+
+@contextmanager
+def cleared(builder: Builder, identity: str) -> Iterator[None]:
+    """Whatever happens inside, the engine holds nothing of this build afterwards, if it can be reached."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Error):  # what went wrong before is what has to be told
+            builder.sweep(identity.__eq__)
+        raise
+    builder.sweep(identity.__eq__)

@@ -10,5 +10,6 @@ WHERE = {
     "build": "build",
     "plan": "plan",
     "list": "list",
+    "test": "test",
 }
 VERBS = Verbs(__name__, WHERE)

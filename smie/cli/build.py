@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import All, Channel, Jobs, Kinds, Names, SkipBoot, Snapshot, Update
+from smie.cli.options import All, Channel, Jobs, Kinds, Names, SkipBoot, Snapshot, TimeLimit, Update, duration
 
 
 def build(
@@ -16,6 +16,7 @@ def build(
     jobs: Jobs = None,
     channel: Channel = None,
     skip_boot: SkipBoot = False,
+    time_limit: TimeLimit = None,
     snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
@@ -40,12 +41,12 @@ def build(
         from smie import channel as channels
 
         channels.check(channel)
-    workspace, there = Workspace.open(), open_store(store)
+    workspace, there, limit = Workspace.open(), open_store(store), duration(time_limit)
     recipes = recipes_of(
         names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every,
         snapshot=snapshot, refresh=update,
     )  # fmt: skip
-    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs, skip_boot=skip_boot)
+    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs, limit=limit, skip_boot=skip_boot)
     error = failure(outcomes)
     if channel and error is None:
         channels.move(there, outcomes, channel, console.reporter())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
+
+from common.errors import BadInput
+from common.values import Wrong, as_duration
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="Roles, bases, systems with all that they need, or SYSTEM.GROUP.")
@@ -27,3 +31,17 @@ Snapshot = Annotated[
         "--snapshot", metavar="[SET:]WHEN", help="Take all from this snapshot of the store; else $SMIE_SNAPSHOT."
     ),
 ]
+TimeLimit = Annotated[
+    str | None, typer.Option("--time-limit", metavar="TIME", help="End what takes longer, as in 90s or 10m.")
+]
+
+
+def duration(text: str | None) -> timedelta | None:
+    """What `--time-limit` says. Raises BadInput."""
+    try:
+        found = None if text is None else as_duration(text)
+    except Wrong as wrong:
+        raise BadInput(f"--time-limit: {wrong.message}", resolution=wrong.fix) from None
+    if found is not None and not found:
+        raise BadInput("--time-limit is nothing", resolution="Write more than 0s.")
+    return found
