@@ -161,8 +161,8 @@ class Site:
         clock.lap("store")
         log = self.workspace.log(recipe.kind, f"{recipe.name}.checks")
         limit = self.limit or LIMIT
-        if isinstance(made, FileImage):
-            checked = self._boot(recipe, made, work, log, limit) if recipe.kind == Kind.VM else None
+        if isinstance(made, FileImage) and recipe.kind == Kind.VM:
+            checked = self._boot(recipe, made, unnamed.size, work, log, limit)
         else:
             checked = check(self.store, unnamed, recipe, work.folder, log, work.identity, limit=limit, halt=self.halt)
         if checked is None:
@@ -173,14 +173,16 @@ class Site:
         self.report(Event("checked", recipe.title, f"{len(checked.checks)} checks hold"))
         clock.lap("check")
 
-    def _boot(self, recipe: Recipe, made: FileImage, work: Work, log: Path, limit: timedelta) -> Checked | None:
+    def _boot(
+        self, recipe: Recipe, made: FileImage, size: int, work: Work, log: Path, limit: timedelta
+    ) -> Checked | None:
         """Boot the disk and look at what runs; None if disks are not to be booted. Raises TrialFailed, Missing."""
         if self.skip_boot:
             return None
         self.report(Event("task", recipe.title, "boots, in an emulated machine"))
         with tried(made.path, recipe, work) as machine:
             self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
-            return check_machine(recipe, machine, work.folder, log, limit=limit, halt=self.halt)
+            return check_machine(recipe, size, machine, work.folder, log, limit=limit, halt=self.halt)
 
     def _stored(self, recipe: Recipe, made: Built, before: Before) -> Artifact:
         """Under its name, whole: what is pushed is read and hashed on the way."""

@@ -10,7 +10,9 @@ from common.machine.emulated import NAME, Machine
 from common.model import Artifact, Kind
 from naust.store.interface import Store
 from smie.checks.about import image_facts
-from smie.checks.running import LIMIT, SSH, Checked, run_checks
+from smie.checks.running import LIMIT, Checked, Place, run_checks
+from smie.checks.tree import check_tree
+from smie.isolation import tied
 from smie.recipe import Recipe
 
 
@@ -23,7 +25,9 @@ def check(
 
     Raises Corrupt, Unavailable, ChecksHang, Error.
     """
-    if artifact.reference.kind != Kind.CONTAINER:
+    if recipe.kind == Kind.ROOTFS:
+        return check_tree(store, artifact, recipe, folder, log, limit=limit, halt=halt)
+    if recipe.kind != Kind.CONTAINER:
         return None
     from smie.checks.container import check_container  # brings in Docker's library
 
@@ -31,9 +35,9 @@ def check(
 
 
 def check_machine(
-    recipe: Recipe, machine: Machine, folder: Path, log: Path, *, limit: timedelta = LIMIT, halt: Event | None = None
-) -> Checked:
-    """Look at a machine that runs from the artefact. Raises ChecksHang, Error."""
-    return run_checks(
-        image_facts(recipe, 0), folder, log, f"{SSH}{NAME}", ssh_config=machine.configuration, limit=limit, halt=halt
-    )
+    recipe: Recipe, size: int, machine: Machine, folder: Path, log: Path, *,
+    limit: timedelta = LIMIT, halt: Event | None = None,
+) -> Checked:  # fmt: skip
+    """Look at a machine that runs from the artefact, which has so many bytes. Raises ChecksHang, Error."""
+    place = Place(f"ssh://{NAME}", tied, machine.configuration)
+    return run_checks(image_facts(recipe, size), place, folder, log, limit=limit, halt=halt)
