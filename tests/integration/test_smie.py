@@ -127,7 +127,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     systems = folder / "systems"
     shutil.copytree(ROOT / "systems" / "roles" / "process", systems / "roles" / "process")
     (systems / "bases").mkdir()
-    text = (ROOT / "systems" / "bases" / "debian-13.hcl").read_text()
+    text = (ROOT / "systems" / "bases" / "debian-13.hcl").read_text().replace('  host    = "debian-13-host"\n', "")
     (systems / "bases" / f"{BASE}.hcl").write_text(text.replace('base "debian-13"', f'base "{BASE}"'))
     env = {
         "SETER_SYSTEMS": str(systems),
