@@ -38,8 +38,8 @@ def is_dead(build: str) -> bool:
 
 def is_replaced(build: str, titles: Collection[str]) -> bool:
     """Whether the build was left open by a process that has ended, and one of these artefacts is now built anew."""
-    *parts, _random, last = build.split(".")
-    title = f"{last.removeprefix(KEPT)}/{'.'.join(parts[4:])}"
+    parts = build.split(".")
+    last, title = parts[-1], f"{parts[-1].removeprefix(KEPT)}/{'.'.join(parts[4:-2])}"
     return last.startswith(KEPT) and title in titles and _has_ended(build)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from common.errors import BadInput, Denied, Missing
 from common.run import run
-from smie.isolation import check, guarded
+from smie.isolation import check, guarded, private
 from tests.unit.smie.conftest import Kitchen
 
 
@@ -38,3 +44,36 @@ def test_the_program_that_cuts_off_has_to_be_there(kitchen: Kitchen, monkeypatch
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(Missing):
         check([kitchen.recipe()])
+
+
+def test_what_runs_alone_has_processes_and_mounts_of_its_own_and_no_network(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    look = "echo $$; ls -d /proc/[0-9]* | wc -l; grep -c . /proc/net/dev; echo kept >$0/file; grep -c $0 /proc/mounts"
+    said = run(private("sh", "-c", look, str(tmp_path / "tree"), memory=tmp_path / "tree")).stdout.split()
+    assert said[0] == "1" and int(said[1]) < 6 and said[2:] == ["3", "1"]
+    assert not list((tmp_path / "tree").iterdir()) and str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+def test_what_runs_alone_ends_with_who_started_it(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"import subprocess, sys; subprocess.run({private('sh', '-c', 'echo >$0; sleep 7355', str(pid))!r})"
+    starter = subprocess.Popen([sys.executable, "-c", script])
+    assert soon(pid.exists)
+    starter.kill()
+    starter.wait()
+    assert soon(lambda: not [one for one in Path("/proc").glob("[0-9]*") if said_by(one) == b"sleep\0007355\0"])
+
+
+def soon(is_so: Callable[[], object]) -> bool:
+    for _ in range(200):
+        if is_so():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def said_by(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from smie.leftovers import identity, is_dead, scratch, sweep_folders
+from smie.leftovers import identity, is_dead, is_ours, is_replaced, scratch, sweep_folders
 from smie.workspace import Workspace
 
 
-def identity_of_a_dead_process() -> str:
-    program = "from smie.leftovers import identity; print(identity('bird-gateway'))"
+def identity_of_a_dead_process(name: str = "bird-gateway", kept: str = "") -> str:
+    program = f"from smie.leftovers import identity; print(identity({name!r}, kept={kept!r}))"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     ).stdout.strip()
@@ -63,3 +63,27 @@ def test_a_scratch_folder_is_known_as_its_builds() -> None:
         name = folder.name.removeprefix("smie-")
         assert name.split(".")[:4] == identity("traefik").split(".")[:4]
         assert not is_dead(name)
+
+
+def test_what_was_left_open_goes_when_the_same_is_built_and_not_before() -> None:
+    left = identity_of_a_dead_process("s3-lb.gateways", kept="rootfs")
+    assert not is_dead(left)
+    assert is_replaced(left, {"rootfs/s3-lb.gateways", "container/traefik"})
+    assert not is_replaced(left, {"vm/s3-lb.gateways", "rootfs/gateways", "container/s3-lb.gateways"})
+
+
+def test_what_another_smie_may_still_leave_open_is_not_touched() -> None:
+    assert not is_replaced(identity("traefik", kept="container"), {"container/traefik"})
+    assert not is_replaced(identity_of_a_dead_process("traefik"), {"container/traefik"})
+    assert not is_replaced("kept-container", {"container/traefik"}) and not is_replaced("", {"container/"})
+
+
+def test_our_own_builds_are_known_as_ours() -> None:
+    assert is_ours(identity("traefik")) and is_ours(identity("traefik", kept="vm"))
+    assert not is_ours(identity_of_a_dead_process())
+
+
+def test_a_scratch_folder_of_what_may_be_left_open_goes_too() -> None:
+    with scratch(identity("traefik", kept="container")) as folder:
+        assert "kept" not in folder.name and len(folder.name) < 60
+    assert not folder.exists()
