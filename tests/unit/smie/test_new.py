@@ -13,8 +13,9 @@ from common.catalog import Catalog
 from common.errors import BadDefinition, BadInput, Conflict
 from common.role import RoleType
 from smie import new
+from smie.first_system import system
 from smie.lint.lint import lint
-from smie.skeleton import Wish, role, system
+from smie.skeleton import Wish, role
 from smie.workspace import Workspace
 from tests.conftest import ROOT
 
