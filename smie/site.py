@@ -23,7 +23,7 @@ from naust import listing, manifest
 from naust.content import engine
 from naust.push import push_container, push_file
 from naust.store.interface import Store
-from smie import isolation, leftovers, packer, provenance
+from smie import frozen, isolation, leftovers, packer, provenance
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work
 from smie.builder.rootfs import BELOW
@@ -31,11 +31,12 @@ from smie.builder.trial import tried
 from smie.disk import explained
 from smie.outcome import Outcome
 from smie.plan import recorded
-from smie.recipe import Recipe, roles_folder
+from smie.recipe import Recipe
 from smie.software import programs
 from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
+ROLES = "roles"  # of the folder of a build: the roles as they were when it began
 POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
 
 
@@ -211,11 +212,12 @@ class Site:
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]
+        frozen.roles(recipe, work.folder / ROLES)
         one.prepare(recipe, work)
         template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
-            env = packer.ansible_environment(work.folder, scratch, roles_folder(recipe.roles[-1]))
+            env = packer.ansible_environment(work.folder, scratch, work.folder / ROLES)
             packer.build(recipe.title, work.folder, env, work.log, self.halt)
         clock.lap("install")
         return one.collect(recipe, work)

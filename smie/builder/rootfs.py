@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from common.files import file_digest, write_atomically
 from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
-from smie import overlay
+from smie import frozen
 from smie.builder.bootstrap import POLICY, STATUS, check, root_layer
 from smie.builder.chroot import ENTER, SCRIPT, script
 from smie.builder.interface import Builder, Built, FileImage, Work
@@ -82,7 +82,7 @@ class RootfsBuilder(Builder):
 
     def base(self, recipe: Recipe, work: Work) -> Built:
         epoch, hooks = int(recipe.index.date.timestamp()), tuple[str, ...]()
-        if overlay.write(recipe.base, work.folder / "overlay.tar", epoch):
+        if frozen.overlay_tar(recipe, work.folder / "overlay.tar", epoch):
             hooks = (f"--essential-hook=tar-in {work.folder / 'overlay.tar'} /",)
         return packed(root_layer(recipe, work, machines_own(epoch), hooks=hooks), recipe, work)
 
