@@ -7,6 +7,7 @@ however it ends: here, or by the next run if we are killed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from common.console import Report
@@ -25,16 +26,26 @@ PREFETCH = "fetch"
 
 
 def build(
-    store: Store, recipes: Sequence[Recipe], workspace: Workspace, report: Report, *, jobs: int | None = None
+    store: Store,
+    recipes: Sequence[Recipe],
+    workspace: Workspace,
+    report: Report,
+    *,
+    jobs: int | None = None,
+    later: timedelta = timedelta(0),
+    revision: str | None = None,
 ) -> tuple[Outcome, ...]:
-    """See that all of these are in the store. Raises Missing or Unavailable before anything was begun."""
+    """See that all of these are in the store. `later` and `revision` are for builds that are compared (`smie.again`).
+
+    Raises Missing or Unavailable before anything was begun.
+    """
     entries = plan(store, recipes)
     missing = to_build(entries)
     if not missing:
         return tuple(Outcome(entry.recipe, "present", entry.artifact) for entry in entries)
     from smie.site import Site  # brings in Docker's library, which a build that has nothing to do does not need
 
-    site = Site.open(store, workspace, report, [entry.recipe for entry in missing])
+    site = Site.open(store, workspace, report, [entry.recipe for entry in missing], later=later, called=revision)
     done = run_all(_tasks(site, missing), jobs or places(), site.halt)
     outcomes = {entry.recipe.fingerprint: _outcome(entry, done.get(entry.recipe.title)) for entry in entries}
     return tuple(outcomes.values())

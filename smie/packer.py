@@ -64,11 +64,17 @@ COPY = (
 )
 
 
-def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packer: tuple[int, int]) -> Template:
+def docker_template(
+    image: str,
+    identity: str,
+    mounts: Mapping[Path, str],
+    packer: tuple[int, int],
+    variables: Mapping[str, str] | None = None,
+) -> Template:
     """Install with Ansible in a container of an image, without network, and take out what that changed.
 
     `identity` is put on the container, so that leftovers are known as ours. `mounts` are folders of this machine, by
-    where they are seen in the container, read-only.
+    where they are seen in the container, read-only; `variables` are more of its environment.
     """
     source: Template = {
         "image": image,
@@ -77,6 +83,7 @@ def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packe
         "run_command": [
             "--detach", "--interactive", "--network=none", f"--label=smie.build={identity}",
             "--env=APT_CONFIG=/smie/apt/apt.conf", "--env=PYTHONDONTWRITEBYTECODE=1", "--tmpfs=/smie/tmp:exec",
+            *(f"--env={name}={value}" for name, value in (variables or {}).items()),
             *(f"--volume={here}:{there}:ro" for here, there in mounts.items()),
             # What the parent's configuration says about running it is not for the build.
             "--user=0:0", "--workdir=/", "--no-healthcheck", "--entrypoint=/bin/sh", "{{.Image}}",

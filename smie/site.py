@@ -23,7 +23,7 @@ from naust import listing, manifest
 from naust.content import engine
 from naust.push import push_container, push_file
 from naust.store.interface import Store
-from smie import frozen, isolation, leftovers, packer, provenance
+from smie import ahead, frozen, isolation, leftovers, packer, provenance
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work
 from smie.builder.rootfs import BELOW
@@ -51,11 +51,21 @@ class Site:
     packer: tuple[int, int]
     revision: str
     halt: Halt = field(default_factory=Halt)
+    later: timedelta = timedelta(0)
 
     @classmethod
-    def open(cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe]) -> Site:
-        """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
-        Unavailable."""
+    def open(
+        cls,
+        store: Store,
+        workspace: Workspace,
+        report: Report,
+        recipes: Sequence[Recipe],
+        *,
+        later: timedelta = timedelta(0),
+        called: str | None = None,
+    ) -> Site:
+        """See that all programs are there, and clear away what dead builds left. `later`: see `smie.ahead`; `called` is
+        the revision of the definitions, where git need not be asked. Raises Missing, Denied, BadInput, Unavailable."""
         isolation.check(recipes)
         builders = {kind: builder(kind) for kind in dict.fromkeys(recipe.kind for recipe in recipes)}
         for kind, one in builders.items():
@@ -68,7 +78,8 @@ class Site:
         for what in dead:
             report(Event("swept", what, "was left by a build that was killed"))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes))
+        known = revision(recipes) if called is None else called
+        return cls(store, workspace, report, builders, version, known, later=later)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -152,7 +163,7 @@ class Site:
         if recipe.kind != Kind.CONTAINER and recipe.parent:
             self._copy(recipe.parent, folder / BELOW)
         tools = self._tools(recipe.tools, folder) if recipe.tools else None
-        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools)
+        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, self.later)
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
@@ -217,7 +228,7 @@ class Site:
         template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
-            env = packer.ansible_environment(work.folder, scratch, work.folder / ROLES)
+            env = packer.ansible_environment(work.folder, scratch, work.folder / ROLES) | ahead.outside(self.later)
             packer.build(recipe.title, work.folder, env, work.log, self.halt)
         clock.lap("install")
         return one.collect(recipe, work)

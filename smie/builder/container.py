@@ -18,6 +18,7 @@ import requests
 from common.errors import Unavailable
 from common.files import file_digest, write_atomically
 from naust.manifest import Blob, ContainerImage
+from smie import ahead
 from smie.builder.bootstrap import STATUS, check, containers_own, root_layer
 from smie.builder.interface import Builder, Parent, Work
 from smie.image import base_config, role_config
@@ -74,7 +75,8 @@ class ContainerBuilder(Builder):
     def template(self, recipe: Recipe, work: Work) -> Template:
         mounts = {work.folder / "apt": "/smie/apt", recipe.index.pool: f"{MOUNTED}/pool"}
         mounts |= dict.fromkeys(work.software.values(), SOFTWARE)
-        return docker_template(_parent(work).image, work.identity, mounts, work.packer)
+        mounts |= ahead.mounts(work.later)
+        return docker_template(_parent(work).image, work.identity, mounts, work.packer, ahead.inside(work.later))
 
     def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
         raw, changes = built(work.folder, (LAYER, CHANGES))

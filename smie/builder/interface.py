@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -17,7 +18,8 @@ from smie.recipe import Recipe
 class Work:
     """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
     in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
-    the role's name, `tools` is a tree with what disks are written with."""
+    the role's name, `tools` is a tree with what disks are written with. By `later` its programs see
+    another time than it is (`smie.ahead`)."""
 
     folder: Path
     identity: str
@@ -27,6 +29,7 @@ class Work:
     parent: Parent | None = None
     software: Mapping[str, Path] = field(default_factory=dict)
     tools: Path | None = None
+    later: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

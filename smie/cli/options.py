@@ -26,3 +26,7 @@ Snapshot = Annotated[
         "--snapshot", metavar="[SET:]WHEN", help="Take all from this snapshot of the store; else $SMIE_SNAPSHOT."
     ),
 ]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Build it twice more, elsewhere and otherwise, and show what differs."),
+]
