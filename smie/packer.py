@@ -54,14 +54,20 @@ def argv(template: Path) -> tuple[str, ...]:
     return guarded("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
 
 
-# What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without
-# committing an image and reading all of it back. Deleted paths are put in as whiteouts later (`smie.normal`).
-DIFF = "docker diff $CID > " + CHANGES
-COPY = (
-    f"sed -n 's,^[AC] /,,p' {CHANGES} | LC_ALL=C sort | docker exec --interactive --user 0:0 --env LC_ALL=C.UTF-8 $CID"
-    " tar --create --directory=/ --no-recursion --verbatim-files-from --files-from=- --numeric-owner --format=posix"
-    f" --xattrs '--xattrs-include=*' > {LAYER}"
-)
+TAR = "tar --directory=/ --numeric-owner --xattrs '--xattrs-include=*'"
+INSIDE = "docker exec --interactive --user 0:0 --env LC_ALL=C.UTF-8 $CID"
+
+
+def taking(changes: str, files: str) -> tuple[str, str]:
+    """Commands that write what the container has changed, as docker tells, and the changed files as its own tar reads
+    them: the layer, without committing an image and reading all of it back. Deleted paths are put in as whiteouts later
+    (`smie.normal`)."""
+    return (
+        f"docker diff $CID > {changes}",
+        # Mount points are not changes.
+        f"sed -n -E '\\,^. /(smie|packer-files)(/|$),d; s,^[AC] /,,p' {changes} | LC_ALL=C sort | {INSIDE} {TAR}"
+        f" --create --no-recursion --verbatim-files-from --files-from=- --format=posix > {files}",
+    )
 
 
 def docker_template(
@@ -70,8 +76,10 @@ def docker_template(
     mounts: Mapping[Path, str],
     packer: tuple[int, int],
     variables: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
 ) -> Template:
-    """Install with Ansible in a container of an image, without network, and take out what that changed.
+    """Install with Ansible in a container of an image, without network, and take out what that changed. `before` are
+    commands that run first.
 
     `identity` is put on the container, so that leftovers are known as ours. `mounts` are folders of this machine, by
     where they are seen in the container, read-only; `variables` are more of its environment.
@@ -89,17 +97,25 @@ def docker_template(
             "--user=0:0", "--workdir=/", "--no-healthcheck", "--entrypoint=/bin/sh", "{{.Image}}",
         ],
     }  # fmt: skip
-    ansible = "exec ansible-playbook --inventory $CID, --connection community.docker.docker play.json"
     chain = [{"artifice": {"files": [LAYER, CHANGES]}}, {"manifest": {"output": MANIFEST}}]
     build: Template = {
         "sources": ["source.docker.image"],
-        "provisioner": [_local(ansible), _local("set -e", DIFF, COPY)],
+        "provisioner": [
+            *([_local("set -e", *before)] if before else []),
+            _local(f"exec {ansible('play.json')}"),
+            _local("set -e", *taking(CHANGES, LAYER)),
+        ],
         "post-processors": [{"post-processor": chain}],
     }
     whole: Template = {"source": {"docker": {"image": source}}, "build": [build]}
     if packer >= PLUGINS_SINCE:
         return {"packer": {"required_plugins": {"docker": DOCKER_PLUGIN}}, **whole}
     return whole
+
+
+def ansible(book: str) -> str:
+    """The command that runs a playbook in the build's container."""
+    return f"ansible-playbook --inventory $CID, --connection community.docker.docker {book}"
 
 
 def null_template(scripts: Sequence[Sequence[str]], files: Sequence[str]) -> Template:

@@ -8,7 +8,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event as Halt
@@ -23,7 +23,7 @@ from naust import listing, manifest
 from naust.content import engine
 from naust.push import push_container, push_file
 from naust.store.interface import Store
-from smie import ahead, frozen, isolation, leftovers, packer, provenance
+from smie import ahead, frozen, isolation, leftovers, packer, parts, provenance
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work
 from smie.builder.rootfs import BELOW
@@ -223,13 +223,20 @@ class Site:
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]
-        frozen.roles(recipe, work.folder / ROLES)
+        roles = frozen.roles(recipe, work.folder / ROLES)
+        if work.parent is not None:
+            first = parts.first(recipe, work.parent.image, work.folder, roles, self.workspace)
+            work = replace(work, first=first)
         one.prepare(recipe, work)
         template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
-            env = packer.ansible_environment(work.folder, scratch, work.folder / ROLES) | ahead.outside(self.later)
-            packer.build(recipe.title, work.folder, env, work.log, self.halt)
+            env = packer.ansible_environment(work.folder, scratch, roles) | ahead.outside(self.later)
+            try:
+                packer.build(recipe.title, work.folder, env, work.log, self.halt)
+            finally:
+                if work.first:
+                    parts.keep(work.first, work.folder)
         clock.lap("install")
         return one.collect(recipe, work)
 

@@ -46,6 +46,10 @@ class Workspace:
         """Tools that lie unpacked, by their recipe."""
         return self.root / "trees" / fingerprint.hex
 
+    def part(self, name: str, key: Digest) -> Path:
+        """What the first part of a role changed in its container, by what it was made from."""
+        return self.root / "parts" / name / key.hex
+
     def log(self, kind: str, name: str) -> Path:
         """The log of the newest build of an artefact."""
         return self.root / "logs" / kind / f"{name}.log"

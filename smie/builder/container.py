@@ -25,6 +25,7 @@ from smie.image import base_config, role_config
 from smie.leftovers import LABEL
 from smie.normal import deleted, normalise, whiteout
 from smie.packer import CHANGES, LAYER, Template, built, docker_template, play, variables
+from smie.parts import FIRST_PLAY, before, play_of
 from smie.recipe import Recipe
 from smie.repository import MOUNTED, write_for_container
 
@@ -67,16 +68,19 @@ class ContainerBuilder(Builder):
         write_for_container(recipe, work.folder / "apt")
         write_atomically(work.folder / "ansible.cfg", "")
         role = recipe.roles[-1]
-        write_atomically(
-            work.folder / "play.json",
-            json.dumps(play(role.name, variables(role, SOFTWARE if work.software else "")), indent=2),
-        )
+        said = variables(role, SOFTWARE if work.software else "")
+        write_atomically(work.folder / "play.json", json.dumps(play(role.name, said), indent=2))
+        if work.first:
+            write_atomically(work.folder / FIRST_PLAY, json.dumps(play_of(role.name, work.first.tasks, said), indent=2))
 
     def template(self, recipe: Recipe, work: Work) -> Template:
         mounts = {work.folder / "apt": "/smie/apt", recipe.index.pool: f"{MOUNTED}/pool"}
         mounts |= dict.fromkeys(work.software.values(), SOFTWARE)
         mounts |= ahead.mounts(work.later)
-        return docker_template(_parent(work).image, work.identity, mounts, work.packer, ahead.inside(work.later))
+        variables = ahead.inside(work.later)
+        return docker_template(
+            _parent(work).image, work.identity, mounts, work.packer, variables, before(work.first)
+        )  # fmt: skip
 
     def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
         raw, changes = built(work.folder, (LAYER, CHANGES))

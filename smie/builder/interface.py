@@ -11,6 +11,7 @@ from threading import Event
 
 from naust.manifest import Blob, ContainerImage
 from smie.packer import Log, Template
+from smie.parts import First
 from smie.recipe import Recipe
 
 
@@ -19,7 +20,7 @@ class Work:
     """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
     in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
     the role's name, `tools` is a tree with what disks are written with. By `later` its programs see
-    another time than it is (`smie.ahead`)."""
+    another time than it is (`smie.ahead`). `first` is the role's first part (`smie.parts`), if it has two."""
 
     folder: Path
     identity: str
@@ -30,6 +31,7 @@ class Work:
     software: Mapping[str, Path] = field(default_factory=dict)
     tools: Path | None = None
     later: timedelta = timedelta(0)
+    first: First | None = None
 
 
 @dataclass(frozen=True, slots=True)
