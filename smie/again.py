@@ -152,8 +152,10 @@ class _Build:
         systems = definitions(conditions, asked.catalog.folder, folder / "definitions")
         store = open_store(f"file://{folder / STORE}")
         taken = _take(asked, [recipe for recipe in recipes if recipe not in wanted], store)
-        if (programs := asked.workspace.root / "software").is_dir():
-            shutil.copytree(programs, folder / CACHE / "software", copy_function=os.link)
+        # Programs come from one place; what is kept of a first part (smie.parts) the first build takes, the second not.
+        for name in ("software", "parts") if conditions is FIRST else ("software",):
+            if (there := asked.workspace.root / name).is_dir():
+                shutil.copytree(there, folder / CACHE / name, copy_function=os.link)
         request = Request(
             tuple(asked.names), tuple(asked.kinds), asked.every, asked.snapshot, str(systems), asked.store.url,
             str(asked.workspace.root), str(folder), revision(recipes), conditions.later.total_seconds(), asked.jobs,

@@ -1,8 +1,8 @@
 """The first part of a role: its tasks until the packages are there. What it changed is kept, so that a change in the
-rest of the role, or a failure there, does not install them again.
+rest of the role, or a failure there, does not repeat it.
 
-Kept or just made, the rest runs on the same files and the layer is read the same way, so both come out the same. Only
-roles with large packages have two parts: for the others a second run of Ansible takes longer than apt does.
+A build runs the first part, or puts in what it changed before, and then the rest on the same files; the layer is read
+at the end, of both. So kept or not, the same comes out.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import cast
 
 from common.files import file_digest, sync_folder, write_atomically
-from common.model import Digest, Kind
+from common.model import Digest
 from smie.packer import INSIDE, TAR, ansible, taking, variables
 from smie.recipe import Recipe
 from smie.workspace import Workspace
 
 FORMAT = 1  # of what is kept; another number makes all anew
-SMALLEST = 8 << 20  # bytes of packages
 MOST = 2  # that are kept of a role, the newest
 SUM = "first.sha256"
 # In the folder of a build: the first part's play, what it changed as the layer is read, and that both files are whole.
@@ -36,8 +35,8 @@ PUT = (
     f"sed -n 's,^D /,,p' {FIRST_CHANGES} | {INSIDE} xargs --no-run-if-empty '--delimiter=\\n' rm -rf --",
     f"{INSIDE} {TAR} --extract --preserve-permissions --same-owner < {FIRST}",
 )
-# What may stand before the packages: modules that read no file of the role.
-_PLAIN = ("group", "user")
+# What tasks may have that stand before the packages: they read no file of the role, and leave nothing to the rest.
+_PLAIN = ("name", "when", "group", "user")
 
 Task = Mapping[str, object]
 
@@ -52,29 +51,41 @@ class First:
 
 
 def first(recipe: Recipe, parent: str, work: Path, roles: Path, workspace: Workspace) -> First | None:
-    """The first part of a container image's role, or None if it has one part only. If it is kept, its files are in
-    `work` afterwards. `parent` is the id of the image below, `roles` the folder of the roles as they are built."""
-    if recipe.kind != Kind.CONTAINER or sum(package.size for package in recipe.packages) < SMALLEST:
+    """The first part of a container image's role, which is taken out of the role's `install.yml` in `roles`; or None,
+    and nothing is changed. If it is kept, its files are in `work` afterwards. `parent` is the id of the image below,
+    `roles` the folder of the roles as they are built."""
+    role = recipe.roles[-1]
+    if not role.packages and (role.process is None or role.process.user == "root"):
         return None
-    tasks = until_packages(roles / recipe.roles[-1].name / "tasks" / "install.yml")
-    if not tasks:
+    file = roles / role.name / "tasks" / "install.yml"
+    cut = until_packages(file.read_text()) if file.exists() else None
+    if cut is None:
         return None
+    tasks, rest = cut
+    file.write_text(rest)
     folder = workspace.part(recipe.name, key(recipe, parent, tasks))
     return First(tasks, folder, _brought(folder, work))
 
 
-def until_packages(file: Path) -> tuple[Task, ...]:
-    """The tasks of a file up to the one that includes the role `process`; none if something before it may read files of
-    the role, or nothing comes after it."""
-    import yaml  # slow to load, and few builds get here
+def until_packages(text: str) -> tuple[tuple[Task, ...], str] | None:
+    """The tasks of a file up to the one that includes the role `process`, and the text without them, in which lines
+    keep their numbers. None if something before may read files of the role or be read later, or nothing comes after."""
+    import yaml  # slow to load, and a build that has nothing to do does not get here
 
-    tasks = cast(list[Task], yaml.safe_load(file.read_text()) or [])
-    for number, task in enumerate(tasks, 1):
-        if _includes_process(task):
-            return tuple(tasks[:number]) if number < len(tasks) else ()
-        if not any(_short(word) in _PLAIN for word in task):
-            break
-    return ()
+    try:
+        tasks, node = cast(list[Task], yaml.safe_load(text)), cast(yaml.SequenceNode, yaml.compose(text))
+    except yaml.YAMLError:  # Ansible says what is wrong, and knows more tags
+        return None
+    for number, task in enumerate(tasks or ()):
+        words = {word.removeprefix("ansible.builtin.") for word in task}
+        if "include_role" in words and _is_process(task) and words <= {"name", "include_role"}:
+            if number + 1 == len(tasks):
+                return None
+            line = node.value[number + 1].start_mark.line
+            return tuple(tasks[: number + 1]), "\n" * line + "".join(text.splitlines(keepends=True)[line:])
+        if not words <= set(_PLAIN):
+            return None
+    return None
 
 
 def key(recipe: Recipe, parent: str, tasks: Sequence[Task]) -> Digest:
@@ -119,16 +130,9 @@ def play_of(role: str, tasks: Sequence[Task], variables: Mapping[str, object]) -
     return [said | {"vars": dict(variables), "tasks": [dict(task) for task in tasks]}]
 
 
-def _includes_process(task: Task) -> bool:
-    included = next((task[word] for word in task if _short(word) in ("include_role", "import_role")), None)
-    return isinstance(included, Mapping) and (included.get("name"), included.get("tasks_from")) == (
-        "process",
-        "install",
-    )
-
-
-def _short(word: str) -> str:
-    return word.removeprefix("ansible.builtin.")
+def _is_process(task: Task) -> bool:
+    included = task.get("ansible.builtin.include_role", task.get("include_role"))
+    return isinstance(included, Mapping) and dict(included) == {"name": "process", "tasks_from": "install"}
 
 
 def _brought(folder: Path, work: Path) -> bool:
