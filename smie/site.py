@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,28 +14,29 @@ from pathlib import Path
 from threading import Event as Halt
 
 from common.console import Report
-from common.errors import Conflict, Corrupt, Error
-from common.files import file_digest, write_atomically
+from common.errors import Conflict, Error
+from common.files import write_atomically
 from common.lock import holder, lease
 from common.model import Artifact, Event, Kind, Reference
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
-from naust.revoke import check as check_revoked
 from naust.store.interface import Store
 from smie import frozen, isolation, leftovers, packer, provenance
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
-from smie.checks.kinds import check, check_machine
+from smie.checks.kinds import check
+from smie.checks.machine import check_machine
 from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
 from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe
 from smie.software import programs
+from smie.stored import copied, found, tools_tree
 from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
@@ -133,7 +133,7 @@ class Site:
             clock.lap("collect")
             with cleared(self.builders[recipe.kind], identity):
                 artifact = self._stored(recipe, made, lambda unnamed: self._check(recipe, made, unnamed, work, clock))
-                parent, tools = (self._found(each) if each else None for each in (recipe.parent, recipe.tools))
+                parent, tools = (found(self.store, each) if each else None for each in (recipe.parent, recipe.tools))
                 provenance.record(self.store, artifact, recipe, parent, tools)
                 if recipe.kind == Kind.CONTAINER:
                     engine.load(self.store, artifact)
@@ -165,7 +165,8 @@ class Site:
         self.report(Event("task", recipe.title, "boots, in an emulated machine"))
         with tried(made.path, recipe, work) as machine:
             self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
-            return check_machine(recipe, machine, work.folder, log, limit=limit, halt=self.halt)
+            size = made.path.stat().st_size
+            return check_machine(recipe, machine, size, work.folder, log, limit=limit, halt=self.halt)
 
     def _stored(self, recipe: Recipe, made: Built, before: Before) -> Artifact:
         """Under its name, whole: what is pushed is read and hashed on the way."""
@@ -189,8 +190,8 @@ class Site:
         log = packer.Log(path, lambda task: self.report(Event("task", recipe.title, task)))
         parent = self._parent(recipe) if recipe.kind == Kind.CONTAINER else None
         if recipe.kind != Kind.CONTAINER and recipe.parent:
-            self._copy(recipe.parent, folder / BELOW)
-        tools = self._tools(recipe.tools, folder) if recipe.tools else None
+            copied(self.store, found(self.store, recipe.parent), folder / BELOW)
+        tools = tools_tree(self.store, self.workspace, recipe.tools, folder) if recipe.tools else None
         return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, self.limit or packer.LIMIT)
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
@@ -206,49 +207,16 @@ class Site:
             if role.software
         }
 
-    def _copy(self, recipe: Recipe, target: Path) -> Artifact:
-        """The file of an artefact, read from the store and checked on the way; never one that is revoked."""
-        there = self._found(recipe)
-        check_revoked(self.store, there)
-        name = f"{there.reference.kind}/{there.reference.name}"
-        (layer,) = manifest.parse(self.store.manifest(name, str(there.digest)), name).layers
-        with self.store.read(name, layer.digest) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-        if file_digest(target) != layer.digest:
-            raise Corrupt(
-                f"{there.reference} in the store is not what its digest says",
-                resolution=f"See naust fsck; then build it again: smie build {recipe.name}",
-            )
-        return there
-
-    def _tools(self, recipe: Recipe, folder: Path) -> Path:
-        """A tree with what disks are written with; unpacked once, and whole or not there."""
-        target = self.workspace.tree(recipe.fingerprint)
-        if not target.exists():
-            packed, tree = folder / "tools.tar.zst", folder / "tools"
-            self._copy(recipe, packed)
-            tree.mkdir()
-            run(("tar", "--extract", f"--file={packed}", "--zstd", f"--directory={tree}", "--numeric-owner"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError, OSError):  # another smie was faster; what it put there is the same
-                tree.rename(target)
-        return target
-
     def _parent(self, recipe: Recipe) -> Parent | None:
         if recipe.parent is None:
             return None
-        there = self._found(recipe.parent)
+        there = found(self.store, recipe.parent)
         image = engine.load(self.store, there)
         name = f"{there.reference.kind}/{there.reference.name}"
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
         with self.store.read(name, read.config.digest) as file:
             return Parent(str(image), file.read(), read.layers)
-
-    def _found(self, recipe: Recipe) -> Artifact:
-        there = listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name)
-        assert there is not None, "what a recipe stands on is made before it"
-        return there
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]

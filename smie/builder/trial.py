@@ -21,13 +21,16 @@ FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 
 
 class TrialFailed(Error):
-    """The disk was written, but a machine does not run from it as it should. Nothing was stored."""
+    """The disk was written, but a machine does not run from it as it should. A build stores nothing then."""
 
 
 @contextmanager
-def tried(disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = None) -> Iterator[Machine]:
-    """Boot the disk; within the block the machine runs, and nothing in it has failed. Raises TrialFailed, Missing."""
-    again = f"The whole log is in {work.log.path}. Repeat it with: smie build {recipe.name} --kind {recipe.kind}"
+def tried(
+    disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = None, *, again: str = "build"
+) -> Iterator[Machine]:
+    """Boot the disk; within the block the machine runs, and nothing in it has failed. `again` is the verb that repeats
+    it. Raises TrialFailed, Missing."""
+    again = f"The whole log is in {work.log.path}. Repeat it with: smie {again} {recipe.name} --kind {recipe.kind}"
     work.log.write(f"Boots {disk.name} in an emulated machine")
     try:
         with (

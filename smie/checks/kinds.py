@@ -6,34 +6,28 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
-from common.machine.emulated import NAME, Machine
 from common.model import Artifact, Kind
 from naust.store.interface import Store
-from smie.checks.about import image_facts
-from smie.checks.running import LIMIT, SSH, Checked, run_checks
+from smie.checks.running import LIMIT, Checked
 from smie.recipe import Recipe
 
 
 def check(
     store: Store, artifact: Artifact, recipe: Recipe, folder: Path, log: Path, identity: str, *,
-    limit: timedelta = LIMIT, halt: Event | None = None,
+    tools: Path | None = None, limit: timedelta = LIMIT, halt: Event | None = None,
 ) -> Checked | None:  # fmt: skip
-    """Start something from the artefact, as the store has it, and look at it; None for kinds that cannot be started
-    here. What is left in the engine the builder's `sweep` of this identity takes away.
+    """Start something from the artefact, as the store has it, and look at it; None for what cannot be started here: a
+    root file system without the `tools` that write disks. What is left in the engine the builder's `sweep` of this
+    identity takes away.
 
-    Raises Corrupt, Unavailable, ChecksHang, Error.
+    Raises Corrupt, Unavailable, TrialFailed, ChecksHang, Error.
     """
-    if artifact.reference.kind != Kind.CONTAINER:
+    if recipe.kind == Kind.ROOTFS and tools is None:
         return None
+    if recipe.kind != Kind.CONTAINER:
+        from smie.checks.machine import check_booted  # brings in what boots machines
+
+        return check_booted(store, artifact, recipe, folder, log, identity, tools=tools, limit=limit, halt=halt)
     from smie.checks.container import check_container  # brings in Docker's library
 
     return check_container(store, artifact, recipe, folder, log, identity, limit=limit, halt=halt)
-
-
-def check_machine(
-    recipe: Recipe, machine: Machine, folder: Path, log: Path, *, limit: timedelta = LIMIT, halt: Event | None = None
-) -> Checked:
-    """Look at a machine that runs from the artefact. Raises ChecksHang, Error."""
-    return run_checks(
-        image_facts(recipe, 0), folder, log, f"{SSH}{NAME}", ssh_config=machine.configuration, limit=limit, halt=halt
-    )
