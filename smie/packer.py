@@ -52,9 +52,10 @@ def installed_version() -> tuple[int, int]:
     return version(run(("packer", "--version")).stdout)
 
 
-def argv(template: Path, enclose: Enclose = guarded) -> tuple[str, ...]:
-    """The command that builds a template."""
-    return enclose("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
+def argv(template: Path, enclose: Enclose = guarded, *, keep_failed: bool = False) -> tuple[str, ...]:
+    """The command that builds a template. With `keep_failed` what was begun is there when it fails."""
+    on_error = "-on-error=abort" if keep_failed else "-on-error=cleanup"
+    return enclose("packer", "build", "-machine-readable", on_error, str(template))
 
 
 # What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without
@@ -243,10 +244,10 @@ class TookTooLong(Error):
 
 def build(
     title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event, limit: timedelta = LIMIT,
-    enclose: Enclose = guarded,
+    enclose: Enclose = guarded, *, keep_failed: bool = False,
 ) -> None:  # fmt: skip
     """Run Packer on the template in `work`. Raises BuildFailed, TookTooLong, Missing."""
-    command = argv(Path(TEMPLATE), enclose)
+    command = argv(Path(TEMPLATE), enclose, keep_failed=keep_failed)
     try:
         run(command, cwd=work, env=env, on_line=log.take, timeout=limit, grace=GRACE, halt=halt)
     except TimedOut as error:

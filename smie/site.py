@@ -17,13 +17,13 @@ from common.console import Report
 from common.errors import Conflict, Error
 from common.files import write_atomically
 from common.lock import holder, lease
-from common.model import Artifact, Event, Kind, Reference
+from common.model import Artifact, Event, Kind, Reference, Stage
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
 from naust.store.interface import Store
-from smie import frozen, isolation, leftovers, packer, provenance
+from smie import frozen, isolation, leftovers, packer, provenance, times
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
@@ -32,6 +32,7 @@ from smie.checks.kinds import check
 from smie.checks.machine import check_machine
 from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
+from smie.kept import left_open
 from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe
@@ -46,7 +47,8 @@ POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie
 
 @dataclass(slots=True)
 class Site:
-    """What all builds of one run share. `halt` is set when everything has to stop."""
+    """What all builds of one run share. `halt` is set when everything has to stop; with `debug` a build that fails is
+    left open. `stopped` are the builds that a halt has cut off."""
 
     store: Store
     workspace: Workspace
@@ -56,7 +58,9 @@ class Site:
     revision: str
     skip_boot: bool = False
     limit: timedelta | None = None  # for installing, and for checks; else as they say
+    debug: bool = False  # what fails is left open
     halt: Halt = field(default_factory=Halt)
+    stopped: list[str] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -68,6 +72,7 @@ class Site:
         limit: timedelta | None = None,
         *,
         skip_boot: bool = False,
+        debug: bool = False,
     ) -> Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
@@ -76,14 +81,16 @@ class Site:
         for kind, one in builders.items():
             for program in one.programs([recipe for recipe in recipes if recipe.kind == kind]):
                 find(program)
-        dead = (
-            *leftovers.sweep_folders(workspace),
-            *(w for b in builders.values() for w in b.sweep(leftovers.is_dead)),
-        )
-        for what in dead:
-            report(Event("swept", what, "was left by a build that was killed"))
+        titles = {recipe.title for recipe in recipes}
+        for is_gone, why in (
+            (leftovers.is_dead, "was left by a build that was killed"),
+            (partial(leftovers.is_replaced, titles=titles), "was left open by --debug"),
+        ):
+            swept = (w for one in builders.values() for w in one.sweep(is_gone))
+            for what in (*swept, *leftovers.sweep_folders(workspace, is_gone)):
+                report(Event("swept", what, why))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot, limit)
+        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot, limit, debug)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -98,13 +105,20 @@ class Site:
         """Make one artefact, or take it from another smie that is just making it."""
         with self._lease(recipe):
             if there := listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name):
-                self.report(Event("taken", recipe.title, "another smie built it meanwhile"))
+                self.report(Event("taken", recipe.title, "another smie built it meanwhile", stage=Stage.ENDS))
                 return Outcome(recipe, "taken", there)
-            self.report(Event("builds", recipe.title, summary(reasons)))
+            self.report(Event("builds", recipe.title, summary(reasons), stage=Stage.BEGINS))
             try:
                 return self._make(recipe)
             except (Error, OSError, tarfile.TarError) as error:
-                raise explained(error, recipe.title, self.workspace) from error
+                found = explained(error, recipe.title, self.workspace)
+                self.report(Event("failed", recipe.title, found.message, stage=Stage.ENDS))
+                if found is error:
+                    raise
+                raise found from error
+            except KeyboardInterrupt:
+                self.stopped.append(recipe.title)
+                raise
 
     @contextmanager
     def _lease(self, recipe: Recipe) -> Iterator[None]:
@@ -123,11 +137,11 @@ class Site:
             yield
 
     def _make(self, recipe: Recipe) -> Outcome:
-        clock, identity = Clock(), leftovers.identity(recipe.name)
-        with self.workspace.build(identity) as folder:
+        clock, identity = Clock(), leftovers.identity(recipe.name, kept=recipe.kind if self.debug else "")
+        with self.workspace.build(identity, keep_failed=self.debug) as folder:
             work = self._work(recipe, folder, identity)
             clock.lap("fetch")
-            with cleared(self.builders[recipe.kind], identity):
+            with self._left_open(recipe, work), self._cleared(recipe.kind, identity):
                 one = self.builders[recipe.kind]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
@@ -138,7 +152,8 @@ class Site:
                 if recipe.kind == Kind.CONTAINER:
                     engine.load(self.store, artifact)
             clock.lap("publish")
-        self.report(Event("built", recipe.title, str(clock)))
+        times.keep(self.workspace, recipe, sum(clock.steps.values()))
+        self.report(Event("built", recipe.title, str(clock), stage=Stage.ENDS))
         return Outcome(recipe, "built", artifact, clock.steps)
 
     def _check(self, recipe: Recipe, made: Built, unnamed: Artifact, work: Work, clock: Clock) -> None:
@@ -192,7 +207,8 @@ class Site:
         if recipe.kind != Kind.CONTAINER and recipe.parent:
             copied(self.store, found(self.store, recipe.parent), folder / BELOW)
         tools = tools_tree(self.store, self.workspace, recipe.tools, folder) if recipe.tools else None
-        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, self.limit or packer.LIMIT)
+        limit = self.limit or packer.LIMIT
+        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, limit, self.debug)
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
@@ -227,9 +243,40 @@ class Site:
         with leftovers.scratch(work.identity) as scratch:
             env = one.environment(work, scratch, work.folder / ROLES)
             enclose = partial(one.enclosed, recipe, work)
-            packer.build(recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose)
+            packer.build(
+                recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose, keep_failed=self.debug
+            )
         clock.lap("install")
         return one.collect(recipe, work)
+
+    @contextmanager
+    def _cleared(self, kind: Kind, identity: str) -> Iterator[None]:
+        """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached; but for what is
+        left open."""
+        try:
+            yield
+        except BaseException as error:
+            if not (self.debug and isinstance(error, Exception)):
+                with suppress(Error):  # what went wrong before is what has to be told
+                    self.builders[kind].sweep(identity.__eq__)
+            raise
+        self.builders[kind].sweep(identity.__eq__)
+
+    @contextmanager
+    def _left_open(self, recipe: Recipe, work: Work) -> Iterator[None]:
+        """With `debug`, an error says how to look into what is left of the build."""
+        try:
+            yield
+        except (Error, OSError, tarfile.TarError) as error:
+            if not self.debug:
+                raise
+            entry = ""
+            with suppress(Error):  # the engine may be what failed
+                entry = self.builders[recipe.kind].entry(recipe, work)
+            told = left_open(explained(error, recipe.title, self.workspace), recipe, work.folder, entry)
+            if told is error:  # an error that is its own cause would never be read to its end
+                raise
+            raise told from error
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
         said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}

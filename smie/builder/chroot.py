@@ -13,7 +13,16 @@ from pathlib import Path
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 SCRIPT = "inside.sh"
 # As process 1 the shell would not hear signals; its death ends all that it started.
-ENTER = f"exec unshare --mount --pid --fork --kill-child -- /bin/sh -eu {SCRIPT}"
+UNSHARE = "unshare --mount --pid --fork --kill-child -- /bin/sh -eu"
+ENTER = f"exec {UNSHARE} {SCRIPT}"
+LOOK = "look.sh"
+SHELL = 'exec chroot "$tree" /bin/bash -l'
+
+
+def look(folder: Path, text: str) -> str:
+    """The command that runs a script, of the folder of a build, in namespaces of its own."""
+    (folder / LOOK).write_text(text)
+    return f"cd {shlex.quote(str(folder))} && {UNSHARE} {LOOK}"
 
 
 def script(tree: str, binds: Mapping[Path, str], commands: Sequence[str], *, writable: Sequence[str] = ()) -> str:

@@ -92,6 +92,11 @@ class ContainerBuilder(Builder):
         config = role_config(parent.config, recipe.image, (layer.digest,), _date(recipe), recipe.name)
         return ContainerImage(config, (*parent.layers, layer))
 
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        with engine() as client:
+            found = client.containers.list(all=True, filters={"label": f"{LABEL}={work.identity}"})
+            return f"docker exec --interactive --tty {found[0].short_id} bash" if found else ""
+
     def base(self, recipe: Recipe, work: Work) -> ContainerImage:
         layer = root_layer(recipe, work, containers_own(int(_date(recipe).timestamp())))
         return ContainerImage(

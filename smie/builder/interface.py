@@ -32,6 +32,7 @@ class Work:
     software: Mapping[str, Path] = field(default_factory=dict)
     tools: Path | None = None
     limit: timedelta = LIMIT
+    debug: bool = False  # what fails is left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class Builder(ABC):
 
         Whatever the build left in the engine is gone afterwards. Raises Corrupt, Unavailable.
         """
+
+    @abstractmethod
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        """The command that opens a shell in what a failed build left; empty when it left its folder alone. Raises
+        Unavailable."""
 
     @abstractmethod
     def base(self, recipe: Recipe, work: Work) -> Built:

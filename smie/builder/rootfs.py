@@ -16,7 +16,7 @@ from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
 from smie import frozen
 from smie.builder.bootstrap import POLICY, STATUS, UNPACKED, check, root_layer
-from smie.builder.chroot import ENTER, SCRIPT, script
+from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
 from smie.image import PATH
 from smie.isolation import fits_in_memory, private
@@ -58,7 +58,8 @@ class RootfsBuilder(Builder):
         packed = (work.folder / BELOW).stat().st_size + sum(package.size for package in recipe.packages)
         added = sum(file.stat().st_size for folder in work.software.values() for file in folder.iterdir())
         size = UNPACKED * packed + added
-        return private(*argv, memory=work.folder / TREE if fits_in_memory(size) else None)
+        # A tree in memory goes with the build, so nobody could look into it.
+        return private(*argv, memory=work.folder / TREE if fits_in_memory(size) and not work.debug else None)
 
     def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
         return plain_environment(work.folder, scratch, roles)
@@ -66,8 +67,7 @@ class RootfsBuilder(Builder):
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp", TREE):
             (work.folder / name).mkdir(exist_ok=True)
-        mounts = {**write_for_container(recipe, work.folder / "apt")}
-        mounts |= {folder: f"{SOFTWARE}/{role}" for role, folder in work.software.items()}
+        mounts = _mounts(recipe, work)
         write_atomically(work.folder / "ansible.cfg", "")
         write_atomically(work.folder / "policy-rc.d", POLICY)
         write_atomically(work.folder / "play.json", json.dumps(plays(recipe, work), indent=2))
@@ -94,6 +94,11 @@ class RootfsBuilder(Builder):
         raw.unlink()
         check(recipe, seen)
         return packed(Blob(file_digest(path), path.stat().st_size, path=path), recipe, work)
+
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        if not (work.folder / TREE).is_dir():
+            return ""
+        return look(work.folder, script(TREE, _mounts(recipe, work), (SHELL,)))
 
     def base(self, recipe: Recipe, work: Work) -> Built:
         epoch, hooks = int(recipe.index.date.timestamp()), tuple[str, ...]()
@@ -131,6 +136,12 @@ def plays(recipe: Recipe, work: Work) -> list[dict[str, object]]:
     where = {"ansible_host": str(work.folder / TREE)}
     made = [play(role.name, {**where, **variables(role, _software(role.name, work))}) for role in recipe.roles]
     return [{**one, "environment": ENVIRONMENT} for some in made for one in some]
+
+
+def _mounts(recipe: Recipe, work: Work) -> dict[Path, str]:
+    """Folders of this machine that the tree sees, by where."""
+    software = {folder: f"{SOFTWARE}/{role}" for role, folder in work.software.items()}
+    return {**write_for_container(recipe, work.folder / "apt"), **software}
 
 
 def _software(role: str, work: Work) -> str:

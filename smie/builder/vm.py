@@ -8,7 +8,7 @@ from pathlib import Path
 from common.files import write_atomically
 from common.run import CommandFailed, run
 from smie.builder import disk
-from smie.builder.chroot import ENTER, SCRIPT, script
+from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
 from smie.builder.rootfs import BELOW
 from smie.isolation import private
@@ -48,6 +48,11 @@ class VmBuilder(Builder):
     def collect(self, recipe: Recipe, work: Work) -> Built:
         (made,) = built(work.folder, (disk.DISK,))
         return FileImage(made.rename(work.folder / f"{recipe.name}.qcow2"), None)
+
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        if work.tools is None:
+            return ""
+        return look(work.folder, script(str(work.tools), {work.folder: INSIDE}, (SHELL,), writable=(INSIDE,)))
 
     def base(self, recipe: Recipe, work: Work) -> Built:
         raise AssertionError("a disk stands on a root file system")

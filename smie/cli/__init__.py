@@ -11,5 +11,7 @@ WHERE = {
     "plan": "plan",
     "list": "list",
     "test": "test",
+    "new": "new",
+    "lint": "lint",
 }
 VERBS = Verbs(__name__, WHERE)
