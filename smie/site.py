@@ -23,7 +23,7 @@ from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
 from naust.store.interface import Store
-from smie import frozen, isolation, leftovers, packer, provenance, times
+from smie import frozen, isolation, leftovers, packer, times
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
@@ -32,7 +32,9 @@ from smie.checks.kinds import check
 from smie.checks.machine import check_machine
 from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
+from smie.documents import Making, looked_into, record
 from smie.kept import left_open
+from smie.log import told as told_in_log
 from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe
@@ -146,9 +148,7 @@ class Site:
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
             with cleared(self.builders[recipe.kind], identity):
-                artifact = self._stored(recipe, made, lambda unnamed: self._check(recipe, made, unnamed, work, clock))
-                parent, tools = (found(self.store, each) if each else None for each in (recipe.parent, recipe.tools))
-                provenance.record(self.store, artifact, recipe, parent, tools)
+                artifact = self._stored(recipe, made, lambda unnamed: self._before(unnamed, recipe, made, work, clock))
                 if recipe.kind == Kind.CONTAINER:
                     engine.load(self.store, artifact)
             clock.lap("publish")
@@ -156,32 +156,58 @@ class Site:
         self.report(Event("built", recipe.title, str(clock), stage=Stage.ENDS))
         return Outcome(recipe, "built", artifact, clock.steps)
 
-    def _check(self, recipe: Recipe, made: Built, unnamed: Artifact, work: Work, clock: Clock) -> None:
+    def _before(self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock) -> None:
+        """What has to be done before it gets a name: it is looked at, and its documents go with it."""
+        held = self._check(recipe, made, unnamed, work, clock)
+        self._explain(unnamed, recipe, made, work, clock, held)
+        clock.lap("explain")
+
+    def _check(self, recipe: Recipe, made: Built, unnamed: Artifact, work: Work, clock: Clock) -> tuple[str, ...]:
         """Look at it as the store has it. Raises ChecksFailed, TrialFailed, and then it gets no name."""
         clock.lap("store")
         log = self.workspace.log(recipe.kind, f"{recipe.name}.checks")
         limit = self.limit or LIMIT
-        if isinstance(made, FileImage):
-            checked = self._boot(recipe, made, work, log, limit) if recipe.kind == Kind.VM else None
+        if isinstance(made, FileImage) and recipe.kind == Kind.VM:
+            checked = self._boot(recipe, made, unnamed.size, work, log, limit)
         else:
             checked = check(self.store, unnamed, recipe, work.folder, log, work.identity, limit=limit, halt=self.halt)
         if checked is None:
-            return
+            return ()
         if checked.failed:
             again = f"Nothing was stored. Mend the role, or the check, and run: smie build {recipe.name}"
             raise ChecksFailed(checked, log, again)
         self.report(Event("checked", recipe.title, f"{len(checked.checks)} checks hold"))
         clock.lap("check")
+        return tuple(each.promise for each in checked.checks)
 
-    def _boot(self, recipe: Recipe, made: FileImage, work: Work, log: Path, limit: timedelta) -> Checked | None:
+    def _boot(
+        self, recipe: Recipe, made: FileImage, size: int, work: Work, log: Path, limit: timedelta
+    ) -> Checked | None:
         """Boot the disk and look at what runs; None if disks are not to be booted. Raises TrialFailed, Missing."""
         if self.skip_boot:
             return None
         self.report(Event("task", recipe.title, "boots, in an emulated machine"))
         with tried(made.path, recipe, work) as machine:
             self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
-            size = made.path.stat().st_size
-            return check_machine(recipe, machine, size, work.folder, log, limit=limit, halt=self.halt)
+            return check_machine(recipe, size, machine, work.folder, log, limit=limit, halt=self.halt)
+
+    def _explain(
+        self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock, held: Sequence[str]
+    ) -> None:
+        """Attach the documents that go with it, before it gets a name."""
+        parent = found(self.store, recipe.parent) if recipe.parent else None
+        roles = work.folder / ROLES
+        making = Making(
+            recipe,
+            parent,
+            looked_into(self.store, unnamed, recipe, made, parent),
+            log=told_in_log(work.log.path, self.workspace, work.identity, roles),
+            revision=self.revision,
+            checks=held,
+            tools=found(self.store, recipe.tools) if recipe.tools else None,
+            steps=clock.steps,
+        )
+        record(self.store, self.workspace, unnamed, making)
 
     def _stored(self, recipe: Recipe, made: Built, before: Before) -> Artifact:
         """Under its name, whole: what is pushed is read and hashed on the way."""
@@ -232,7 +258,7 @@ class Site:
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
         with self.store.read(name, read.config.digest) as file:
-            return Parent(str(image), file.read(), read.layers)
+            return Parent(str(image), file.read(), read.layers, name, there.digest)
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]
@@ -279,8 +305,8 @@ class Site:
             raise told from error
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
-        said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}
-        return said | ({manifest.REVISION: self.revision} if self.revision else {})
+        # Not the revision: the same inputs out of another commit make the same artefact. It is in the provenance.
+        return {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}
 
 
 class Clock:

@@ -25,18 +25,37 @@ def look(folder: Path, text: str) -> str:
     return f"cd {shlex.quote(str(folder))} && {UNSHARE} {LOOK}"
 
 
+_KERNEL = (
+    'mount -t proc proc "$tree/proc"',
+    'mount -t tmpfs -o mode=755 dev "$tree/dev"',
+    *(f': >"$tree/dev/{name}"; mount --bind /dev/{name} "$tree/dev/{name}"' for name in DEVICES),
+    'ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"',
+    'ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"',
+)
+
+
+def looking(tree: str, command: str) -> str:
+    """A shell script for a namespace of its own: the tree, which cannot be written, gets a /run and a /tmp that can,
+    /proc, /dev and a loopback; then the command."""
+    lines = (
+        f"tree={shlex.quote(tree)}",
+        'mount --bind "$tree" "$tree"; mount -o remount,bind,ro "$tree"',
+        'mount -t tmpfs -o mode=1777 tmp "$tree/tmp"; mount -t tmpfs -o mode=755 run "$tree/run"',
+        *_KERNEL,
+        "if command -v ip >/dev/null; then ip link set lo up; fi",
+        command,
+    )
+    return "\n".join(lines) + "\n"
+
+
 def script(tree: str, binds: Mapping[Path, str], commands: Sequence[str], *, writable: Sequence[str] = ()) -> str:
     """A shell script for ENTER: /proc, /dev and a /smie/tmp of its own in the tree, folders of this machine bound where
     they are to be seen (read-only but for `writable`), then the commands."""
     lines = [
         f"tree={shlex.quote(tree)}",
         'mkdir -p "$tree/proc" "$tree/dev" "$tree/smie/tmp"',
-        'mount -t proc proc "$tree/proc"',
         'mount -t tmpfs -o mode=1777 tmp "$tree/smie/tmp"',
-        'mount -t tmpfs -o mode=755 dev "$tree/dev"',
-        *(f': >"$tree/dev/{name}"; mount --bind /dev/{name} "$tree/dev/{name}"' for name in DEVICES),
-        'ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"',
-        'ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"',
+        *_KERNEL,
     ]
     for here, there in binds.items():
         place = f'"$tree"{shlex.quote(there)}'

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from common.errors import Error
+from common.model import Digest
 from naust.manifest import Blob, ContainerImage
 from smie.isolation import guarded
 from smie.packer import LIMIT, Log, Template, ansible_environment
@@ -37,11 +38,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a role is put on: the engine's image id, its configuration as JSON text, its layers, the lowest first."""
+    """What a role is put on: the engine's image id, its configuration as JSON text, its layers, the lowest first; and
+    its name and digest in the store."""
 
     image: str
     config: bytes
     layers: tuple[Blob, ...]
+    name: str
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)

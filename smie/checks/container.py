@@ -11,7 +11,7 @@ from naust.content import engine
 from naust.store.interface import Store
 from smie.builder.container import CHECKED, started
 from smie.checks.about import image_facts
-from smie.checks.running import DOCKER, LIMIT, Checked, run_checks
+from smie.checks.running import LIMIT, Checked, Place, run_checks
 from smie.recipe import Recipe
 
 
@@ -25,4 +25,4 @@ def check_container(
     facts = image_facts(recipe, artifact.size)
     capabilities = sorted({name for role in facts.roles for name in role.capabilities})
     with started(str(image), identity, capabilities) as container:
-        return run_checks(facts, folder, log, f"{DOCKER}{container}", limit=limit, halt=halt)
+        return run_checks(facts, Place(f"docker://{container}"), folder, log, limit=limit, halt=halt)

@@ -23,7 +23,7 @@ from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 from smie.checks.facts import OPTION, ImageFacts, RoleFacts
-from smie.checks.results import EVERY, OF
+from smie.checks.results import EVERY, NAME, OF
 
 _NUMBERS = itertools.count()
 
@@ -40,10 +40,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say of each check whose it is."""
+    """Say of each check whose it is, and how it is called without the place where testinfra looks."""
     for item in items:
         of = EVERY if item.path.parent == Path(__file__).parent else item.path.parent.parent.name
-        item.user_properties.append((OF, of))
+        item.user_properties += [(OF, of), (NAME, plain(item))]
+
+
+def plain(item: pytest.Item) -> str:
+    """The name of a check: pytest puts testinfra's place before the check's own parameters."""
+    call = getattr(item, "callspec", None)
+    host = call.params.get("_testinfra_host") if call else None
+    if call is None or host is None:
+        return item.name
+    own = call.id.removeprefix(host.backend.get_pytest_id()).removeprefix("-")
+    return item.name.partition("[")[0] + (f"[{own}]" if own else "")
 
 
 def pytest_runtest_logstart(nodeid: str, location: tuple[str, int | None, str]) -> None:

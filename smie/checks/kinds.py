@@ -9,25 +9,27 @@ from threading import Event
 from common.model import Artifact, Kind
 from naust.store.interface import Store
 from smie.checks.running import LIMIT, Checked
+from smie.checks.tree import check_tree
 from smie.recipe import Recipe
 
 
 def check(
     store: Store, artifact: Artifact, recipe: Recipe, folder: Path, log: Path, identity: str, *,
-    tools: Path | None = None, limit: timedelta = LIMIT, halt: Event | None = None,
+    limit: timedelta = LIMIT, halt: Event | None = None,
 ) -> Checked | None:  # fmt: skip
-    """Start something from the artefact, as the store has it, and look at it; None for what cannot be started here: a
-    root file system without the `tools` that write disks. What is left in the engine the builder's `sweep` of this
-    identity takes away.
+    """Start something from the artefact, as the store has it, and look at it; None for kinds that cannot be started.
+    What is left in the engine the builder's `sweep` of this identity takes away.
 
     Raises Corrupt, Unavailable, TrialFailed, ChecksHang, Error.
     """
-    if recipe.kind == Kind.ROOTFS and tools is None:
-        return None
-    if recipe.kind != Kind.CONTAINER:
-        from smie.checks.machine import check_booted  # brings in what boots machines
+    if recipe.kind == Kind.ROOTFS:
+        return check_tree(store, artifact, recipe, folder, log, limit=limit, halt=halt)
+    if recipe.kind == Kind.VM:
+        from smie.checks.machine import check_disk  # brings in what boots machines
 
-        return check_booted(store, artifact, recipe, folder, log, identity, tools=tools, limit=limit, halt=halt)
+        return check_disk(store, artifact, recipe, folder, log, identity, limit=limit, halt=halt)
+    if recipe.kind != Kind.CONTAINER:
+        return None
     from smie.checks.container import check_container  # brings in Docker's library
 
     return check_container(store, artifact, recipe, folder, log, identity, limit=limit, halt=halt)

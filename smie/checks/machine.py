@@ -1,4 +1,4 @@
-"""Checks in a machine that boots from what the store has: a disk as it is, a root file system written as a disk."""
+"""Checks in a machine that runs from an artefact: while it is built, and in one that boots what the store has."""
 
 from __future__ import annotations
 
@@ -7,45 +7,34 @@ from pathlib import Path
 from threading import Event
 
 from common.machine.emulated import NAME, Machine
-from common.model import Artifact, Kind
+from common.model import Artifact
 from naust.store.interface import Store
-from smie.builder.disk import Layout
 from smie.builder.interface import Work
-from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
-from smie.builder.vm import write_raw
 from smie.checks.about import image_facts
-from smie.checks.running import LIMIT, SSH, Checked, run_checks
+from smie.checks.running import LIMIT, Checked, Place, run_checks
+from smie.isolation import tied
 from smie.packer import Log
 from smie.recipe import Recipe
 from smie.stored import copied
 
-ROOM = 16 << 30  # bytes of the disk that a root file system is tried on; it has holes, and takes what is written
-
 
 def check_machine(
-    recipe: Recipe, machine: Machine, size: int, folder: Path, log: Path, *,
+    recipe: Recipe, size: int, machine: Machine, folder: Path, log: Path, *,
     limit: timedelta = LIMIT, halt: Event | None = None,
 ) -> Checked:  # fmt: skip
     """Look at a machine that runs from the artefact, which has so many bytes. Raises ChecksHang, Error."""
-    facts = image_facts(recipe, size)
-    return run_checks(facts, folder, log, f"{SSH}{NAME}", ssh_config=machine.configuration, limit=limit, halt=halt)
+    place = Place(f"ssh://{NAME}", tied, machine.configuration)
+    return run_checks(image_facts(recipe, size), place, folder, log, limit=limit, halt=halt)
 
 
-def check_booted(
+def check_disk(
     store: Store, artifact: Artifact, recipe: Recipe, folder: Path, log: Path, identity: str, *,
-    tools: Path | None = None, limit: timedelta = LIMIT, halt: Event | None = None,
+    limit: timedelta = LIMIT, halt: Event | None = None,
 ) -> Checked:  # fmt: skip
-    """Boot the artefact in an emulated machine and look at what runs. A root file system needs `tools`.
-
-    Raises Corrupt, Unavailable, Missing, BuildFailed, TrialFailed, ChecksHang, Error.
-    """
-    booting = Log(log.with_suffix(".boot"), lambda task: None)
-    work = Work(folder, identity, (0, 0), booting, halt or Event(), tools=tools)
-    if recipe.kind == Kind.VM:
-        disk = copied(store, artifact, folder / f"{recipe.name}.qcow2")
-    else:
-        copied(store, artifact, folder / BELOW)
-        disk = write_raw(Layout.of(ROOM, recipe.fingerprint), int(recipe.index.date.timestamp()), work)
+    """Boot the disk that the store has in an emulated machine, and look at what runs. What the boot says is beside
+    `log`. Raises Corrupt, Unavailable, Missing, TrialFailed, ChecksHang, Error."""
+    work = Work(folder, identity, (0, 0), Log(log.with_suffix(".boot.log"), lambda task: None), halt or Event())
+    disk = copied(store, artifact, folder / f"{recipe.name}.qcow2")
     with tried(disk, recipe, work, again="test") as machine:
-        return check_machine(recipe, machine, artifact.size, folder, log, limit=limit, halt=halt)
+        return check_machine(recipe, artifact.size, machine, folder, log, limit=limit, halt=halt)

@@ -5,17 +5,15 @@ Format: https://docs.pytest.org/en/stable/how-to/output.html (junitxml, family x
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-# testinfra tells each check where it looks, and pytest puts that into the name, before the check's own parameters.
 LINES, WIDTH = 20, 300  # of what a failed check says; all of it is in the log
 EVERY = "every artefact"
-OF = "of"  # the property that says whose a check is
-_HOST = re.compile(r"\[(?:docker|ssh)://[^\]-]*-?")
+UNREAD = "a file of checks"  # which pytest could not read, so that it does not know what is in it
+OF, NAME = "of", "name"  # properties: whose a check is, and its name without the place where testinfra looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +44,28 @@ def joined(suites: Sequence[tuple[str, Path]]) -> bytes:
         for suite in _root(path).iter("testsuite"):
             suite.set("name", title)
             for case in suite.iter("testcase"):
-                case.set("name", plain(case.get("name", "")))
-                case.set("classname", _of(case))
+                case.set("classname", _property(case, OF) or UNREAD)
+                case.set("name", _property(case, NAME) or case.get("name", ""))
             whole.append(suite)
     text: bytes = ElementTree.tostring(whole, encoding="utf-8", xml_declaration=True)
     return text
 
 
-def plain(name: str) -> str:
-    """The name of a check without where it was run."""
-    return _HOST.sub("[", name).replace("[]", "")
-
-
 def promise(name: str) -> str:
     """What the name of a check says: `test_it_starts[a]` is `it starts [a]`."""
-    words, bracket, parameter = plain(name).partition("[")
+    words, bracket, parameter = name.partition("[")
     return words.removeprefix("test_").replace("_", " ") + (f" {bracket}{parameter}" if bracket else "")
 
 
-def _of(case: ElementTree.Element) -> str:
-    """Whose it is; of a file that cannot be read at all pytest does not say it."""
-    of = next((one.get("value", "") for one in case.iter("property") if one.get("name") == OF), "")
-    return of or "a file of checks"
+def _property(case: ElementTree.Element, name: str) -> str:
+    return next((one.get("value", "") for one in case.iter("property") if one.get("name") == name), "")
 
 
 def _check(case: ElementTree.Element) -> Check:
     faults = [child for child in case if child.tag in ("failure", "error", "skipped")]
     fault = "\n".join(_fault(child) for child in faults)
-    return Check(_of(case), promise(case.get("name", "")), fault, float(case.get("time", "0")))
+    name = _property(case, NAME) or case.get("name", "")
+    return Check(_property(case, OF) or UNREAD, promise(name), fault, float(case.get("time", "0")))
 
 
 def _fault(child: ElementTree.Element) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,10 @@ from threading import Event
 from xml.etree import ElementTree
 
 from common.errors import Error
-from common.run import TimedOut, environment, run
+from common.run import Result, TimedOut, environment, run
 from smie.checks.facts import OPTION, ImageFacts
 from smie.checks.results import Check, read
-from smie.isolation import guarded, tied
+from smie.isolation import guarded
 
 LIMIT = timedelta(minutes=5)  # for all checks of one artefact
 GRACE = timedelta(seconds=10)
@@ -29,9 +29,17 @@ EVERY = Path(__file__).with_name("every.py")
 FOLDER = "checks"  # of a role
 SETTINGS = "[pytest]\nverbosity_assertions = 2\n"
 RAN = (0, 1)  # pytest: all passed, some failed (https://docs.pytest.org/en/stable/reference/exit-codes.html)
-DOCKER = "docker://"
-SSH = "ssh://"
 _BEGUN = re.compile(r"\bcheck \S*::(\w+)")  # as `smie.checks.fixtures` says it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look. `hosts` as testinfra has it: docker://ID, chroot://FOLDER, ssh://NAME. `around` makes of pytest's
+    command the one that is run: without network (`guarded`), which ssh needs (`tied`)."""
+
+    hosts: str
+    around: Callable[..., tuple[str, ...]] = guarded
+    ssh_config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +78,21 @@ def files_of(image: ImageFacts) -> tuple[Path, ...]:
     return (EVERY, *(path for folder in folders for path in sorted(Path(folder, FOLDER).glob("test_*.py"))))
 
 
-def argv(image: ImageFacts, facts: Path, junit: Path, hosts: str, ssh_config: Path | None) -> tuple[str, ...]:
-    """pytest's command. `hosts` as testinfra has it: docker://ID or ssh://NAME. Without network, if it needs none."""
-    command = (
+def argv(image: ImageFacts, facts: Path, junit: Path, place: Place) -> tuple[str, ...]:
+    """pytest's command."""
+    return (
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "testinfra.plugin",
         "-p", "smie.checks.fixtures", "-c", str(facts.parent / "pytest.ini"), f"--rootdir={facts.parent}",
         "--noconftest", "--import-mode=importlib", "-q", "--no-header", "--tb=short", "-s",
-        f"--junit-xml={junit}", f"{OPTION}={facts}", f"--hosts={hosts}",
-        *((f"--ssh-config={ssh_config}",) if ssh_config else ()),
+        f"--junit-xml={junit}", f"{OPTION}={facts}", f"--hosts={place.hosts}",
+        *((f"--ssh-config={place.ssh_config}",) if place.ssh_config else ()),
         *map(str, files_of(image)),
     )  # fmt: skip
-    return guarded(*command) if hosts.startswith(DOCKER) else tied(*command)
 
 
 def run_checks(
-    image: ImageFacts, folder: Path, log: Path, hosts: str, *,
-    ssh_config: Path | None = None, limit: timedelta = LIMIT, halt: Event | None = None,
-) -> Checked:  # fmt: skip
+    image: ImageFacts, place: Place, folder: Path, log: Path, *, limit: timedelta = LIMIT, halt: Event | None = None
+) -> Checked:
     """Look at a started container or machine. Files that are needed go to `folder`, what pytest says to `log`.
 
     Raises ChecksHang; Error if pytest itself does not work; KeyboardInterrupt once `halt` is set.
@@ -95,21 +101,7 @@ def run_checks(
     image.write(facts)
     (folder / "pytest.ini").write_text(SETTINGS)
     junit.unlink(missing_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    lines: list[str] = []
-    with log.open("w") as file:
-
-        def take(stream: str, line: str) -> None:
-            lines.append(line)
-            file.write(line + "\n")
-
-        try:
-            ended = run(
-                argv(image, facts, junit, hosts, ssh_config), env=_environment(), on_line=take, timeout=limit,
-                grace=GRACE, check=False, halt=halt,
-            )  # fmt: skip
-        except TimedOut as error:
-            raise _hanging(image.title, lines, limit, log) from error
+    ended, lines = _run(image.title, place.around(*argv(image, facts, junit, place)), log, limit, halt)
     with suppress(OSError, ElementTree.ParseError):
         checked = Checked(image.title, read(junit), junit)
         if ended.code in RAN and checked.checks:
@@ -119,6 +111,24 @@ def run_checks(
         details="\n".join(lines[-30:]),
         resolution=f"pytest ended with status {ended.code}. The whole log is in {log}.",
     )
+
+
+def _run(
+    title: str, command: Sequence[str], log: Path, limit: timedelta, halt: Event | None
+) -> tuple[Result, Sequence[str]]:
+    lines: list[str] = []
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+
+        def take(stream: str, line: str) -> None:
+            lines.append(line)
+            file.write(line + "\n")
+
+        try:
+            ended = run(command, env=_environment(), on_line=take, timeout=limit, grace=GRACE, check=False, halt=halt)
+        except TimedOut as error:
+            raise _hanging(title, lines, limit, log) from error
+    return ended, lines
 
 
 def _environment() -> dict[str, str]:

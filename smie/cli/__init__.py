@@ -13,5 +13,6 @@ WHERE = {
     "test": "test",
     "new": "new",
     "lint": "lint",
+    "show": "show",
 }
 VERBS = Verbs(__name__, WHERE)

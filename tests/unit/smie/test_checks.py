@@ -15,9 +15,10 @@ from naust.store.memory import MemoryStore
 from smie.checks.about import budget, image_facts
 from smie.checks.facts import ImageFacts, RoleFacts
 from smie.checks.fixtures import becoming
-from smie.checks.results import EVERY, Check, joined, plain, promise, read
-from smie.checks.running import Checked, ChecksFailed, argv, files_of
+from smie.checks.results import EVERY, Check, joined, read
+from smie.checks.running import Checked, ChecksFailed, Place, argv, files_of
 from smie.cli.options import duration
+from smie.isolation import tied
 from smie.test import chosen, test
 from smie.workspace import Workspace
 from tests.conftest import ROOT
@@ -25,14 +26,13 @@ from tests.unit.smie.conftest import Kitchen
 
 test.__test__ = False  # type: ignore[attr-defined]  # the verb, not a test
 
-JUNIT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="4">
-<testcase classname="smie.checks.every" name="test_nobody_has_a_password[docker://abc]" time="0.5">
-<properties><property name="of" value="every artefact"/></properties></testcase>
-<testcase classname="" name="test_it_starts[docker://abc-four]" time="0.1">
-<properties><property name="of" value="bird"/></properties>
+OURS = '<properties><property name="name" value="{}"/><property name="of" value="{}"/></properties>'
+JUNIT = f"""<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="4">
+<testcase classname="" name="test_nobody_has_a_password[docker://abc]" time="0.5">
+{OURS.format("test_nobody_has_a_password", EVERY)}</testcase>
+<testcase classname="" name="test_it_starts[docker://abc-four]" time="0.1">{OURS.format("test_it_starts[four]", "bird")}
 <failure message="short">def test():\nE   AssertionError: no\nE    more\nfile.py:3</failure></testcase>
-<testcase classname="" name="test_it_is_skipped[ssh://root@gw1]" time="0">
-<properties><property name="of" value="bird"/></properties>
+<testcase classname="" name="test_it_is_skipped[ssh://root@gw1]" time="0">{OURS.format("test_it_is_skipped", "bird")}
 <skipped message="later"/></testcase>
 <testcase classname="" name="x.checks.test_bird" time="0"><error message="collection failure">E   SyntaxError</error>
 </testcase></testsuite></testsuites>"""
@@ -52,21 +52,6 @@ def test_results_say_whose_a_check_is_what_it_promises_and_why_it_does_not_hold(
         Check("bird", "it is skipped", "it was skipped, which no check may be: later", 0.0),
         Check("a file of checks", "x.checks.test bird", "SyntaxError", 0.0),
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "without"),
-    [
-        ("test_a[docker://0123abc]", "test_a"),
-        ("test_a[docker://0123abc-x-y]", "test_a[x-y]"),
-        ("test_a[ssh://root@10.0.0.1:22]", "test_a"),
-        ("test_a[x]", "test_a[x]"),
-        ("test_a", "test_a"),
-    ],
-)
-def test_where_a_check_was_run_is_no_part_of_its_name(name: str, without: str) -> None:
-    assert plain(name) == without
-    assert "://" not in promise(name)
 
 
 def test_one_junit_file_holds_the_results_of_several(junit: Path) -> None:
@@ -135,7 +120,7 @@ def test_a_process_is_become_with_its_capabilities_and_no_others() -> None:
     assert {"--reuid=bird", "--regid=bird", "--clear-groups", "--bounding-set=-all,+net_admin"} <= set(words)
 
 
-def test_pytest_is_run_without_network_in_a_container_and_with_it_on_a_machine(tmp_path: Path) -> None:
+def test_pytest_looks_where_it_is_told_with_the_checks_of_all_roles_and_no_settings_of_others(tmp_path: Path) -> None:
     checks = tmp_path / "bird" / "checks"
     checks.mkdir(parents=True)
     (checks / "test_bird.py").touch()
@@ -143,10 +128,8 @@ def test_pytest_is_run_without_network_in_a_container_and_with_it_on_a_machine(t
     image = ImageFacts("container/bird", "container", 1, roles=(RoleFacts("bird", (str(tmp_path / "bird"),)),) * 2)
     assert [path.name for path in files_of(image)] == ["every.py", "test_bird.py"]
     facts, junit = tmp_path / "facts.json", tmp_path / "checks.xml"
-    inside = argv(image, facts, junit, "docker://abc", None)
-    assert "--net" in inside and "--hosts=docker://abc" in inside and "--noconftest" in inside
-    over = argv(image, facts, junit, "ssh://gw1", Path("/w/ssh"))
-    assert "--net" not in over and "--pdeathsig" in over and "--ssh-config=/w/ssh" in over
+    words = argv(image, facts, junit, Place("ssh://gw1", tied, Path("/w/ssh")))
+    assert {"--hosts=ssh://gw1", "--ssh-config=/w/ssh", "--noconftest", f"--rootdir={tmp_path}"} <= set(words)
 
 
 def test_what_was_not_built_is_named_before_anything_is_started(kitchen: Kitchen, tmp_path: Path) -> None:
