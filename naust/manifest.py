@@ -228,11 +228,10 @@ def parse(data: bytes, what: str) -> Manifest:
 
 
 def artifact(name: str, tag: str, data: bytes) -> Artifact:
-    """The artefact that a tag stands for, from its manifest. Its date is that of publication, if the tag tells it.
-
-    Raises Corrupt.
+    """The artefact that a tag stands for, from its manifest; without a tag, one that has no name yet. Its date is that
+    of publication, if the tag tells it. Raises Corrupt.
     """
-    reference = Reference.parse(f"{name}:{tag}")
+    reference = Reference.parse(f"{name}:{tag}" if tag else name)
     read = parse(data, str(reference))
     said = dict(read.annotations)
     dated = split(tag)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,8 @@ from naust.version import legal, split, tag
 if TYPE_CHECKING:
     from naust.transfer.delta import Ahead
 
+# Called when all of an artefact can be read by its digest, and before it gets a name; if it raises, there is no name.
+Before = Callable[[Artifact], None]
 _TRIES = 60  # seconds by which a date of publication may move forward when others publish the same version
 _BEGIN = 32  # bytes of a file that tell its type
 
@@ -63,9 +65,11 @@ def push_container(
     made_from: Digest | None = None,
     now: datetime | None = None,
     report: Report = silent,
+    before: Before | None = None,
 ) -> Artifact:
     """Store a container image and give it a name: `container/NAME:VERSION-DATE`. Only blobs that are not there are
-    written. The same image with the same annotations, pushed again, keeps the name that it got first.
+    written. The same image with the same annotations, pushed again, keeps the name that it got first. `before` is
+    called before the name is given.
 
     Raises Corrupt if a layer is not what its digest says, or not what the configuration says; NotFound if a layer has
     neither a path nor a place in the store; BadInput for an impossible name or version.
@@ -81,7 +85,7 @@ def push_container(
         made_from=made_from,
         more={**(annotations or {}), oci.IMAGE_ID: str(image.id)},
     )
-    return publish(store, target.reference, version, oci.container_manifest(image, said), now, report)
+    return publish(store, target.reference, version, oci.container_manifest(image, said), now, report, before)
 
 
 def push_file(
@@ -96,11 +100,12 @@ def push_file(
     now: datetime | None = None,
     chunks: bool = True,
     report: Report = silent,
+    before: Before | None = None,
 ) -> Artifact:
     """Store one file and give it a name. `version` is the exact one, where the reference's tag is only the
     legal form of it; `title` the file name to come out under, else its own. A file that has not changed since it was
     pushed last is not read (naust.transfer.digests). With `chunks` a large one gets an index, so that a pull of the
-    next version need fetch only what changed (naust.transfer.delta).
+    next version need fetch only what changed (naust.transfer.delta). `before` is called before the name is given.
 
     Raises BadInput if there is no such file, for a container, or without a version.
     """
@@ -111,7 +116,7 @@ def push_file(
         ahead = _ahead(path, media_type, os.fstat(source.fileno()).st_size) if chunks else None
         digest, size = put_file(store, target.name, source, report)
     blob = Blob(digest, size, media_type)
-    pushed = _publish_file(store, target, blob, plain, annotations, made_from, now, report)
+    pushed = _publish_file(store, target, blob, plain, annotations, made_from, now, report, before)
     if ahead is not None:
         ahead.offer(store, pushed, blob, report)
     return pushed
@@ -164,14 +169,19 @@ def publish(
     manifest: bytes,
     now: datetime | None = None,
     report: Report = silent,
+    before: Before | None = None,
 ) -> Artifact:
     """Give a manifest, whose blobs are in the store, the name `kind/name:version-date`, or find the one that it has.
+    `before` gets the artefact, without a tag, when it can be read by its digest and before it has a name.
 
     Two who publish the same at once get the same name where the store can hold others out (`traits().holds`), else
     perhaps two names. Raises NotFound if a blob is missing; Conflict if every name for a minute is taken.
     """
     name = name_of(reference)
     oci.parse(manifest, str(reference))
+    if before is not None:
+        store.put_manifest(name, str(Digest.of(manifest)), manifest)
+        before(oci.artifact(name, "", manifest))
     report(Event("name", name, version))
     with store.hold(name):
         found = _named(store, name, version, manifest)
@@ -233,11 +243,12 @@ def _publish_file(
     made_from: Digest | None,
     now: datetime | None,
     report: Report,
+    before: Before | None = None,
 ) -> Artifact:
     put_bytes(store, target.name, oci.EMPTY_CONFIG, oci.EMPTY, report)
     said = oci.annotated(target.reference.kind, target.version, made_from=made_from, more=annotations)
     data = oci.file_manifest(target.reference.kind, blob, title, said)
-    return publish(store, target.reference, target.version, data, now, report)
+    return publish(store, target.reference, target.version, data, now, report, before)
 
 
 def _begin(source: io.FileIO) -> bytes:

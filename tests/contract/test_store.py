@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, Unavailable
-from common.model import Digest, Kind
+from common.model import Artifact, Digest, Kind, Reference
 from naust import manifest as oci
 from naust.listing import artifacts
 from naust.manifest import Blob
+from naust.proof.attached import attach
+from naust.push import publish
 from naust.store.interface import Collectable, Indexed, Store
 from tests.lab.stores import COLLECTABLE, REGISTRIES, STORES
 
@@ -229,6 +231,29 @@ def test_referrers_of_a_manifest_are_found_by_type(store: Store) -> None:
     assert {each.artifact_type for each in store.referrers(NAME, subject)} == {"test/signature", "test/sbom"}
     assert [each.artifact_type for each in store.referrers(NAME, subject, "test/sbom")] == ["test/sbom"]
     assert not list(store.referrers("file/other", subject))
+
+
+def test_what_is_published_can_be_read_by_its_digest_before_it_has_a_name(store: Store) -> None:
+    manifest, told = put(store, b"x"), list[tuple[bytes, list[str]]]()
+
+    def look(unnamed: Artifact) -> None:
+        assert unnamed.digest == Digest.of(manifest) and not unnamed.reference.tag
+        attach(store, NAME, unnamed.digest, b"said", media_type="text/plain", artifact_type="test/said")
+        told.append((store.manifest(NAME, str(unnamed.digest)), list(store.tags(NAME))))
+
+    published = publish(store, Reference.parse(NAME), "1.0", manifest, before=look)
+    assert told == [(manifest, [])]
+    assert [each.artifact_type for each in store.referrers(NAME, published.digest)] == ["test/said"]
+    assert list(store.tags(NAME)) == [published.reference.tag]
+
+
+def test_what_is_found_bad_before_it_has_a_name_gets_none(store: Store) -> None:
+    def refuse(unnamed: Artifact) -> None:
+        raise Conflict("no", resolution="")
+
+    with pytest.raises(Conflict):
+        publish(store, Reference.parse(NAME), "1.0", put(store, b"x"), before=refuse)
+    assert not list(store.tags(NAME)) and not list(store.names())
 
 
 # Hostile names
