@@ -1,11 +1,12 @@
-"""What is different between two artefacts, wherever they are: what they say, packages, blobs, files.
+"""What is different between two artefacts, wherever they are: what they say, how they run, packages, blobs, files.
 
-Packages come from the SBOMs that are attached, else from the annotation naust.inputs; versions are compared as Debian
-does (deb-version(7)), so that one can say what went up and what went down.
+Packages come from the SBOMs that are attached, else from what dpkg lists in the files, else from the annotation
+naust.inputs; versions are compared as Debian does (deb-version(7)), so that one can say what went up and what down.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,10 +15,13 @@ from common.errors import Corrupt, Error, NotFound
 from common.model import Artifact, Digest
 from naust import manifest as oci
 from naust import reach
+from naust.content import dpkg
 from naust.content.layers import File, Files, files, has_files
 from naust.listing import name_of
 from naust.manifest import Blob
 from naust.store.interface import Store
+from naust.transfer.verified import content
+from naust.untrusted import document, record
 
 if TYPE_CHECKING:
     from naust.proof.sbom import Package
@@ -62,18 +66,20 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A blob, and which of the two have it."""
+    """A blob, and which of the two have it. `what` it is there: `layer 2`, counted from the bottom, or a word."""
 
     digest: Digest
     size: int
     media_type: str
     before: bool
     after: bool
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All of it. `files` is None if they were not compared; `notes` says why, and what else was not."""
+    """All of it. `files` is None if they were not compared; `notes` says why, and what else was not. `packages_from` is
+    sbom, dpkg, inputs, or '' where nobody says what is in it."""
 
     before: str
     after: str
@@ -88,6 +94,7 @@ class Difference:
     parts: tuple[Part, ...]
     files: tuple[FileChange, ...] | None
     notes: tuple[str, ...]
+    configuration: tuple[Change, ...] = ()
 
 
 def side(store: Store, artifact: Artifact, platform: str = "") -> Side:
@@ -104,10 +111,10 @@ def side(store: Store, artifact: Artifact, platform: str = "") -> Side:
 
 
 def compare(before: Side, after: Side, *, with_files: bool = True) -> Difference:
-    """Compare the two. Reads their blobs only for the files. Raises Corrupt if one is damaged."""
+    """Compare the two. Reads their layers only for the files. Raises Corrupt if one is damaged."""
     notes: list[str] = []
-    packages, source = _packages(before, after, notes)
-    found = _files(before, after, notes) if with_files else None
+    found, listed = _files(before, after, notes) if with_files else (None, None)
+    packages, source = _packages(before, after, notes, listed)
     return Difference(
         before=str(before.artifact.reference),
         after=str(after.artifact.reference),
@@ -122,6 +129,7 @@ def compare(before: Side, after: Side, *, with_files: bool = True) -> Difference
         parts=tuple(_parts(before, after)),
         files=found,
         notes=tuple(notes),
+        configuration=tuple(_changes(_runs(before), _runs(after))),
     )
 
 
@@ -143,10 +151,42 @@ def _changes(
             yield Change(how, name, old or "", new or "")
 
 
+# How a container is run (OCI image specification 1.1, config.md)
+
+_LISTS = {"Env": "variable", "Labels": "label"}  # each entry of these is a line of its own
+
+
+def _runs(one: Side) -> dict[str, str]:
+    """What the configuration of an image says, a line a name; nothing for what is no image of one platform."""
+    read = one.node.read
+    if not read.is_container or read.config is None:
+        return {}
+    whole = f"the configuration of {one.artifact.reference}"
+    found = document(content(one.store, one.name, read.config, whole), whole)
+    said = {key: json.dumps(found[key]) for key in ("architecture", "os", "variant") if key in found}
+    for key, value in record(found.get("config")).items():
+        entries = _entries(value) if key in _LISTS else None
+        if entries is None:
+            said |= {key: json.dumps(value, sort_keys=True)} if value not in (None, "", [], {}) else {}
+        else:
+            said |= {f"{_LISTS[key]} {name}": text for name, text in entries}
+    return said
+
+
+def _entries(value: object) -> list[tuple[str, str]] | None:
+    if isinstance(value, dict):
+        return [(name, str(text)) for name, text in value.items()]
+    if isinstance(value, list):
+        return [(name, text) for name, _, text in (str(each).partition("=") for each in value)]
+    return None
+
+
 # Packages
 
+Listed = tuple[bytes, bytes]  # dpkg's status file of the two; b"" where there is none
 
-def _packages(before: Side, after: Side, notes: list[str]) -> tuple[tuple[Change, ...], str]:
+
+def _packages(before: Side, after: Side, notes: list[str], listed: Listed | None) -> tuple[tuple[Change, ...], str]:
     from naust.proof.sbom import found_packages
 
     try:
@@ -156,8 +196,15 @@ def _packages(before: Side, after: Side, notes: list[str]) -> tuple[tuple[Change
         return (), ""
     if old is not None and new is not None:
         return tuple(_changes(_versions(old), _versions(new), _order)), "sbom"
+    if listed is not None and any(listed):
+        debian = [_installed(status, one) for status, one in zip(listed, (before, after), strict=True)]
+        return tuple(_changes(debian[0], debian[1], _order)), "dpkg"
     inputs = [{title: version or digest for title, version, digest in oci.inputs(x.artifact)} for x in (before, after)]
     return tuple(_changes(inputs[0], inputs[1], _order)), "inputs" if any(inputs) else ""
+
+
+def _installed(status: bytes, one: Side) -> dict[str, str]:
+    return {each.name: each.version for each in dpkg.installed(status, f"{dpkg.PATH} of {one.artifact.reference}")}
 
 
 def _as_looked_at(one: Side) -> Artifact:
@@ -192,31 +239,41 @@ def _order(old: str, new: str) -> str:
 
 
 def _parts(before: Side, after: Side) -> Iterator[Part]:
-    old = {blob.digest: blob for blob in before.node.read.blobs}
-    new = {blob.digest: blob for blob in after.node.read.blobs}
-    blobs: dict[Digest, Blob] = {**old, **new}
-    for digest, blob in blobs.items():
-        yield Part(digest, blob.size, blob.media_type, digest in old, digest in new)
+    old, new = (_named(one.node.read) for one in (before, after))
+    for digest, (what, blob) in {**old, **new}.items():
+        yield Part(digest, blob.size, blob.media_type, digest in old, digest in new, what)
+
+
+def _named(read: oci.Manifest) -> dict[Digest, tuple[str, Blob]]:
+    """All that it consists of, by digest."""
+    found = {blob.digest: (blob.platform or "image", blob) for blob in read.children}
+    found |= {read.config.digest: ("configuration", read.config)} if read.config else {}
+    return found | {blob.digest: (f"layer {number}", blob) for number, blob in enumerate(read.layers, 1)}
 
 
 # Files
 
 
-def _files(before: Side, after: Side, notes: list[str]) -> tuple[FileChange, ...] | None:
+def _files(before: Side, after: Side, notes: list[str]) -> tuple[tuple[FileChange, ...] | None, Listed | None]:
     for one in (before, after):
         if one.node.read.children:
             notes.append(f"{one.artifact.reference} has several platforms: name one to compare packages and files")
-            return None
+            return None, None
         if not has_files(one.node.read):
             notes.append(f"{one.artifact.reference} is no tar, folder or image: its files are not compared")
-            return None
+            return None, None
     if before.node.digest == after.node.digest:
-        return ()
-    count = _shared(before, after)
-    below = files(before.store, before.name, _cut(before, count)) if count else {}
-    old = files(before.store, before.name, before.node.read, (count, below))
-    new = files(after.store, after.name, after.node.read, (count, below))
-    return tuple(_file_changes(old, new))
+        return (), None
+    count, status = _shared(before, after), {dpkg.PATH: b""}
+    below = files(before.store, before.name, _cut(before, count), kept=status) if count else {}
+    found, listed = zip(*(_read(one, count, below, dict(status)) for one in (before, after)), strict=True)
+    return tuple(_file_changes(*found)), listed
+
+
+def _read(one: Side, count: int, below: Files, kept: dict[str, bytes]) -> tuple[Files, bytes]:
+    """The files, on those of the lowest so many layers, and dpkg's status file."""
+    found = files(one.store, one.name, one.node.read, (count, below), kept)
+    return found, kept[dpkg.PATH] if dpkg.PATH in found else b""
 
 
 def _shared(before: Side, after: Side) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from common.errors import Corrupt
 from common.files import CHUNK
@@ -21,14 +22,30 @@ from naust.manifest import Blob, Manifest
 from naust.store.interface import Store
 from naust.transfer.verified import chunks
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+T = TypeVar("T")
 MOST = 2_000_000  # files of one artefact; more is an attack
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_TARS = (oci.TAR, "application/x-xz-compressed-tar", "application/x-bzip-compressed-tar")
-_ZIPPED = ("application/gzip", "application/x-xz")  # of one file, which is a tar if its name says so
+_TARS = (
+    oci.TAR,
+    "application/x-xz-compressed-tar",
+    "application/x-bzip-compressed-tar",
+    "application/x-zstd-compressed-tar",
+)
+# Of one file, which is a tar if its name says so.
+_ZIPPED = ("application/gzip", "application/x-xz", "application/zstd")
+_ENDINGS = (".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst")
+_ZSTD = b"\x28\xb5\x2f\xfd"  # how a frame begins (RFC 8878, section 3.1.1)
+_XATTR = "SCHILY.xattr."
+LARGEST_KEPT = 64 << 20  # bytes of a file whose content is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,7 @@ class File:
     owner: str  # uid:gid
     digest: str = ""
     target: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()  # extended ones, xattr(7); capabilities(7) are among them
 
 
 Files = dict[str, File]
@@ -52,17 +70,24 @@ def has_files(read: Manifest) -> bool:
     return read.is_folder or (read.is_container and bool(read.layers)) or _is_tar(read)
 
 
-def files(store: Store, name: str, read: Manifest, below: tuple[int, Files] = (0, {})) -> Files:
-    """All files, by their path. `below` is what the first so many layers give, if somebody knows that already.
+def files(
+    store: Store,
+    name: str,
+    read: Manifest,
+    below: tuple[int, Files] = (0, {}),
+    kept: dict[str, bytes] | None = None,
+) -> Files:
+    """All files, by their path. `below` is what the first so many layers give, if somebody knows that already. Of the
+    paths in `kept` the content is put there, as the topmost layer that has it says.
 
-    Raises Corrupt if a layer is damaged, no tar, or packed in a way that cannot be read here (zstd).
+    Raises Corrupt if a layer is damaged, no tar, or packed in a way that cannot be read here.
     """
     if read.is_folder and read.config is not None:
         return dict(_indexed(store, name, read.config))
     known, found = below
     found = dict(found)
     for layer in read.layers[known:]:
-        _lay(found, _members(store, name, layer))
+        _lay(found, _files(store, name, layer, {} if kept is None else kept))
         if len(found) > MOST:
             raise Corrupt(f"{name}@{read.digest} has more than {MOST} files", resolution="Nothing real has.")
     return found
@@ -72,7 +97,7 @@ def _is_tar(read: Manifest) -> bool:
     if len(read.layers) != 1:
         return False
     kind, title = read.layers[0].media_type, read.title.lower()
-    return kind in _TARS or (kind in _ZIPPED and title.endswith((".tar.gz", ".tgz", ".tar.xz", ".txz")))
+    return kind in _TARS or (kind in _ZIPPED and title.endswith(_ENDINGS))
 
 
 def _indexed(store: Store, name: str, config: Blob) -> Iterator[tuple[str, File]]:
@@ -115,36 +140,73 @@ def _is_below(path: str, gone: set[str], emptied: set[str]) -> bool:
     return False
 
 
-def _members(store: Store, name: str, layer: Blob) -> Iterator[tuple[str, File]]:
+def _files(store: Store, name: str, layer: Blob, kept: dict[str, bytes]) -> Iterator[tuple[str, File]]:
+    def read(path: str, member: tarfile.TarInfo, data: BinaryIO | None) -> tuple[str, File]:
+        if data is not None and path in kept and member.size <= LARGEST_KEPT:
+            kept[path] = data.read()
+            data = io.BytesIO(kept[path])
+        return path, _file(member, data)
+
+    return members(store, name, layer, read)
+
+
+def members(
+    store: Store, name: str, layer: Blob, read: Callable[[str, tarfile.TarInfo, BinaryIO | None], T]
+) -> Iterator[T]:
+    """What `read` makes of each entry of a tar in the store, packed or not: of its path without `./`, the entry, and
+    what is in it if it is a file. The digest is compared at the end.
+
+    Raises Corrupt if it is damaged, or no tar.
+    """
     from naust.content.tree_unpack import _Member  # bounded headers
 
     whole = f"layer {layer.digest} of {name}"
     with chunks(store, name, layer, whole) as pieces:
         source = io.BufferedReader(_Pieces(pieces), CHUNK)
         try:
-            with tarfile.open(fileobj=source, mode="r|*", tarinfo=_Member, errors="backslashreplace") as archive:
+            plain = _unpacked(source)
+            with tarfile.open(fileobj=plain, mode="r|*", tarinfo=_Member, errors="backslashreplace") as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # else it remembers all of them
-                    yield _path(member.name), _file(archive, member)
+                    data = archive.extractfile(member) if member.isreg() else None
+                    yield read(_path(member.name), member, cast("BinaryIO | None", data))
             while source.read(CHUNK):  # to the end, where the digest is compared
                 pass
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
+        except (
+            tarfile.TarError,
+            zstd.ZstdError,
+            EOFError,
+            OSError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise Corrupt(
                 f"{whole} cannot be looked into",
                 details=f"{type(error).__name__}: {error}",
-                resolution="It is no tar, or packed with zstd; --no-files leaves the files out.",
+                resolution="It is no tar, or packed in another way than gzip, bzip2, xz and zstd; --no-files leaves "
+                "the files out.",
             ) from error
 
 
-def _file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> File:
+def _unpacked(source: io.BufferedReader[_Pieces]) -> BinaryIO:
+    """zstd is opened here; the others are known to tarfile."""
+    if source.peek(len(_ZSTD))[: len(_ZSTD)] != _ZSTD:
+        return cast(BinaryIO, source)
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, zstd.ZstdFile(cast(BinaryIO, source))), CHUNK))
+
+
+def _file(member: tarfile.TarInfo, data: BinaryIO | None) -> File:
     owner = f"{member.uid}:{member.gid}"
+    attributes = tuple(
+        sorted((key.removeprefix(_XATTR), text) for key, text in member.pax_headers.items() if key.startswith(_XATTR))
+    )
     if not member.isreg():
-        return File(_type(member), 0, member.mode, owner, target=member.linkname)
+        return File(_type(member), 0, member.mode, owner, target=member.linkname, attributes=attributes)
     total = hashlib.sha256()
-    source = archive.extractfile(member)
-    while source is not None and (chunk := source.read(CHUNK)):
+    while data is not None and (chunk := data.read(CHUNK)):
         total.update(chunk)
-    return File("file", member.size, member.mode, owner, total.hexdigest())
+    return File("file", member.size, member.mode, owner, total.hexdigest(), attributes=attributes)
 
 
 def _type(member: tarfile.TarInfo) -> str:
