@@ -61,7 +61,7 @@ def predicate(recipe: Recipe, parent: Artifact | None) -> Mapping[str, object]:
         },
         "resolvedDependencies": [*_dependencies(recipe, parent), *recipe.index.origin.materials()],
     }
-    return {"buildDefinition": made, "runDetails": {"builder": {"id": BUILDER, "version": {"smie": _version()}}}}
+    return {"buildDefinition": made, "runDetails": {"builder": {"id": BUILDER, "version": {"smie": version()}}}}
 
 
 def signing_key() -> SigningKey | None:
@@ -101,7 +101,8 @@ def _uri(each: Input, architecture: str) -> str:
     return ""
 
 
-def _version() -> str:
-    from importlib.metadata import version
+def version() -> str:
+    """Of smie, as documents name the tool that made them."""
+    from importlib.metadata import version as installed
 
-    return version("seter")
+    return installed("seter")

@@ -46,6 +46,10 @@ class Workspace:
         """Tools that lie unpacked, by their recipe."""
         return self.root / "trees" / fingerprint.hex
 
+    def scan(self, digest: Digest) -> Path:
+        """What a layer brings, by its content."""
+        return self.root / "layers" / f"{digest.hex}.json"
+
     def log(self, kind: str, name: str) -> Path:
         """The log of the newest build of an artefact."""
         return self.root / "logs" / kind / f"{name}.log"
