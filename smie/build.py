@@ -25,16 +25,23 @@ PREFETCH = "fetch"
 
 
 def build(
-    store: Store, recipes: Sequence[Recipe], workspace: Workspace, report: Report, *, jobs: int | None = None
+    store: Store,
+    recipes: Sequence[Recipe],
+    workspace: Workspace,
+    report: Report,
+    *,
+    jobs: int | None = None,
+    skip_boot: bool = False,
 ) -> tuple[Outcome, ...]:
-    """See that all of these are in the store. Raises Missing or Unavailable before anything was begun."""
+    """See that all of these are in the store; disks were booted before, unless `skip_boot`. Raises Missing or
+    Unavailable before anything was begun."""
     entries = plan(store, recipes)
     missing = to_build(entries)
     if not missing:
         return tuple(Outcome(entry.recipe, "present", entry.artifact) for entry in entries)
     from smie.site import Site  # brings in Docker's library, which a build that has nothing to do does not need
 
-    site = Site.open(store, workspace, report, [entry.recipe for entry in missing])
+    site = Site.open(store, workspace, report, [entry.recipe for entry in missing], skip_boot=skip_boot)
     done = run_all(_tasks(site, missing), jobs or places(), site.halt)
     outcomes = {entry.recipe.fingerprint: _outcome(entry, done.get(entry.recipe.title)) for entry in entries}
     return tuple(outcomes.values())

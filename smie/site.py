@@ -49,10 +49,13 @@ class Site:
     builders: Mapping[Kind, Builder]
     packer: tuple[int, int]
     revision: str
+    skip_boot: bool = False
     halt: Halt = field(default_factory=Halt)
 
     @classmethod
-    def open(cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe]) -> Site:
+    def open(
+        cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe], *, skip_boot: bool = False
+    ) -> Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
         isolation.check(recipes)
@@ -67,7 +70,7 @@ class Site:
         for what in dead:
             report(Event("swept", what, "was left by a build that was killed"))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes))
+        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -115,7 +118,7 @@ class Site:
                 one = self.builders[recipe.kind]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
-            if recipe.kind == Kind.VM and isinstance(made, FileImage):
+            if recipe.kind == Kind.VM and isinstance(made, FileImage) and not self.skip_boot:
                 self.report(Event("task", recipe.title, "boots, in an emulated machine"))
                 with tried(made.path, recipe, work):
                     clock.lap("boot")

@@ -87,10 +87,12 @@ def booted(
     hardware: Hardware | None = None,
     *,
     credentials: Mapping[str, str] | None = None,
+    reboots: bool = True,
     within: timedelta = ANSWER,
     halt: threading.Event | None = None,
 ) -> Iterator[Machine]:
-    """Boot a disk, qcow2 by its name or else raw, and wait until SSH answers; it is off and gone afterwards.
+    """Boot a disk, qcow2 by its name or else raw, and wait until SSH answers; it is off and gone afterwards. Without
+    `reboots` it dies when it wants to start anew, as a kernel that found no root does.
 
     Raises Missing without QEMU or its firmware, DoesNotAnswer, KeyboardInterrupt once `halt` is set.
     """
@@ -102,9 +104,8 @@ def booted(
     told = {"ssh.authorized_keys.root": public, **(credentials or {})}
     (folder / "variables.fd").write_bytes(VARIABLES.read_bytes())
     _configure(machine, port)
-    runner = threading.Thread(
-        target=_power, args=(machine, argv(hardware, disk.resolve(), folder, port, told), off), daemon=True
-    )
+    command = (*argv(hardware, disk.resolve(), folder, port, told), *(() if reboots else ("-no-reboot",)))
+    runner = threading.Thread(target=_power, args=(machine, command, off), daemon=True)
     runner.start()
     try:
         _wait(machine, port, within, halt)
@@ -179,7 +180,7 @@ def _to(path: Path) -> OnLine:
 def _greets(port: int) -> bool:
     """Whether an SSH server says its version; QEMU takes connections long before anybody is there."""
     with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 2)) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         return client.recv(4) == b"SSH-"
     return False
 

@@ -14,6 +14,8 @@ from smie.builder.interface import Work
 from smie.recipe import Recipe
 
 SETTLED = timedelta(minutes=3)  # until systemd has nothing left to start
+# What no two machines may share; the log has it, so that it can be seen to differ.
+OWN = "cat /etc/machine-id && ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d ' ' -f 2"
 FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 
 
@@ -27,8 +29,9 @@ def tried(disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = No
     again = f"The whole log is in {work.log.path}. Repeat it with: smie build {recipe.name} --kind {recipe.kind}"
     work.log.write(f"Boots {disk.name} in an emulated machine")
     try:
-        with booted(disk, work.folder / "machine", hardware, halt=work.halt) as machine:
+        with booted(disk, work.folder / "machine", hardware, reboots=False, halt=work.halt) as machine:
             work.log.write(f"It answered SSH after {machine.seconds:.1f} s")
+            work.log.write(f"Its own: {' '.join(machine.run(OWN, halt=work.halt).stdout.split())}")
             if failed := _failed_units(machine, work):
                 raise TrialFailed(f"{recipe.title} boots, but not all of it runs", details=failed, resolution=again)
             yield machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import All, Channel, Jobs, Kinds, Names, Snapshot, Update
+from smie.cli.options import All, Channel, Jobs, Kinds, Names, SkipBoot, Snapshot, Update
 
 
 def build(
@@ -15,6 +15,7 @@ def build(
     update: Update = False,
     jobs: Jobs = None,
     channel: Channel = None,
+    skip_boot: SkipBoot = False,
     snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
@@ -44,7 +45,7 @@ def build(
         names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every,
         snapshot=snapshot, refresh=update,
     )  # fmt: skip
-    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs)
+    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs, skip_boot=skip_boot)
     error = failure(outcomes)
     if channel and error is None:
         channels.move(there, outcomes, channel, console.reporter())

@@ -16,6 +16,7 @@ Kinds = Annotated[
 All = Annotated[bool, typer.Option("--all", help="All that the definitions declare.")]
 Update = Annotated[bool, typer.Option("--update", help="Fetch Debian's package index anew first.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Builds side by side; else what the machine carries.")]
+SkipBoot = Annotated[bool, typer.Option("--skip-boot", help="Store disks without having booted them.")]
 Channel = Annotated[
     str | None,
     typer.Option("--channel", metavar="NAME", help="Let this channel stand for what was built, all or none."),

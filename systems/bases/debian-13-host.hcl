@@ -11,7 +11,7 @@ base "debian-13-host" {
     "initramfs-tools",
     "iproute2",
     "kmod",
-    "linux-image-cloud-amd64",
+    "linux-image-amd64",
     "openssh-server",
     "procps",
     "python3",
