@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from common.model import Artifact, Digest, Secret
+from naust import manifest as oci
 from naust.listing import name_of
 from naust.manifest import CREATED, encode
 from naust.proof import bundle, sbom
@@ -23,6 +25,7 @@ from naust.proof.bundle import Subject
 from naust.proof.keys import SigningKey
 from naust.store.interface import Store
 from smie import provenance
+from smie.builder.interface import Built
 from smie.contents import contents
 from smie.layer import Layer
 from smie.recipe import Recipe
@@ -51,7 +54,6 @@ class Making:
     revision: str = ""
     checks: Sequence[str] = ()
     steps: Mapping[str, float] = field(default_factory=dict)
-    now: str = ""  # when, RFC 3339
 
 
 def record(store: Store, workspace: Workspace, artifact: Artifact, making: Making) -> None:
@@ -67,10 +69,30 @@ def record(store: Store, workspace: Workspace, artifact: Artifact, making: Makin
         _state(store, artifact, key, CHECKS, _held(making))
     listed = [_plain(store, artifact, "sizes", encode(sizes(found)), SIZES, SIZES)]
     if making.log and not any(store.referrers(name_of(artifact.reference), artifact.digest, LOG)):
-        said = {CREATED: making.now, STEPS: json.dumps(dict(making.steps))}
+        said = {CREATED: _now(), STEPS: json.dumps(dict(making.steps))}
         listed.append(_plain(store, artifact, "log", making.log, "text/plain", LOG, said))
     if key is not None:
         _state(store, artifact, key, LIST, {"documents": listed})
+
+
+def looked_into(
+    store: Store, artifact: Artifact, recipe: Recipe, made: Built, parent: Artifact | None
+) -> tuple[Layer, ...]:
+    """What of an artefact can be looked into, the lowest first: the layers of an image, a root file system, and of a
+    disk the root file system that was written onto it."""
+    name = name_of(artifact.reference)
+    if isinstance(made, oci.ContainerImage):
+        titles = [one.name for one in reversed(recipe.ancestors)]
+        return tuple(Layer(name, blob, title, blob.path) for blob, title in zip(made.layers, titles, strict=True))
+    if made.tar is None and parent is not None:
+        below = name_of(parent.reference)
+        return tuple(Layer(below, blob, parent.reference.name) for blob in _layers(store, below, parent))
+    plain = made.tar.path if made.tar else None
+    return tuple(Layer(name, blob, recipe.name, plain) for blob in _layers(store, name, artifact))
+
+
+def _layers(store: Store, name: str, artifact: Artifact) -> tuple[oci.Blob, ...]:
+    return oci.parse(store.manifest(name, str(artifact.digest)), name).layers
 
 
 def signing_key() -> SigningKey | None:
@@ -96,9 +118,7 @@ def _state(
 
         return put(store, artifact, key, bundle.statement(subject, kind, predicate), kind)
     if kind == bundle.SBOM:
-        return attach(
-            store, name, artifact.digest, encode(predicate), media_type=sbom.PLAIN, artifact_type=sbom.PLAIN
-        )
+        return attach(store, name, artifact.digest, encode(predicate), media_type=sbom.PLAIN, artifact_type=sbom.PLAIN)
     return attach(
         store,
         name,
@@ -125,6 +145,10 @@ def _plain(
         annotations=annotations,
     )  # fmt: skip
     return {"name": what, "mediaType": media_type, "digest": {"sha256": Digest.of(data).hex}}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _held(making: Making) -> Mapping[str, object]:

@@ -11,22 +11,46 @@ from datetime import UTC, datetime
 
 from common.model import Digest
 from common.role import Image
+from naust.manifest import CREATED, TITLE, VERSION
 
+NOTHING: Mapping[str, str] = {}
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as Docker sets it when nobody does
 
 
-def base_config(layer: Digest, created: datetime, architecture: str, title: str) -> bytes:
-    """The configuration of an image that consists of one layer."""
-    return _config(
-        {"Env": [PATH], "Cmd": ["/bin/bash"]}, [str(layer)], [_history(title, created)], created, architecture
-    )
+def labels(title: str, version: str, created: datetime, below: tuple[str, Digest] | None = None) -> dict[str, str]:
+    """What an image says of itself to whoever has nothing but the image; `below` is what it stands on. No revision: the
+    same inputs out of another commit are the same image. (OCI image specification 1.1, annotations.md)"""
+    own = {TITLE: title, VERSION: version, CREATED: _date(created)}
+    return own | ({BASE_NAME: below[0], BASE_DIGEST: str(below[1])} if below else {})
 
 
-def role_config(parent: bytes, image: Image, layers: Sequence[Digest], created: datetime, title: str) -> bytes:
-    """The parent's configuration with what the role says, and these layers on top of the parent's."""
+def base_config(
+    layer: Digest, created: datetime, architecture: str, title: str, said: Mapping[str, str] = NOTHING
+) -> bytes:
+    """The configuration of an image that consists of one layer. `said` are labels."""
+    config: dict[str, object] = {"Env": [PATH], "Cmd": ["/bin/bash"]}
+    config |= {"Labels": dict(said)} if said else {}
+    return _config(config, [str(layer)], [_history(title, created)], created, architecture)
+
+
+def role_config(
+    parent: bytes,
+    image: Image,
+    layers: Sequence[Digest],
+    created: datetime,
+    title: str,
+    said: Mapping[str, str] = NOTHING,
+) -> bytes:
+    """The parent's configuration with these labels and what the role says, and these layers on top of the parent's."""
     below = json.loads(parent)
+    config = dict(below.get("config") or {})
+    if said:
+        there = config.get("Labels")
+        config["Labels"] = {**(there if isinstance(there, dict) else {}), **said}
     return _config(
-        changed(below.get("config") or {}, image),
+        changed(config, image),
         [*below["rootfs"]["diff_ids"], *map(str, layers)],
         [*below.get("history", []), *(_history(title, created) for _ in layers)],
         created,
@@ -40,8 +64,8 @@ def changed(config: Mapping[str, object], image: Image) -> dict[str, object]:
     if image.environment:
         result["Env"] = merged(_texts(config.get("Env")), image.environment)
     if image.labels:
-        labels = config.get("Labels")
-        result["Labels"] = {**(labels if isinstance(labels, dict) else {}), **dict(image.labels)}
+        there = config.get("Labels")
+        result["Labels"] = {**(there if isinstance(there, dict) else {}), **dict(image.labels)}
     for key, words in (("Entrypoint", image.entrypoint), ("Cmd", image.command)):
         if words is not None:
             result[key] = list(words)

@@ -49,7 +49,13 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _places(workspace: Workspace, identity: str, roles: Path | None) -> dict[str, str]:
     machine = ".".join(identity.split(".")[:4])  # machine, boot, process and its start
-    found = {str(workspace.root): ".smie", identity: "BUILD", machine: "BUILD", str(Path.cwd()): ".", sys.prefix: ".venv"}
+    found = {
+        str(workspace.root): ".smie",
+        identity: "BUILD",
+        machine: "BUILD",
+        str(Path.cwd()): ".",
+        sys.prefix: ".venv",
+    }
     if roles is not None:
         found[str(roles)] = "roles"
     if (home := str(Path.home())) != "/":

@@ -2,83 +2,43 @@
 the snapshot that they came from. The artefact itself cannot say the last, because the same packages out of another
 snapshot are the same artefact.
 
-SLSA provenance 1.0 (https://slsa.dev/spec/v1.0/provenance) in an in-toto statement. Signed with the key of $NAUST_KEY
-if there is one, which `naust verify` then finds; else attached as it is. No date: the same build says the same.
+SLSA provenance 1.0 (https://slsa.dev/spec/v1.0/provenance). No date: the same build says the same.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from common.model import Artifact, Digest, Secret
-from naust.listing import name_of
-from naust.manifest import encode
-from naust.proof import bundle
-from naust.proof.attached import attach
-from naust.proof.bundle import Subject
-from naust.store.interface import Store
+from common.model import Artifact, Digest
+from naust.version import legal
 from smie.recipe import Input, Recipe
-
-if TYPE_CHECKING:
-    from naust.proof.keys import SigningKey
 
 BUILD_TYPE = "urn:smie:build:1"  # what externalParameters mean: a kind and a name below the folder of definitions
 BUILDER = "urn:smie:builder"
-PREDICATE = "in-toto.io/predicate-type"  # annotation of a statement that is not signed, as buildkit has it
 
 
-def record(store: Store, artifact: Artifact, recipe: Recipe, parent: Artifact | None) -> Digest:
-    """Attach the provenance to the artefact; twice is once. Raises BadInput or Denied if the key cannot be used."""
-    said, key = predicate(recipe, parent), signing_key()
-    if key is not None:
-        from naust.attest import attest
-
-        return attest(store, artifact, key, encode(said), bundle.PROVENANCE)
-    subject = Subject((str(artifact.digest),), str(artifact.reference))
-    return attach(
-        store,
-        name_of(artifact.reference),
-        artifact.digest,
-        bundle.statement(subject, bundle.PROVENANCE, said),
-        media_type=bundle.IN_TOTO,
-        artifact_type=bundle.IN_TOTO,
-        annotations={PREDICATE: bundle.PROVENANCE},
-    )
-
-
-def predicate(recipe: Recipe, parent: Artifact | None) -> Mapping[str, object]:
-    """The provenance. `parent` is what the recipe stands on, as the store has it."""
+def predicate(recipe: Recipe, parent: Artifact | None, revision: str = "") -> Mapping[str, object]:
+    """The provenance. `parent` is what the recipe stands on, as the store has it; `revision` what git calls the
+    definitions, '' if it does not know them."""
     made = {
         "buildType": BUILD_TYPE,
         "externalParameters": {"kind": str(recipe.kind), "name": recipe.name},
         "internalParameters": {
             "fingerprint": str(recipe.fingerprint),
             "index": {"digest": str(recipe.index.digest), "date": recipe.index.date.isoformat()},
+            **({"revision": revision} if revision else {}),
         },
         "resolvedDependencies": [*_dependencies(recipe, parent), *recipe.index.origin.materials()],
     }
     return {"buildDefinition": made, "runDetails": {"builder": {"id": BUILDER, "version": {"smie": version()}}}}
 
 
-def signing_key() -> SigningKey | None:
-    """The key that signs artefacts here, if one is set."""
-    place = os.environ.get("NAUST_KEY")
-    if not place:
-        return None
-    from naust.proof.keys import is_encrypted, load_private
-
-    passphrase = os.environ.get("NAUST_KEY_PASSPHRASE")
-    known = Secret(passphrase) if passphrase and is_encrypted(Path(place)) else None
-    return load_private(Path(place), known)
-
-
 def _dependencies(recipe: Recipe, parent: Artifact | None) -> Iterator[Mapping[str, object]]:
     if parent is not None:
-        yield _resource(f"base {parent.reference.name}", parent.digest, str(parent.reference))
+        # Without its date of publication, which is another one in every store.
+        name = f"{parent.reference.kind}/{parent.reference.name}"
+        yield _resource(f"base {parent.reference.name}", parent.digest, f"{name}:{legal(parent.version)}")
     architectures = {package.name: package.architecture for package in recipe.packages}
     for each in recipe.inputs:
         if each.part != "base":

@@ -19,7 +19,7 @@ from smie.overlay import described
 from smie.packages import Package
 from smie.reach import reached
 
-FORMAT = 1  # of recipes; another number builds everything anew
+FORMAT = 2  # of recipes; another number builds everything anew
 # A Debian system is these; without the last apt cannot install anything into it.
 DEBIAN = ("?essential", "?priority(required)", "apt")
 PARTS = ("base", "package", "software", "file", "process", "image", "setting")

@@ -21,14 +21,16 @@ from common.model import Artifact, Event, Kind, Reference
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
-from naust.push import push_container, push_file
+from naust.push import Before, push_container, push_file
 from naust.store.interface import Store
-from smie import isolation, leftovers, packer, provenance
+from smie import isolation, leftovers, packer
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
 from smie.disk import explained
+from smie.documents import Making, looked_into, record
+from smie.log import told
 from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe, roles_folder
@@ -122,8 +124,7 @@ class Site:
                 self.report(Event("task", recipe.title, "boots, in an emulated machine"))
                 with tried(made.path, recipe, work):
                     clock.lap("boot")
-            artifact = self._stored(recipe, made)
-            provenance.record(self.store, artifact, recipe, self._found(recipe.parent) if recipe.parent else None)
+            artifact = self._stored(recipe, made, lambda unnamed: self._explain(unnamed, recipe, made, work, clock))
             clock.lap("store")
         if recipe.kind == Kind.CONTAINER:
             engine.load(self.store, artifact)
@@ -131,20 +132,35 @@ class Site:
         self.report(Event("built", recipe.title, str(clock)))
         return Outcome(recipe, "built", artifact, clock.steps)
 
-    def _stored(self, recipe: Recipe, made: Built) -> Artifact:
+    def _explain(self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock) -> None:
+        """Attach the documents that go with it, before it gets a name."""
+        parent = self._found(recipe.parent) if recipe.parent else None
+        roles = roles_folder(recipe.roles[-1]) if recipe.roles else None
+        making = Making(
+            recipe,
+            parent,
+            looked_into(self.store, unnamed, recipe, made, parent),
+            log=told(work.log.path, self.workspace, work.identity, roles),
+            revision=self.revision,
+            steps=clock.steps,
+        )
+        record(self.store, self.workspace, unnamed, making)
+
+    def _stored(self, recipe: Recipe, made: Built, before: Before) -> Artifact:
         """Under its name, whole: what is pushed is read and hashed on the way."""
         said = self._annotations(recipe)
         if isinstance(made, manifest.ContainerImage):
             return push_container(
                 self.store, made, name=recipe.name, version=recipe.version, annotations=said,
-                made_from=recipe.fingerprint,
+                made_from=recipe.fingerprint, before=before,
             )  # fmt: skip
         if made.tar is not None:
             said[TAR] = str(made.tar.digest)
         reference = Reference(recipe.kind, recipe.name)
         return push_file(
-            self.store, made.path, reference, version=recipe.version, annotations=said, made_from=recipe.fingerprint
-        )
+            self.store, made.path, reference, version=recipe.version, annotations=said,
+            made_from=recipe.fingerprint, before=before,
+        )  # fmt: skip
 
     def _work(self, recipe: Recipe, folder: Path, identity: str) -> Work:
         software = self._fetch(recipe)
@@ -205,7 +221,7 @@ class Site:
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
         with self.store.read(name, read.config.digest) as file:
-            return Parent(str(image), file.read(), read.layers)
+            return Parent(str(image), file.read(), read.layers, name, there.digest)
 
     def _found(self, recipe: Recipe) -> Artifact:
         there = listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name)
@@ -235,8 +251,8 @@ class Site:
         self.builders[kind].sweep(identity.__eq__)
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
-        said = {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}
-        return said | ({manifest.REVISION: self.revision} if self.revision else {})
+        # Not the revision: the same inputs out of another commit make the same artefact. It is in the provenance.
+        return {manifest.INPUTS: json.dumps(recorded(recipe), separators=(",", ":"))}
 
 
 class Clock:

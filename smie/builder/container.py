@@ -20,7 +20,7 @@ from common.files import file_digest, write_atomically
 from naust.manifest import Blob, ContainerImage
 from smie.builder.bootstrap import STATUS, check, containers_own, root_layer
 from smie.builder.interface import Builder, Parent, Work
-from smie.image import base_config, role_config
+from smie.image import base_config, labels, role_config
 from smie.leftovers import LABEL
 from smie.normal import deleted, normalise, whiteout
 from smie.packer import CHANGES, LAYER, Template, built, docker_template, play, variables
@@ -86,14 +86,15 @@ class ContainerBuilder(Builder):
         check(recipe, seen)
         layer = Blob(file_digest(path), path.stat().st_size, path=path)
         assert recipe.image is not None, "a role has an image block"
-        config = role_config(parent.config, recipe.image, (layer.digest,), _date(recipe), recipe.name)
+        said = labels(recipe.name, recipe.version, _date(recipe), (parent.name, parent.digest))
+        config = role_config(parent.config, recipe.image, (layer.digest,), _date(recipe), recipe.name, said)
         return ContainerImage(config, (*parent.layers, layer))
 
     def base(self, recipe: Recipe, work: Work) -> ContainerImage:
         layer = root_layer(recipe, work, containers_own(int(_date(recipe).timestamp())))
-        return ContainerImage(
-            base_config(layer.digest, _date(recipe), recipe.index.architecture, recipe.name), (layer,)
-        )
+        said = labels(recipe.name, recipe.version, _date(recipe))
+        config = base_config(layer.digest, _date(recipe), recipe.index.architecture, recipe.name, said)
+        return ContainerImage(config, (layer,))
 
 
 def _parent(work: Work) -> Parent:

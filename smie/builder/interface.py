@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from common.model import Digest
 from naust.manifest import Blob, ContainerImage
 from smie.packer import Log, Template
 from smie.recipe import Recipe
@@ -31,11 +32,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a role is put on: the engine's image id, its configuration as JSON text, its layers, the lowest first."""
+    """What a role is put on: the engine's image id, its configuration as JSON text, its layers, the lowest first; and
+    its name and digest in the store."""
 
     image: str
     config: bytes
     layers: tuple[Blob, ...]
+    name: str
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)

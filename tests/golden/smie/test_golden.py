@@ -16,7 +16,7 @@ from naust.manifest import Blob
 from smie.builder import builder
 from smie.builder.bootstrap import argv
 from smie.builder.interface import Parent, Work
-from smie.image import base_config, role_config
+from smie.image import base_config, labels, role_config
 from smie.index import Index
 from smie.packages import Package
 from smie.packer import Log, play, variables
@@ -55,7 +55,7 @@ def recipe(role: Role | None) -> Recipe:
 
 def work(tmp_path: Path, packer: tuple[int, int]) -> Work:
     folder = Path("/home/ops/.smie/work/build")
-    parent = Parent("sha256:" + "12" * 32, b"{}", (Blob(Digest.of(b"base"), 1),))
+    parent = Parent("sha256:" + "12" * 32, b"{}", (Blob(Digest.of(b"base"), 1),), "container/b", Digest.of(b"b"))
     log = Log(tmp_path / "log", lambda task: None)
     programs = {"traefik": Path("/software")}
     return Work(folder, "machine.boot.1.2.traefik.abcd", packer, log, threading.Event(), parent, programs)
@@ -83,6 +83,8 @@ def test_what_apt_in_the_container_is_told() -> None:
 
 
 def test_the_configurations_of_a_base_and_of_a_role() -> None:
-    base = base_config(Digest.of(b"base"), DATE, "amd64", "debian-13")
-    role = role_config(base, Image("container", "debian-13", command=("x",)), (Digest.of(b"role"),), DATE, "traefik")
+    base = base_config(Digest.of(b"base"), DATE, "amd64", "debian-13", labels("debian-13", "13.8", DATE))
+    image, below = Image("container", "debian-13", command=("x",)), ("container/debian-13", Digest.of(b"manifest"))
+    said = labels("traefik", "3.7.15", DATE, below)
+    role = role_config(base, image, (Digest.of(b"role"),), DATE, "traefik", said)
     same("config.json", json.dumps([json.loads(base), json.loads(role)], indent=2) + "\n")
