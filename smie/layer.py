@@ -36,6 +36,8 @@ _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 _DOC = re.compile(r"usr/share/doc/([^/]+)")
 # A merged /usr: packages may still list files under the links (https://wiki.debian.org/UsrMerge).
 _LINKED = re.compile(r"(bin|sbin|lib|lib32|lib64|libx32)/")
+_INFO = re.compile(r"var/lib/dpkg/info/([a-z0-9][a-z0-9+.-]*?)(?::[a-z0-9-]+)?\.[a-z0-9]+", re.ASCII)
+_COMPILED = re.compile(r"(.*)/__pycache__/([^/]+?)\.[a-z]+-\d+(?:\.opt-\d)?\.pyc")  # PEP 3147, by packages' own scripts
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -184,7 +186,7 @@ class Scanner:
         sizes: dict[str, int] = {}
         loose: dict[str, int] = {}
         for path, size in self._sizes.items():
-            owner = self._owners.get(_merged(path))
+            owner = self._owner(_merged(path))
             if owner is None:
                 loose[path] = size
             else:
@@ -204,6 +206,14 @@ class Scanner:
             gone=tuple(sorted(self._gone)),
             emptied=tuple(sorted(self._emptied)),
         )
+
+    def _owner(self, path: str) -> str | None:
+        """The package that a file is of: it lists it, or dpkg's notes on it, or what it was compiled from."""
+        if match := _INFO.fullmatch(path):
+            return match[1]
+        if match := _COMPILED.fullmatch(path):
+            path = f"{match[1]}/{match[2]}.py"
+        return self._owners.get(path)
 
 
 def _text(data: BinaryIO) -> str:

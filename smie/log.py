@@ -14,8 +14,8 @@ from smie.workspace import Workspace
 LONGEST = 8 << 20  # bytes that are kept, the end of it
 SHORTEST = 6  # characters of a secret; what is shorter stands everywhere by chance
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|API_?KEY|PRIVATE|NAUST_KEY", re.I)
-# A build's container, and the folder that Packer and we name by chance.
-_CHANCE = ((re.compile(r"\b[0-9a-f]{64}\b"), "CONTAINER"), (re.compile(r"\b(tmp|packer-shell)\d{6,}\b"), r"\1N"))
+_CONTAINER = re.compile(r"^Container ID: ([0-9a-f]{64})$", re.M)  # as Packer says it
+_CHANCE = re.compile(r"\b(tmp|packer-shell)\d{6,}\b")  # files that Packer names by chance
 
 
 def told(path: Path, workspace: Workspace, identity: str, roles: Path | None) -> bytes:
@@ -36,8 +36,9 @@ def plain(text: str, places: Mapping[str, str], environment: Mapping[str, str]) 
         text = text.replace(secret, "***")
     for place, name in sorted(places.items(), key=lambda each: -len(each[0])):
         text = text.replace(place, name)
-    for pattern, name in _CHANCE:
-        text = pattern.sub(name, text)
+    for container in set(_CONTAINER.findall(text)):
+        text = text.replace(container, "CONTAINER")
+    text = _CHANCE.sub(r"\1N", text)
     return "".join(each for each in text if each.isprintable() or each in "\n\t")
 
 
@@ -48,7 +49,8 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _places(workspace: Workspace, identity: str, roles: Path | None) -> dict[str, str]:
-    machine = ".".join(identity.split(".")[:4])  # machine, boot, process and its start
+    parts = identity.split(".")
+    machine = ".".join(parts[:4])  # machine, boot, process and its start
     found = {
         str(workspace.root): ".smie",
         identity: "BUILD",
@@ -56,6 +58,7 @@ def _places(workspace: Workspace, identity: str, roles: Path | None) -> dict[str
         str(Path.cwd()): ".",
         sys.prefix: ".venv",
     }
+    found[f"{machine}.t.{parts[-1]}"] = "BUILD"  # the scratch folder
     if roles is not None:
         found[str(roles)] = "roles"
     if (home := str(Path.home())) != "/":

@@ -10,5 +10,6 @@ WHERE = {
     "build": "build",
     "plan": "plan",
     "list": "list",
+    "show": "show",
 }
 VERBS = Verbs(__name__, WHERE)
