@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +29,9 @@ def diff(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there is a difference.")] = False,
     json: Json = False,
 ) -> None:
-    """Compare two artefacts: what they say, packages, blobs, files, sizes.
+    """Compare two artefacts: what they say, how they run, packages, layers, files, sizes.
+
+    Packages are those of their SBOMs, else those that dpkg lists in their files.
 
     Exit codes: 0 compared, the same or not; 2 no such artefact; 3 they differ, with --exit-code; 8 one is damaged; 9 a
     store does not answer.
@@ -58,18 +62,35 @@ def _rows(found: Difference, most: int | None) -> list[tuple[str, str, str, str]
         ("", "artefact", found.before, found.after),
         ("", "digest", str(found.before_digest), str(found.after_digest)),
         ("", "size", console.amount(found.before_size), console.amount(found.after_size)),
+        *_totals(found),
     ]
-    for title, changes in (("annotation", found.annotations), ("package", found.packages)):
-        rows += [(each.how, f"{title} {each.name}", _short(each.before), _short(each.after)) for each in changes]
+    for title, changes in (
+        ("annotation", found.annotations),
+        ("configuration", found.configuration),
+        ("package", found.packages),
+    ):
+        rows += [
+            (each.how, f"{title} {_short(each.name)}", _short(each.before), _short(each.after)) for each in changes
+        ]
     for part in sorted(found.parts, key=lambda each: (each.before, each.after)):
         how = "shared" if part.before and part.after else "removed" if part.before else "added"
         size = console.amount(part.size)
-        rows.append((how, f"blob {part.digest.short}", size if part.before else "", size if part.after else ""))
+        title = f"{_short(part.what)} {part.digest.short}"
+        rows.append((how, title, size if part.before else "", size if part.after else ""))
     changed = found.files or ()
     rows += [_file(each) for each in changed[:most]]
     if most is not None and len(changed) > most:
         rows.append(("", f"and {len(changed) - most} files more", "", ""))
     return rows
+
+
+def _totals(found: Difference) -> Iterator[tuple[str, str, str, str]]:
+    """How many of what there are, so that nobody has to count lines."""
+    changes = (("packages", found.packages_from, found.packages), ("files", "files", found.files or ()))
+    for title, known, each in changes:
+        counts = Counter(one.how for one in each)
+        if known and counts:
+            yield "", title, "", ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
 
 
 def _file(change: FileChange) -> tuple[str, str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 from common.model import Digest
 from naust import manifest as oci
@@ -20,10 +21,18 @@ def blob(store: Store, name: str, content: bytes, media_type: str = oci.LAYER) -
     return Blob(digest, len(content), media_type)
 
 
-def image(store: Store, name: str, *layers: bytes, tag: str = "", platform: str = "linux/amd64") -> Blob:
-    """A container image; with a tag, under it."""
+def image(
+    store: Store,
+    name: str,
+    *layers: bytes,
+    tag: str = "",
+    platform: str = "linux/amd64",
+    config: Mapping[str, object] | None = None,
+) -> Blob:
+    """A container image; with a tag, under it. `config` is how it runs."""
     system, _, architecture = platform.partition("/")
-    plain = {"os": system, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}}
+    plain: dict[str, object] = {"os": system, "architecture": architecture}
+    plain |= {"rootfs": {"type": "layers", "diff_ids": []}} | ({"config": dict(config)} if config else {})
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,

@@ -21,7 +21,8 @@ from common.errors import Corrupt, NotFound
 from common.model import Digest, Kind, Reference
 from naust import diff
 from naust import manifest as oci
-from naust.content.layers import File, files
+from naust.content import dpkg
+from naust.content.layers import File, files, zstd
 from naust.listing import resolve
 from naust.manifest import Blob
 from naust.proof.attached import attach
@@ -101,7 +102,9 @@ def test_a_file_in_place_of_a_folder_hides_what_was_in_it() -> None:
     assert set(listed(tar(("a/", b""), ("a/x", b"1")), tar(link("a", "b")))) == {"a"}
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress], ids=["gzip", "bzip2", "xz", "zstd"]
+)
 def test_packed_layers_are_looked_into(pack: Callable[[bytes], bytes]) -> None:
     assert listed(pack(tar(("./a//b", b"1"), ("/c", b"2")))).keys() == {"a/b", "c"}
 
@@ -133,6 +136,16 @@ def test_a_damaged_layer_is_refused_though_it_is_a_good_tar() -> None:
     store._contents[Digest.of(good)] = other
     with pytest.raises(Corrupt, match="is damaged"):
         files(store, NAME, oci.parse(store.manifest(NAME, str(top.digest)), NAME))
+
+
+def test_extended_attributes_belong_to_a_file() -> None:
+    def pinging(capability: str) -> bytes:
+        info = tarfile.TarInfo("bin/ping")
+        info.pax_headers = {"SCHILY.xattr.security.capability": capability}
+        return tar(info)
+
+    assert listed(pinging("net_raw"))["bin/ping"].attributes == (("security.capability", "net_raw"),)
+    assert changes((pinging("net_raw"),), (pinging("all"),)) == [("changed", "bin/ping", ("attributes",))]
 
 
 @settings(deadline=None, max_examples=150)
@@ -282,3 +295,60 @@ def test_a_file_that_is_no_tar_says_that_its_files_are_not_compared() -> None:
     found = diff.compare(old, new)
     assert found.files is None
     assert "files are not compared" in found.notes[0]
+
+
+# How it runs, and what dpkg lists
+
+
+def status(**versions: str) -> bytes:
+    """A tar with dpkg's status file."""
+    text = "".join(
+        f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n\n" for name, version in versions.items()
+    )
+    return tar((dpkg.PATH, text.encode()))
+
+
+def test_without_an_sbom_packages_are_those_that_dpkg_lists() -> None:
+    store = MemoryStore()
+    base = status(kept="1", left="1", raised="1.0~rc1")
+    image(store, NAME, base, tag=OLD)
+    image(store, NAME, base, status(kept="1", new="2", raised="1.0"), tag=NEW)
+    found = compared(store)
+    assert found.packages_from == "dpkg"
+    assert [(each.how, each.name, each.before, each.after) for each in found.packages] == [
+        ("removed", "left", "1", ""), ("added", "new", "", "2"), (UP, "raised", "1.0~rc1", "1.0"),
+    ]  # fmt: skip
+
+
+def test_a_list_of_dpkg_that_a_layer_takes_away_does_not_count() -> None:
+    store = MemoryStore()
+    image(store, NAME, status(gone="1"), tag=OLD)
+    image(store, NAME, status(gone="1"), tar(("var/lib/dpkg/.wh.status", b"")), tag=NEW)
+    assert [(each.how, each.name) for each in compared(store).packages] == [("removed", "gone")]
+
+
+def test_how_it_runs_is_compared_name_by_name() -> None:
+    store = MemoryStore()
+    image(store, NAME, b"", tag=OLD, config={"User": "a", "Env": ["PATH=/bin", "A=1"], "Labels": {"l": "1"}})
+    image(store, NAME, b"", tag=NEW, config={"User": "b", "Env": ["PATH=/bin"], "Cmd": ["x"], "Labels": {"l": "2"}})
+    found = compared(store, with_files=False)
+    assert {(each.how, each.name, each.before, each.after) for each in found.configuration} == {
+        ("changed", "User", '"a"', '"b"'), ("removed", "variable A", "1", ""), ("added", "Cmd", "", '["x"]'),
+        ("changed", "label l", "1", "2"),
+    }  # fmt: skip
+
+
+def test_layers_are_numbered_from_the_bottom() -> None:
+    store = MemoryStore()
+    image(store, NAME, tar(("a", b"1")), tar(("b", b"1")), tag=OLD)
+    image(store, NAME, tar(("a", b"1")), tar(("b", b"22")), tag=NEW)
+    found = {(each.what, each.before, each.after) for each in compared(store).parts if each.what != "configuration"}
+    assert found == {("layer 1", True, True), ("layer 2", True, False), ("layer 2", False, True)}
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400) | st.text(alphabet="Package:Status installok\n 1.-()", max_size=300).map(str.encode))
+def test_whatever_stands_in_dpkgs_list_it_is_read_or_refused(text: bytes) -> None:
+    with suppress(Corrupt):
+        for each in dpkg.installed(b"Package: a\nStatus: install ok installed\n\n" + text, "it"):
+            assert each.name
