@@ -208,7 +208,7 @@ def test_an_artefact_explains_itself_to_people(shop: Shop) -> None:
     assert said["took"] == "2.5 s (install 2.5)" and said["checks"] == "2 held" and said["definitions"] == "v1"
     assert said["stands on"].startswith("container/debian-13:13.8-")
     assert said["layer 2"].endswith("bird, 2 files")
-    assert said["other file"].endswith(dpkg.PATH) and ("other file", "   4.9 KiB  /usr/local/bin/tool") in lines
+    assert ("other file", "   4.9 KiB  /usr/local/bin/tool") in lines
     assert sum(name == "document" for name, _ in lines) == 5
 
 
