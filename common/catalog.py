@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
-from common import conflicts, parameters
+from common import conflicts, parameters, standing
 from common.errors import BadDefinition, BadInput, Problem
 from common.hcl import read as read_hcl
 from common.role import Base, Image, Place, Role
@@ -156,7 +156,16 @@ class _Loading:
             path = self.catalog.folder / "bases" / f"{name}.hcl"
             found = self.read(path, BASE, lambda base: base.name)
             self.bases[name] = None if found is None else replace(found, file=path)
+            if found is not None and found.host:
+                self.host(found)
         return self.bases[name]
+
+    def host(self, base: Base) -> None:
+        if base.host not in self.base_names:
+            hint = did_you_mean(base.host, self.base_names, "bases")
+            self.problem(base.place, f'host: unknown base "{base.host}"', hint)
+        elif (host := self.base(base.host)) is not None:
+            self.problems.extend(standing.problems_of_host(base, host))
 
     def role(self, name: str) -> Role | None:
         """The role after everything that it reaches; cycles are told where they are entered."""
@@ -176,17 +185,20 @@ class _Loading:
             self.reach(need, place, f'needs: unknown role "{need}"', self.role_names)
         for image in role.images:
             self.image(image, "")
+        self.problems.extend(standing.problems_of_tree(role.images, ""))
 
     def image(self, image: Image, outer: str) -> None:
         """What the image builds on: a base, or another role."""
         if image.base in self.base_names:
-            self.base(image.base)
+            if (base := self.base(image.base)) is not None:
+                self.problems.extend(standing.problems_of_kind(image, base, outer))
             return
         names = (*self.base_names, *self.role_names)
         message = f'{outer}image "{image.kind}": unknown base "{image.base}"'
         self.reach(image.base, image.place, message, names)
         role = self.roles.get(image.base)
-        if role is not None and image.kind not in [each.kind for each in role.images]:
+        # For machines a role is put on another whatever images that one has.
+        if role is not None and image.kind == "container" and "container" not in [each.kind for each in role.images]:
             message = f'{outer}image "{image.kind}": role {role.name} has no image of this kind'
             self.problem(image.place, message, f'add image "{image.kind}" {{ … }} to it, or name another base')
 
@@ -245,6 +257,7 @@ class _Loading:
     def group(self, draft: GroupDraft) -> Group:
         for image in draft.images:
             self.image(image, f'group "{draft.name}": ')
+        self.problems.extend(standing.problems_of_tree(draft.images, f'group "{draft.name}": '))
         uses = [self.use(draft, use) for use in draft.roles]
         self.order(draft)
         return Group(

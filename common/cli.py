@@ -6,6 +6,7 @@ by hand and Typer sees only the verb that was typed.
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ import typer
 
 from common import console
 from common.entry import HELP, first_line, overview
-from common.errors import BadInput, Error
+from common.errors import BadInput, Error, Interrupted
 
 Verb = Callable[..., None]
 
@@ -33,9 +34,14 @@ def main(name: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str]
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if debug and _wants_debug(verbs, words):
+        words.insert(1, "--debug")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _dispatch(name, summary, verbs, words)
+    except Interrupted as stopped:
+        console.note(f"{name}: {stopped.message}")
+        return stopped.exit_code
     except Error as error:
         if debug:
             import traceback
@@ -50,6 +56,13 @@ def main(name: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str]
         # The reader of our output has gone, as `head` does; nobody is left to be told.
         sys.stderr.close()
         return 0
+
+
+def _wants_debug(verbs: Mapping[str, Verb], words: Sequence[str]) -> bool:
+    """Whether the verb has a use of its own for --debug, beside showing where an error came from."""
+    if not words or words[0] not in verbs:
+        return False
+    return "debug" in inspect.signature(verbs[words[0]]).parameters
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

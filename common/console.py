@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING
 
 from common.errors import Error
 from common.model import Digest, Event, Reference, Secret
+from common.progress import Board
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Report = Callable[[Event], None]
+FRAMES = 4  # of rows, each second
 
 
 def result(text: str) -> None:
@@ -95,6 +98,34 @@ def reporter() -> Report:
             note(f"\033[2m{line[:8]}\033[0m{line[8:]}" if colour else line)
 
     return report
+
+
+@contextmanager
+def live(report: Report, board: Board) -> Iterator[Report]:
+    """On a terminal, a row for each running job below the lines of `report`, until the block ends; anywhere else
+    `report` as it is. Safe to call from any thread."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        yield report
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    lock, terminal = threading.Lock(), Console(file=sys.stderr)
+
+    def rows() -> Text:
+        with lock:
+            return Text("\n".join(board.lines(time.monotonic(), terminal.width - 1)), no_wrap=True)
+
+    def take(event: Event) -> None:
+        with lock:
+            is_told = board.take(event, time.monotonic())
+        if is_told:
+            report(event)
+
+    # What is written to stderr meanwhile goes above the rows.
+    with Live(get_renderable=rows, console=terminal, refresh_per_second=FRAMES, transient=True):
+        yield take
 
 
 def show_error(error: Error) -> None:

@@ -73,6 +73,12 @@ class Unavailable(Error):
     retry_after: timedelta | None = None
 
 
+class Interrupted(Error):
+    """The person wanted it to stop, and it was cleaned up; the message says what."""
+
+    exit_code = 130
+
+
 class Missing(Error):
     """A program that we wrap is not installed."""
 

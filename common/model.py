@@ -112,6 +112,14 @@ class Secret:
         return "Secret(***)"
 
 
+class Stage(StrEnum):
+    """Where an event stands in the life of its subject. Who draws progress needs to know."""
+
+    BEGINS = "begins"
+    WITHIN = "within"
+    ENDS = "ends"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something happened; the core emits it, the console shows it."""
@@ -120,6 +128,7 @@ class Event:
     subject: str
     message: str = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    stage: Stage = Stage.WITHIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ class Image:
     kind: str
     base: str
     disk: int | None = None  # bytes; vm only
+    # Bytes. A budget is held by a check: it is no part of what is made, so another one builds nothing anew.
+    size_at_most: int | None = field(default=None, compare=False)
     environment: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     # None keeps what the base says, () empties it.
@@ -162,6 +164,7 @@ class Role:
     secrets: tuple[SecretNeed, ...] = ()
     checks: tuple[Check, ...] = ()
     status: tuple[str, ...] = ()
+    setuid: tuple[str, ...] = ()  # files that may be setuid or setgid
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
@@ -183,5 +186,7 @@ class Base:
     components: tuple[str, ...] = ("main",)
     kind: str = "container"  # or "rootfs"
     host: str = ""  # the base of machines that run the same roles as this one of containers
+    setuid: tuple[str, ...] = ()  # files that stay setuid or setgid; all others lose it
+    size_at_most: int | None = None  # bytes
     file: Path = Path()
     place: Place = field(default=NOWHERE, compare=False, repr=False)

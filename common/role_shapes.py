@@ -56,11 +56,15 @@ from common.values import (
 )
 
 IMAGE_KINDS = ("container", "vm", "rootfs")
+SIZE_AT_MOST = Setting("size_at_most", "size", as_size, "A larger artefact, with all that it stands on, is not stored")
 
 
 def _image_faults(image: Image) -> Iterator[Wrong]:
     if image.disk is not None and image.kind != "vm":
         yield Wrong(f"an image of kind {image.kind} has no disk", "leave it out", "disk")
+    for name in ("environment", "labels", "entrypoint", "command") if image.kind != "container" else ():
+        if getattr(image, name):
+            yield Wrong(f"only a container image has {name}: a machine runs units", "leave it out", name)
 
 
 IMAGE = Shape(
@@ -71,8 +75,16 @@ IMAGE = Shape(
     label_summary="one of " + ", ".join(f"`{kind}`" for kind in IMAGE_KINDS),
     take_label=one_of(*IMAGE_KINDS),
     settings=(
-        Setting("base", "name", as_label, "Base image (`bases/NAME.hcl`), or the role whose image it builds on", True),
+        Setting(
+            "base",
+            "name",
+            as_label,
+            "Base image (`bases/NAME.hcl`), or the role whose image it builds on; one for `rootfs` and `vm`, which are "
+            "made from one tree",
+            True,
+        ),
         Setting("disk", "size", as_size, "Size of the disk; only of `vm`"),
+        SIZE_AT_MOST,
         Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment of what runs in it"),
         Setting("labels", "list of `NAME=VALUE`", as_pairs, "Labels of the image"),
         Setting("entrypoint", "list of text", as_absent_or_command, "Instead of the base's; `[]` empties it"),
@@ -290,6 +302,7 @@ ROLE = Shape(
         ),
         Setting("needs", "list of roles", many(as_label), "Roles on the same node, started first"),
         Setting("sysctls", "list of `NAME=VALUE`", as_pairs, "What the node's kernel must be set to"),
+        Setting("setuid", "list of paths", many(as_path), "Files that may be setuid or setgid in its artefacts"),
         Setting("metrics", "port", as_port, "Where Prometheus finds its metrics"),
     ),
     inner=(
@@ -302,6 +315,12 @@ ROLE = Shape(
     ),
     faults=_role_faults,
 )
+
+
+def _base_faults(base: Base) -> Iterator[Wrong]:
+    if base.host and base.kind != "container":
+        yield Wrong("a base of machines has no variant for machines", "leave it out", "host")
+
 
 BASE = Shape(
     name="base",
@@ -316,5 +335,8 @@ BASE = Shape(
         Setting("components", "list of names", many(as_label), "Components of the archive"),
         Setting("kind", "`container` or `rootfs`", one_of("container", "rootfs"), "What it is the base of"),
         Setting("host", "name", as_label, "The base of machines, of kind `rootfs`, that takes the same roles"),
+        Setting("setuid", "list of paths", many(as_path), "Files that stay setuid or setgid; all others lose that"),
+        SIZE_AT_MOST,
     ),
+    faults=_base_faults,
 )

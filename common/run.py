@@ -78,6 +78,10 @@ class CommandFailed(Error):
         )
 
 
+class TimedOut(CommandFailed):
+    """A program did not end in time, and was ended."""
+
+
 def ended(code: int) -> str:
     """How the exit status reads to a person."""
     if code >= 0:
@@ -119,8 +123,8 @@ def run(
     """Run a program to its end.
 
     `env` is what it gets in all; without it, the allowed part of ours (`environment`). `on_line(stream, line)` is
-    called for each line as it comes, from another thread. Raises Missing, and CommandFailed when `check` is on and it
-    failed or when `timeout` ran out. On KeyboardInterrupt the program is interrupted and waited for, then the
+    called for each line as it comes, from another thread. Raises Missing, CommandFailed when `check` is on and it
+    failed, TimedOut when `timeout` ran out. On KeyboardInterrupt the program is interrupted and waited for, then the
     exception goes on; the same happens in any thread when `halt` is set, which is how threads learn of Ctrl-C.
     """
     find(argv[0])
@@ -132,7 +136,7 @@ def run(
         _wait(process, timeout, halt)
     except subprocess.TimeoutExpired as late:
         stop(process, grace)
-        raise CommandFailed(argv, _result(process, readers), f"did not end within {late.timeout:g} s") from None
+        raise TimedOut(argv, _result(process, readers), f"did not end within {late.timeout:g} s") from None
     except BaseException:
         stop(process, grace)
         raise

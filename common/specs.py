@@ -80,10 +80,18 @@ def generated(catalog: Catalog) -> Mapping[Path, str]:
     """Every generated file with its content."""
     files = {catalog.folder / "REFERENCE.md": manual()}
     for role in catalog.roles():
-        if role.parameters:
-            files[role.folder / "defaults" / "main.yml"] = _yaml(defaults(role))
-            files[role.folder / "meta" / "argument_specs.yml"] = _yaml(argument_specs(role))
+        files |= generated_for(role)
     return files
+
+
+def generated_for(role: Role) -> Mapping[Path, str]:
+    """Every generated file of one role with its content."""
+    if not role.parameters:
+        return {}
+    return {
+        role.folder / "defaults" / "main.yml": _yaml(defaults(role)),
+        role.folder / "meta" / "argument_specs.yml": _yaml(argument_specs(role)),
+    }
 
 
 def left_over(catalog: Catalog, files: Mapping[Path, str]) -> list[Path]:

@@ -7,21 +7,28 @@ however it ends: here, or by the next run if we are killed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from common.console import Report
+from common.console import Report, live
 from common.errors import Error, Partial
+from common.model import Kind
+from common.progress import Board, Job
 from naust.store.interface import Store
+from smie.interrupted import cleaned
 from smie.outcome import Outcome
 from smie.plan import Entry, plan, to_build
 from smie.recipe import Recipe
-from smie.schedule import Skipped, Task, places, run_all
+from smie.schedule import Skipped, Task, available, places, run_all
+from smie.times import expected, weight
 from smie.workspace import Workspace
 
 if TYPE_CHECKING:
     from smie.site import Site
 
 PREFETCH = "fetch"
+# Bytes that a build needs at once, measured as the sum of what its processes and its container have for themselves.
+NEED = {Kind.CONTAINER: 512 << 20, Kind.ROOTFS: 768 << 20, Kind.VM: 1 << 30}
 
 
 def build(
@@ -31,18 +38,31 @@ def build(
     report: Report,
     *,
     jobs: int | None = None,
+    memory: int | None = None,
+    limit: timedelta | None = None,
     skip_boot: bool = False,
+    debug: bool = False,
 ) -> tuple[Outcome, ...]:
-    """See that all of these are in the store; disks were booted before, unless `skip_boot`. Raises Missing or
-    Unavailable before anything was begun."""
+    """See that all of these are in the store: at most `jobs` at once, in `memory` bytes. What takes longer than `limit`
+    is ended, and fails; disks were booted before, unless `skip_boot`; with `debug` what fails is left open. Raises
+    Missing or Unavailable before anything was begun, and Interrupted once all is cleaned up."""
     entries = plan(store, recipes)
     missing = to_build(entries)
     if not missing:
         return tuple(Outcome(entry.recipe, "present", entry.artifact) for entry in entries)
     from smie.site import Site  # brings in Docker's library, which a build that has nothing to do does not need
 
-    site = Site.open(store, workspace, report, [entry.recipe for entry in missing], skip_boot=skip_boot)
-    done = run_all(_tasks(site, missing), jobs or places(), site.halt)
+    at_once = jobs or places()
+    with live(report, Board(_jobs(workspace, missing), at_once)) as told:
+        site = Site.open(
+            store, workspace, told, [entry.recipe for entry in missing], limit, skip_boot=skip_boot, debug=debug
+        )
+        done: dict[str, Outcome | Error | Skipped | None] = {}
+        try:
+            run_all(_tasks(site, missing), at_once, site.halt, memory=memory or available() or None, done=done)
+        except KeyboardInterrupt:
+            built = [title for title, outcome in done.items() if isinstance(outcome, Outcome)]
+            raise cleaned(site.builders.values(), workspace, site.stopped, built) from None
     outcomes = {entry.recipe.fingerprint: _outcome(entry, done.get(entry.recipe.title)) for entry in entries}
     return tuple(outcomes.values())
 
@@ -82,7 +102,7 @@ def _tasks(site: Site, missing: Sequence[Entry]) -> dict[str, Task[str, Outcome 
     tasks: dict[str, Task[str, Outcome | None]] = {}
     for entry in missing:
         needs = tuple(recipe.title for recipe in entry.recipe.needs)
-        tasks[entry.recipe.title] = Task(_making(site, entry), needs, weight(entry.recipe))
+        tasks[entry.recipe.title] = Task(_making(site, entry), needs, weight(entry.recipe), NEED[entry.recipe.kind])
     if len(missing) > 1:
         tasks[PREFETCH] = Task(lambda: site.prefetch(recipes), weight=sum(map(weight, recipes)))
     return tasks
@@ -92,6 +112,9 @@ def _making(site: Site, entry: Entry) -> Callable[[], Outcome]:
     return lambda: site.make(entry.recipe, entry.reasons)
 
 
-def weight(recipe: Recipe) -> int:
-    """Bytes of packages: about how long it takes."""
-    return sum(package.size for package in recipe.packages)
+def _jobs(workspace: Workspace, missing: Sequence[Entry]) -> tuple[Job, ...]:
+    """The same as the display wants it, the heaviest first, as they are begun."""
+    return tuple(
+        Job(one.title, expected(workspace, one), tuple(need.title for need in one.needs))
+        for one in sorted((entry.recipe for entry in missing), key=lambda recipe: -weight(recipe))
+    )

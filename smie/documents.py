@@ -50,6 +50,7 @@ class Making:
     recipe: Recipe
     parent: Artifact | None
     layers: Sequence[Layer]
+    tools: Artifact | None = None  # what a disk was written with
     log: bytes = b""
     revision: str = ""
     checks: Sequence[str] = ()
@@ -63,8 +64,9 @@ def record(store: Store, workspace: Workspace, artifact: Artifact, making: Makin
     """
     key = signing_key()
     found = contents(store, workspace, making.layers)
+    origin = provenance.predicate(making.recipe, making.parent, making.tools, making.revision)
     _state(store, artifact, key, bundle.SBOM, bom(artifact, making.recipe, found))
-    _state(store, artifact, key, bundle.PROVENANCE, provenance.predicate(making.recipe, making.parent, making.revision))
+    _state(store, artifact, key, bundle.PROVENANCE, origin)
     if making.checks:
         _state(store, artifact, key, CHECKS, _held(making))
     listed = [_plain(store, artifact, "sizes", encode(sizes(found)), SIZES, SIZES)]

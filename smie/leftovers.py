@@ -1,7 +1,8 @@
 """Whose a build is: its identity names the machine and the process, so that leftovers of the dead are known.
 
 A build's container, committed image and folder carry the identity. Whatever belongs to a process of this machine that
-is no more may be removed; anything else is never touched.
+is no more may be removed; anything else is never touched. What a build with --debug left open stays until the next
+build of the same artefact.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,16 +21,34 @@ from smie.workspace import Workspace
 
 LABEL = "smie.build"
 SCRATCH = "smie-"
+KEPT = "kept-"  # begins the last part of the identity of what is left open when it fails
 LONGEST_ROOT = 24  # bytes
 
 
-def identity(name: str) -> str:
-    """A new identity, `machine.boot.process.start.name.random`."""
-    return ".".join((*_here(), str(os.getpid()), _started(os.getpid()), name, secrets.token_hex(4)))
+def identity(name: str, *, kept: str = "") -> str:
+    """A new identity, `machine.boot.process.start.name.random`; with `kept`, a kind, it ends in `.kept-KIND`."""
+    random = (secrets.token_hex(4), KEPT + kept) if kept else (secrets.token_hex(4),)
+    return ".".join((*_here(), str(os.getpid()), _started(os.getpid()), name, *random))
 
 
 def is_dead(build: str) -> bool:
-    """Whether the build belongs to a process of this machine that has ended."""
+    """Whether the build belongs to a process of this machine that has ended, and was not left open on purpose."""
+    return _has_ended(build) and not build.rpartition(".")[2].startswith(KEPT)
+
+
+def is_replaced(build: str, titles: Collection[str]) -> bool:
+    """Whether the build was left open by a process that has ended, and one of these artefacts is now built anew."""
+    *parts, _random, last = build.split(".")
+    title = f"{last.removeprefix(KEPT)}/{'.'.join(parts[4:])}"
+    return last.startswith(KEPT) and title in titles and _has_ended(build)
+
+
+def is_ours(build: str) -> bool:
+    """Whether the build belongs to this very process."""
+    return build.startswith(".".join((*_here(), str(os.getpid()), _started(os.getpid()), "")))
+
+
+def _has_ended(build: str) -> bool:
     parts = build.split(".")
     if len(parts) < 6 or parts[0] != _here()[0] or not parts[2].isdigit():
         return False
@@ -40,7 +59,7 @@ def is_dead(build: str) -> bool:
 def scratch(build: str) -> Iterator[Path]:
     """A folder with a short path, gone afterwards: Packer puts sockets there, whose paths have at most 107 bytes
     (unix(7)), and a build's own folder may be deep."""
-    parts = build.split(".")
+    parts = [part for part in build.split(".") if not part.startswith(KEPT)]
     folder = _scratch_root() / (SCRATCH + ".".join((*parts[:4], "t", parts[-1])))
     folder.mkdir(mode=0o700)
     try:
@@ -49,10 +68,10 @@ def scratch(build: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep_folders(workspace: Workspace) -> tuple[str, ...]:
-    """Remove the folders of dead builds; which they were."""
-    dead = [folder for folder in _folders(workspace.work) if is_dead(folder.name)]
-    short = [f for f in _scratch_root().glob(f"{SCRATCH}*") if is_dead(f.name.removeprefix(SCRATCH))]
+def sweep_folders(workspace: Workspace, is_gone: Callable[[str], bool] = is_dead) -> tuple[str, ...]:
+    """Remove the folders of builds that are gone; which they were."""
+    dead = [folder for folder in _folders(workspace.work) if is_gone(folder.name)]
+    short = [f for f in _scratch_root().glob(f"{SCRATCH}*") if is_gone(f.name.removeprefix(SCRATCH))]
     for folder in (*dead, *short):
         shutil.rmtree(folder, ignore_errors=True)
     return tuple(f"folder {folder.name}" for folder in dead)

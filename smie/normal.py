@@ -1,20 +1,19 @@
 """Everything that makes two builds from the same inputs equal, and takes out what only the build needed.
 
-A layer is copied entry by entry, in one pass and with constant memory: caches, logs, back-ups, host keys and smie's own
-mount points are left out, times are clamped to one date, names of users go (numbers stay), of extended headers only
-extended attributes (capabilities among them) are kept. Whiteouts (OCI image specification, layer.md) are entries like
-others.
+A layer is copied in the order of its names: caches, logs, back-ups, host keys and smie's own mount points are left
+out, times are clamped to one date, names of users go (numbers stay), of extended headers only extended attributes
+(capabilities among them) are kept. Of hard links to one file the first by name carries the content. Whiteouts (OCI
+image specification, layer.md) are entries like others. Memory is for the names; contents pass through.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 import tarfile
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import BinaryIO
-
-CHUNK = 1 << 20  # bytes read at once
 
 # Below these nothing is kept; the folder itself is.
 _EMPTIED = ("run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log/apt", "var/tmp")
@@ -44,6 +43,8 @@ def normal(member: tarfile.TarInfo, epoch: int) -> tarfile.TarInfo:
     member.pax_headers = {key: text for key, text in member.pax_headers.items() if key.startswith("SCHILY.xattr.")}
     if member.islnk():
         member.linkname = member.linkname.removeprefix("./")
+    if member.type == tarfile.GNUTYPE_SPARSE:  # its holes are read as zeros, and written so
+        member.type = tarfile.REGTYPE
     return member
 
 
@@ -69,29 +70,68 @@ def normalise(
     added: Iterable[tuple[tarfile.TarInfo, bytes]] = (),
     watched: Container[str] = (),
 ) -> dict[str, bytes]:
-    """Copy a layer from one tar stream to another, put `added` at its end, and return the content of `watched` files.
+    """Copy a layer from one tar file to another, in the order of names and with `added`, and return the content of
+    `watched` files. Of two entries of one name the last counts, as when a tar is unpacked.
 
     Raises tarfile.TarError, OSError.
     """
     seen: dict[str, bytes] = {}
     with (
-        tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK) as reader,
+        tarfile.open(fileobj=source, mode="r:") as reader,
         tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as writer,
     ):
-        for member in reader:
-            data = reader.extractfile(member) if member.isreg() else None
-            entry = normal(member, epoch)
-            if not entry.name or not kept(entry.name):
+        found = {member.name: (member, origin) for member, origin in _linked(list(_members(reader, epoch)))}
+        made = {entry.name: (entry, content) for entry, content in added}
+        for name in sorted((*found.keys() - made.keys(), *made), key=in_order):
+            if name in made:
+                entry, content = made[name]
+                writer.addfile(entry, io.BytesIO(content))
                 continue
-            if data is not None and (entry.name in _REWRITTEN or entry.name in watched):
-                content = _REWRITTEN.get(entry.name, _as_it_is)(data.read(), epoch)
-                seen[entry.name] = content
-                entry.size = len(content)
-                data = io.BytesIO(content)
+            entry, origin = found[name]
+            data = reader.extractfile(origin) if entry.isreg() else None
+            if data is not None and (name in _REWRITTEN or name in watched):
+                seen[name] = _REWRITTEN.get(name, _as_it_is)(data.read(), epoch)
+                entry.size, data = len(seen[name]), io.BytesIO(seen[name])
             writer.addfile(entry, data)
-        for entry, content in added:
-            writer.addfile(entry, io.BytesIO(content))
     return seen
+
+
+def in_order(name: str) -> list[bytes]:
+    """The key by which entries are sorted: each folder, then what is in it, as `tar --sort=name` has it."""
+    return [part.encode("utf-8", "surrogateescape") for part in name.split("/")]
+
+
+def _members(reader: tarfile.TarFile, epoch: int) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarInfo]]:
+    """Each entry as it will be, with the one whose content it has."""
+    for member in reader:
+        entry = normal(copy.copy(member), epoch)
+        if entry.name:
+            yield entry, member
+
+
+def _linked(
+    members: list[tuple[tarfile.TarInfo, tarfile.TarInfo]],
+) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarInfo]]:
+    """What is kept of the entries; of files that are one, the first kept by name is the file, others link to it."""
+    files = {entry.name: (entry, origin) for entry, origin in members if not entry.islnk()}
+    first: dict[str, str] = {}  # by what the links lead to in the source
+    for entry, _ in members:
+        if entry.islnk() and entry.linkname in files:
+            names = (first.get(entry.linkname, entry.linkname), entry.name)
+            first[entry.linkname] = min((n for n in names if kept(n)), key=in_order, default=entry.linkname)
+    for entry, origin in members:
+        of = entry.linkname if entry.islnk() else entry.name
+        if not kept(entry.name):
+            continue
+        if of not in first:
+            yield entry, origin
+            continue
+        file, content = files[of]
+        one = copy.copy(file)
+        one.name = entry.name
+        if entry.name != first[of]:
+            one.type, one.linkname, one.size = tarfile.LNKTYPE, first[of], 0
+        yield one, content
 
 
 def file(name: str, content: str, epoch: int, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from pathlib import Path
 from threading import Event
 
 from common.errors import Corrupt, Error
+from common.model import Kind
 from common.role import Role
-from common.run import CommandFailed, environment, run
+from common.run import CommandFailed, TimedOut, environment, run
 from smie.isolation import guarded
 
 MANIFEST = "manifest.json"
@@ -27,13 +29,14 @@ CHANGES = "changes.txt"  # `docker diff`
 LAYER = "layer.raw.tar"
 PLUGINS_SINCE = (1, 10)  # from here on every builder is a plugin, which the template must name
 DOCKER_PLUGIN = {"source": "github.com/hashicorp/docker", "version": ">= 1.1.0"}
-LIMIT = timedelta(minutes=30)  # for one build
+LIMIT = timedelta(minutes=30)  # for one build, where nobody says another
 GRACE = timedelta(minutes=3)  # that Packer has to clean up when it is interrupted
 TAIL = 30  # lines of the log that an error shows
 
 _AGAIN = "Run the command again, and see the log of the build."
 
 Template = dict[str, object]
+Enclose = Callable[..., tuple[str, ...]]  # from a command to the same one, cut off from what it must not see
 
 
 def version(text: str) -> tuple[int, int]:
@@ -49,9 +52,10 @@ def installed_version() -> tuple[int, int]:
     return version(run(("packer", "--version")).stdout)
 
 
-def argv(template: Path) -> tuple[str, ...]:
-    """The command that builds a template."""
-    return guarded("packer", "build", "-machine-readable", "-on-error=cleanup", str(template))
+def argv(template: Path, enclose: Enclose = guarded, *, keep_failed: bool = False) -> tuple[str, ...]:
+    """The command that builds a template. With `keep_failed` what was begun is there when it fails."""
+    on_error = "-on-error=abort" if keep_failed else "-on-error=cleanup"
+    return enclose("packer", "build", "-machine-readable", on_error, str(template))
 
 
 # What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without
@@ -117,7 +121,19 @@ def ansible_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str
     """What Packer and Ansible get: all that they write goes into `work` and `scratch`, nothing into the user's home."""
     allowed = environment()
     home = Path(allowed.get("HOME", "/"))
-    own = {
+    own = plain_environment(work, scratch, roles)
+    # The docker program finds the engine through its own configuration, which is in the home that we hide.
+    if (home / ".docker").is_dir():
+        own.setdefault("DOCKER_CONFIG", allowed.get("DOCKER_CONFIG", str(home / ".docker")))
+    return allowed | own
+
+
+def plain_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str]:
+    """The same with nothing of the caller's, proxies and their passwords among it: for what hands it on to programs of
+    the artefact."""
+    allowed = environment()
+    home = Path(allowed.get("HOME", "/"))
+    return {
         "PATH": f"{Path(sys.executable).parent}:{allowed.get('PATH', '/usr/bin:/bin')}",
         "HOME": str(work / "home"),
         "TMPDIR": str(scratch),
@@ -135,10 +151,6 @@ def ansible_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
     }
-    # The docker program finds the engine through its own configuration, which is in the home that we hide.
-    if (home / ".docker").is_dir():
-        own.setdefault("DOCKER_CONFIG", allowed.get("DOCKER_CONFIG", str(home / ".docker")))
-    return allowed | own
 
 
 def play(role: str, variables: Mapping[str, object]) -> list[dict[str, object]]:
@@ -165,6 +177,7 @@ class Log:
     path: Path
     on_task: Callable[[str], None]
     task: str = ""
+    begun: float = 0.0  # when the task began, on the clock of time.monotonic
     end: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
     def __post_init__(self) -> None:
@@ -184,7 +197,7 @@ class Log:
         for text in said(line):
             self.write(text)
             if match := re.match(r"TASK \[(.*)]", text):
-                self.task = match[1]
+                self.task, self.begun = match[1], time.monotonic()
                 self.on_task(self.task)
 
     def take_plain(self, stream: str, line: str) -> None:
@@ -205,19 +218,40 @@ class BuildFailed(Error):
     """The program that builds did not. Says which task failed, how its log ends and how to repeat it."""
 
     def __init__(self, title: str, log: Log) -> None:
-        name = title.partition("/")[2]
+        kind, _, name = title.partition("/")
+        again = name if kind == Kind.CONTAINER else f"{name} --kind {kind}"
         where = f" in the task {log.task!r}" if log.task else ""
         super().__init__(
             f"building {title} failed{where}",
             details="\n".join(log.end),
-            resolution=f"The whole log is in {log.path}. Repeat it with: smie build {name}",
+            resolution=f"The whole log is in {log.path}. Repeat it with: smie build {again}",
         )
 
 
-def build(title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event) -> None:
-    """Run Packer on the template in `work`. Raises BuildFailed, Missing."""
+class TookTooLong(Error):
+    """What builds did not end in time, and was ended. Says in which task that was, and how long the task took."""
+
+    def __init__(self, title: str, log: Log, limit: timedelta) -> None:
+        spent = time.monotonic() - log.begun
+        task = f"The task {log.task!r} had been running for {spent:.0f} s." if log.task else "No task had begun."
+        super().__init__(
+            f"building {title} did not end within {limit.total_seconds():g} s",
+            details=task,
+            resolution=f"Mend what hangs, or give more time with --time-limit. The whole log is in {log.path}. "
+            "Nothing of this build was kept.",
+        )
+
+
+def build(
+    title: str, work: Path, env: Mapping[str, str], log: Log, halt: Event, limit: timedelta = LIMIT,
+    enclose: Enclose = guarded, *, keep_failed: bool = False,
+) -> None:  # fmt: skip
+    """Run Packer on the template in `work`. Raises BuildFailed, TookTooLong, Missing."""
+    command = argv(Path(TEMPLATE), enclose, keep_failed=keep_failed)
     try:
-        run(argv(Path(TEMPLATE)), cwd=work, env=env, on_line=log.take, timeout=LIMIT, grace=GRACE, halt=halt)
+        run(command, cwd=work, env=env, on_line=log.take, timeout=limit, grace=GRACE, halt=halt)
+    except TimedOut as error:
+        raise TookTooLong(title, log, limit) from error
     except CommandFailed as error:
         raise BuildFailed(title, log) from error
 

@@ -7,7 +7,7 @@ SLSA provenance 1.0 (https://slsa.dev/spec/v1.0/provenance). No date: the same b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from common.model import Artifact, Digest
@@ -18,9 +18,11 @@ BUILD_TYPE = "urn:smie:build:1"  # what externalParameters mean: a kind and a na
 BUILDER = "urn:smie:builder"
 
 
-def predicate(recipe: Recipe, parent: Artifact | None, revision: str = "") -> Mapping[str, object]:
-    """The provenance. `parent` is what the recipe stands on, as the store has it; `revision` what git calls the
-    definitions, '' if it does not know them."""
+def predicate(
+    recipe: Recipe, parent: Artifact | None, tools: Artifact | None = None, revision: str = ""
+) -> Mapping[str, object]:
+    """The provenance. `parent` is what the recipe stands on and `tools` what it is written with, as the store has
+    them; `revision` what git calls the definitions, '' if it does not know them."""
     made = {
         "buildType": BUILD_TYPE,
         "externalParameters": {"kind": str(recipe.kind), "name": recipe.name},
@@ -29,16 +31,16 @@ def predicate(recipe: Recipe, parent: Artifact | None, revision: str = "") -> Ma
             "index": {"digest": str(recipe.index.digest), "date": recipe.index.date.isoformat()},
             **({"revision": revision} if revision else {}),
         },
-        "resolvedDependencies": [*_dependencies(recipe, parent), *recipe.index.origin.materials()],
+        "resolvedDependencies": [*_dependencies(recipe, (parent, tools)), *recipe.index.origin.materials()],
     }
     return {"buildDefinition": made, "runDetails": {"builder": {"id": BUILDER, "version": {"smie": version()}}}}
 
 
-def _dependencies(recipe: Recipe, parent: Artifact | None) -> Iterator[Mapping[str, object]]:
-    if parent is not None:
+def _dependencies(recipe: Recipe, needs: Sequence[Artifact | None]) -> Iterator[Mapping[str, object]]:
+    for there in filter(None, needs):
         # Without its date of publication, which is another one in every store.
-        name = f"{parent.reference.kind}/{parent.reference.name}"
-        yield _resource(f"base {parent.reference.name}", parent.digest, f"{name}:{legal(parent.version)}")
+        name = f"{there.reference.kind}/{there.reference.name}"
+        yield _resource(f"base {there.reference.name}", there.digest, f"{name}:{legal(there.version)}")
     architectures = {package.name: package.architecture for package in recipe.packages}
     for each in recipe.inputs:
         if each.part != "base":

@@ -26,7 +26,10 @@ _GENERATED = {"meta/argument_specs.yml"}  # from parameters, which installing do
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A file: its path below the folder that holds the roles, its mode as octal text, and its content's digest."""
+    """A file: its path below the folder that holds the roles, its mode as octal text, and its content's digest.
+
+    Of the mode counts what git keeps, whether it may be executed: who checks out with another umask builds the same.
+    """
 
     path: str
     mode: str
@@ -41,7 +44,8 @@ def reached(roles: Path, role: str) -> tuple[Reached, ...]:
 
 
 def _reached(roles: Path, path: Path) -> Reached:
-    return Reached(path.relative_to(roles).as_posix(), f"{path.stat().st_mode & 0o777:o}", file_digest(path))
+    mode = "755" if path.stat().st_mode & 0o100 else "644"
+    return Reached(path.relative_to(roles).as_posix(), mode, file_digest(path))
 
 
 def _walk(roles: Path, role: str, tasks: str, paths: dict[Path, None], via: tuple[Path, ...]) -> None:

@@ -93,6 +93,7 @@ def base_recipe(base: Base, kind: Kind, index: Index) -> Recipe:
     packages = index.resolve((*DEBIAN, *base.packages), ())
     inputs = (
         setting("suite", [base.suite, *base.components]),
+        setting("setuid", sorted(base.setuid)),
         *map(package_input, packages),
         *(Input("file", f"bases/{base.name}/{name}", mode, digest) for name, mode, digest in described(base)),
     )

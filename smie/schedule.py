@@ -1,4 +1,5 @@
-"""Runs tasks side by side: at most so many at once, each after what it needs, the heaviest of those that can go first.
+"""Runs tasks side by side: at most so many at once and in so much memory, each after what it needs, the heaviest of
+those that can go first.
 
 A task that fails takes those that need it with it and lets all others go on.
 """
@@ -6,7 +7,7 @@ A task that fails takes those that need it with it and lets all others go on.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,16 @@ from common.errors import Error
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-MEMORY = 1 << 30  # bytes that one build may need: dpkg, Ansible, Packer and the layer's way through the engine
 
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[K, T]):
-    """Something to do after other things. `weight` orders those that could start."""
+    """Something to do after other things. `weight` orders those that could start, `memory` is what it needs (bytes)."""
 
     act: Callable[[], T]
     needs: tuple[K, ...] = ()
     weight: int = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +37,59 @@ class Skipped:
     because: Hashable
 
 
-def run_all(tasks: Mapping[K, Task[K, T]], workers: int, halt: Event) -> dict[K, T | Error | Skipped]:
-    """How each task came out. Needs that are not tasks count as done.
+def run_all(
+    tasks: Mapping[K, Task[K, T]],
+    workers: int,
+    halt: Event,
+    *,
+    memory: int | None = None,
+    done: dict[K, T | Error | Skipped] | None = None,
+) -> dict[K, T | Error | Skipped]:
+    """How each task came out, put into `done` as they end. Needs that are not tasks count as done. What needs more than
+    all of `memory` runs alone.
 
     On KeyboardInterrupt, or when a task raises anything but an Error, `halt` is set, what runs is waited for, and the
     exception goes on.
     """
-    done: dict[K, T | Error | Skipped] = {}
+    done = {} if done is None else done
     running: dict[Future[T], K] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             while len(done) < len(tasks):
-                for key in _ready(tasks, done, running, workers):
+                for key in _ready(tasks, done, tuple(running.values()), workers, memory):
                     running[pool.submit(tasks[key].act)] = key
                 if running:
                     _collect(running, done)
         except BaseException:
             halt.set()
+            wait(running)
+            done.update({key: future.result() for future, key in running.items() if not future.exception()})
             raise
     return done
 
 
 def _ready(
-    tasks: Mapping[K, Task[K, T]], done: dict[K, T | Error | Skipped], running: Mapping[Future[T], K], workers: int
+    tasks: Mapping[K, Task[K, T]],
+    done: dict[K, T | Error | Skipped],
+    running: Sequence[K],
+    workers: int,
+    memory: int | None,
 ) -> list[K]:
     """What can start now; what never can is put among the done."""
-    open_ = [key for key in tasks if key not in done and key not in running.values()]
+    open_ = [key for key in tasks if key not in done and key not in running]
     for key in open_:
         failed = next((need for need in tasks[key].needs if isinstance(done.get(need), Error | Skipped)), None)
         if failed is not None:
             done[key] = Skipped(failed)
     free = [key for key in open_ if key not in done and all(n in done or n not in tasks for n in tasks[key].needs)]
-    return sorted(free, key=lambda key: -tasks[key].weight)[: workers - len(running)]
+    starting: list[K] = []
+    for key in sorted(free, key=lambda key: -tasks[key].weight):
+        there = [*running, *starting]
+        used = sum(tasks[each].memory for each in there)
+        fits = memory is None or not tasks[key].memory or used + tasks[key].memory <= memory or not used
+        if fits and len(there) < workers:
+            starting.append(key)
+    return starting
 
 
 def _collect(running: dict[Future[T], K], done: dict[K, T | Error | Skipped]) -> None:
@@ -80,15 +102,14 @@ def _collect(running: dict[Future[T], K], done: dict[K, T | Error | Skipped]) ->
             done[key] = error
 
 
-def places(cores: int | None = None, memory: int | None = None) -> int:
-    """How many builds this machine carries: one more than it has cores, for they wait a lot, as far as memory goes."""
-    cores = cores or len(os.sched_getaffinity(0))
-    return max(1, min(cores + 1, (memory or _available()) // MEMORY))
+def places(cores: int | None = None) -> int:
+    """How many builds this machine carries: one more than it has cores, for they wait a lot."""
+    return (cores or len(os.sched_getaffinity(0))) + 1
 
 
-def _available() -> int:
-    """Bytes of memory that could be had without swapping (proc(5), meminfo, MemAvailable)."""
+def available() -> int:
+    """Bytes of memory that could be had without swapping (proc(5), meminfo, MemAvailable); 0 where it is not said."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    return MEMORY
+    return 0

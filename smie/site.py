@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Halt
 
@@ -17,33 +18,39 @@ from common.console import Report
 from common.errors import Conflict, Corrupt, Error
 from common.files import file_digest, write_atomically
 from common.lock import holder, lease
-from common.model import Artifact, Event, Kind, Reference
+from common.model import Artifact, Event, Kind, Reference, Stage
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
+from naust.revoke import check as check_revoked
 from naust.store.interface import Store
-from smie import isolation, leftovers, packer
+from smie import frozen, isolation, leftovers, packer, times
 from smie.builder import builder
-from smie.builder.interface import Builder, Built, FileImage, Parent, Work
+from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
+from smie.checks.kinds import check, check_machine
+from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
 from smie.documents import Making, looked_into, record
-from smie.log import told
+from smie.kept import left_open
+from smie.log import told as told_in_log
 from smie.outcome import Outcome
 from smie.plan import recorded
-from smie.recipe import Recipe, roles_folder
+from smie.recipe import Recipe
 from smie.software import programs
 from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
+ROLES = "roles"  # of the folder of a build: the roles as they were when it began
 POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
 
 
 @dataclass(slots=True)
 class Site:
-    """What all builds of one run share. `halt` is set when everything has to stop."""
+    """What all builds of one run share. `halt` is set when everything has to stop; with `debug` a build that fails is
+    left open. `stopped` are the builds that a halt has cut off."""
 
     store: Store
     workspace: Workspace
@@ -52,11 +59,22 @@ class Site:
     packer: tuple[int, int]
     revision: str
     skip_boot: bool = False
+    limit: timedelta | None = None  # for installing, and for checks; else as they say
+    debug: bool = False  # what fails is left open
     halt: Halt = field(default_factory=Halt)
+    stopped: list[str] = field(default_factory=list)
 
     @classmethod
     def open(
-        cls, store: Store, workspace: Workspace, report: Report, recipes: Sequence[Recipe], *, skip_boot: bool = False
+        cls,
+        store: Store,
+        workspace: Workspace,
+        report: Report,
+        recipes: Sequence[Recipe],
+        limit: timedelta | None = None,
+        *,
+        skip_boot: bool = False,
+        debug: bool = False,
     ) -> Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
@@ -65,14 +83,16 @@ class Site:
         for kind, one in builders.items():
             for program in one.programs([recipe for recipe in recipes if recipe.kind == kind]):
                 find(program)
-        dead = (
-            *leftovers.sweep_folders(workspace),
-            *(w for b in builders.values() for w in b.sweep(leftovers.is_dead)),
-        )
-        for what in dead:
-            report(Event("swept", what, "was left by a build that was killed"))
+        titles = {recipe.title for recipe in recipes}
+        for is_gone, why in (
+            (leftovers.is_dead, "was left by a build that was killed"),
+            (partial(leftovers.is_replaced, titles=titles), "was left open by --debug"),
+        ):
+            swept = (w for one in builders.values() for w in one.sweep(is_gone))
+            for what in (*swept, *leftovers.sweep_folders(workspace, is_gone)):
+                report(Event("swept", what, why))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot)
+        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot, limit, debug)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -87,13 +107,20 @@ class Site:
         """Make one artefact, or take it from another smie that is just making it."""
         with self._lease(recipe):
             if there := listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name):
-                self.report(Event("taken", recipe.title, "another smie built it meanwhile"))
+                self.report(Event("taken", recipe.title, "another smie built it meanwhile", stage=Stage.ENDS))
                 return Outcome(recipe, "taken", there)
-            self.report(Event("builds", recipe.title, summary(reasons)))
+            self.report(Event("builds", recipe.title, summary(reasons), stage=Stage.BEGINS))
             try:
                 return self._make(recipe)
             except (Error, OSError, tarfile.TarError) as error:
-                raise explained(error, recipe.title, self.workspace) from error
+                found = explained(error, recipe.title, self.workspace)
+                self.report(Event("failed", recipe.title, found.message, stage=Stage.ENDS))
+                if found is error:
+                    raise
+                raise found from error
+            except KeyboardInterrupt:
+                self.stopped.append(recipe.title)
+                raise
 
     @contextmanager
     def _lease(self, recipe: Recipe) -> Iterator[None]:
@@ -112,36 +139,72 @@ class Site:
             yield
 
     def _make(self, recipe: Recipe) -> Outcome:
-        clock, identity = Clock(), leftovers.identity(recipe.name)
-        with self.workspace.build(identity) as folder:
+        clock, identity = Clock(), leftovers.identity(recipe.name, kept=recipe.kind if self.debug else "")
+        with self.workspace.build(identity, keep_failed=self.debug) as folder:
             work = self._work(recipe, folder, identity)
             clock.lap("fetch")
-            with self._cleared(recipe.kind, identity):
+            with self._left_open(recipe, work), self._cleared(recipe.kind, identity):
                 one = self.builders[recipe.kind]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
-            if recipe.kind == Kind.VM and isinstance(made, FileImage) and not self.skip_boot:
-                self.report(Event("task", recipe.title, "boots, in an emulated machine"))
-                with tried(made.path, recipe, work):
-                    clock.lap("boot")
-            artifact = self._stored(recipe, made, lambda unnamed: self._explain(unnamed, recipe, made, work, clock))
-            clock.lap("store")
-        if recipe.kind == Kind.CONTAINER:
-            engine.load(self.store, artifact)
-            clock.lap("load")
-        self.report(Event("built", recipe.title, str(clock)))
+            with cleared(self.builders[recipe.kind], identity):
+                artifact = self._stored(recipe, made, lambda unnamed: self._before(unnamed, recipe, made, work, clock))
+                if recipe.kind == Kind.CONTAINER:
+                    engine.load(self.store, artifact)
+            clock.lap("publish")
+        times.keep(self.workspace, recipe, sum(clock.steps.values()))
+        self.report(Event("built", recipe.title, str(clock), stage=Stage.ENDS))
         return Outcome(recipe, "built", artifact, clock.steps)
 
-    def _explain(self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock) -> None:
+    def _before(self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock) -> None:
+        """What has to be done before it gets a name: it is looked at, and its documents go with it."""
+        held = self._check(recipe, made, unnamed, work, clock)
+        self._explain(unnamed, recipe, made, work, clock, held)
+        clock.lap("explain")
+
+    def _check(self, recipe: Recipe, made: Built, unnamed: Artifact, work: Work, clock: Clock) -> tuple[str, ...]:
+        """Look at it as the store has it. Raises ChecksFailed, TrialFailed, and then it gets no name."""
+        clock.lap("store")
+        log = self.workspace.log(recipe.kind, f"{recipe.name}.checks")
+        limit = self.limit or LIMIT
+        if isinstance(made, FileImage) and recipe.kind == Kind.VM:
+            checked = self._boot(recipe, made, unnamed.size, work, log, limit)
+        else:
+            checked = check(self.store, unnamed, recipe, work.folder, log, work.identity, limit=limit, halt=self.halt)
+        if checked is None:
+            return ()
+        if checked.failed:
+            again = f"Nothing was stored. Mend the role, or the check, and run: smie build {recipe.name}"
+            raise ChecksFailed(checked, log, again)
+        self.report(Event("checked", recipe.title, f"{len(checked.checks)} checks hold"))
+        clock.lap("check")
+        return tuple(each.promise for each in checked.checks)
+
+    def _boot(
+        self, recipe: Recipe, made: FileImage, size: int, work: Work, log: Path, limit: timedelta
+    ) -> Checked | None:
+        """Boot the disk and look at what runs; None if disks are not to be booted. Raises TrialFailed, Missing."""
+        if self.skip_boot:
+            return None
+        self.report(Event("task", recipe.title, "boots, in an emulated machine"))
+        with tried(made.path, recipe, work) as machine:
+            self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
+            return check_machine(recipe, size, machine, work.folder, log, limit=limit, halt=self.halt)
+
+    def _explain(
+        self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock, held: Sequence[str]
+    ) -> None:
         """Attach the documents that go with it, before it gets a name."""
         parent = self._found(recipe.parent) if recipe.parent else None
-        roles = roles_folder(recipe.roles[-1]) if recipe.roles else None
+        roles = work.folder / ROLES
         making = Making(
             recipe,
             parent,
             looked_into(self.store, unnamed, recipe, made, parent),
-            log=told(work.log.path, self.workspace, work.identity, roles),
+            log=told_in_log(work.log.path, self.workspace, work.identity, roles),
             revision=self.revision,
+            checks=held,
+            tools=self._found(recipe.tools) if recipe.tools else None,
             steps=clock.steps,
         )
         record(self.store, self.workspace, unnamed, making)
@@ -170,7 +233,8 @@ class Site:
         if recipe.kind != Kind.CONTAINER and recipe.parent:
             self._copy(recipe.parent, folder / BELOW)
         tools = self._tools(recipe.tools, folder) if recipe.tools else None
-        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools)
+        limit = self.limit or packer.LIMIT
+        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, limit, self.debug)
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
@@ -186,8 +250,9 @@ class Site:
         }
 
     def _copy(self, recipe: Recipe, target: Path) -> Artifact:
-        """The file of an artefact, read from the store and checked on the way."""
+        """The file of an artefact, read from the store and checked on the way; never one that is revoked."""
         there = self._found(recipe)
+        check_revoked(self.store, there)
         name = f"{there.reference.kind}/{there.reference.name}"
         (layer,) = manifest.parse(self.store.manifest(name, str(there.digest)), name).layers
         with self.store.read(name, layer.digest) as source, target.open("wb") as file:
@@ -230,25 +295,47 @@ class Site:
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]
+        frozen.roles(recipe, work.folder / ROLES)
         one.prepare(recipe, work)
         template = json.dumps(one.template(recipe, work), indent=2)
         write_atomically(work.folder / packer.TEMPLATE, template)
         with leftovers.scratch(work.identity) as scratch:
-            env = packer.ansible_environment(work.folder, scratch, roles_folder(recipe.roles[-1]))
-            packer.build(recipe.title, work.folder, env, work.log, self.halt)
+            env = one.environment(work, scratch, work.folder / ROLES)
+            enclose = partial(one.enclosed, recipe, work)
+            packer.build(
+                recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose, keep_failed=self.debug
+            )
         clock.lap("install")
         return one.collect(recipe, work)
 
     @contextmanager
     def _cleared(self, kind: Kind, identity: str) -> Iterator[None]:
-        """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached."""
+        """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached; but for what is
+        left open."""
         try:
             yield
-        except BaseException:
-            with suppress(Error):  # what went wrong before is what has to be told
-                self.builders[kind].sweep(identity.__eq__)
+        except BaseException as error:
+            if not (self.debug and isinstance(error, Exception)):
+                with suppress(Error):  # what went wrong before is what has to be told
+                    self.builders[kind].sweep(identity.__eq__)
             raise
         self.builders[kind].sweep(identity.__eq__)
+
+    @contextmanager
+    def _left_open(self, recipe: Recipe, work: Work) -> Iterator[None]:
+        """With `debug`, an error says how to look into what is left of the build."""
+        try:
+            yield
+        except (Error, OSError, tarfile.TarError) as error:
+            if not self.debug:
+                raise
+            entry = ""
+            with suppress(Error):  # the engine may be what failed
+                entry = self.builders[recipe.kind].entry(recipe, work)
+            told = left_open(explained(error, recipe.title, self.workspace), recipe, work.folder, entry)
+            if told is error:  # an error that is its own cause would never be read to its end
+                raise
+            raise told from error
 
     def _annotations(self, recipe: Recipe) -> dict[str, str]:
         # Not the revision: the same inputs out of another commit make the same artefact. It is in the provenance.

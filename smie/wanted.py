@@ -13,7 +13,8 @@ from common.role import Image, Role
 from common.system import Group
 from common.values import did_you_mean
 from naust.store.interface import Store
-from smie.host import DISK, rootfs_recipe, vm_recipe
+from smie.chains import Tree, tree_of_group, tree_of_role
+from smie.host import rootfs_recipe, vm_recipe
 from smie.index import ONLINE, open_index
 from smie.origin import Origin
 from smie.recipe import Recipe, base_recipe, image_of, role_recipe
@@ -29,9 +30,8 @@ def kinds_of(text: str | None) -> tuple[Kind, ...]:
     """The kinds that `--kind` names, separated by commas; none for None. Raises BadInput."""
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     if wrong := [name for name in names if name not in KINDS]:
-        raise BadInput(
-            f"smie does not build the kind {wrong[0]!r}", resolution=f"Kinds are: {', '.join(KINDS)}, with commas."
-        )
+        hint = did_you_mean(wrong[0], KINDS, "kinds")
+        raise BadInput(f"smie does not build the kind {wrong[0]!r}", resolution=f"{hint[0].upper()}{hint[1:]}")
     return tuple(kind for kind in KINDS if kind in names)
 
 
@@ -94,8 +94,9 @@ class Recipes:
 
     def every(self, kinds: Sequence[Kind] = ()) -> tuple[Recipe, ...]:
         """Recipes of all bases, and of all that roles and groups declare. Raises BadInput."""
-        for name in self.catalog.base_names():
-            self._base(name)
+        for base in map(self.catalog.base, self.catalog.base_names()):
+            if Kind(base.kind) in (kinds or KINDS):
+                self._base(base.name)
         for role in self.catalog.roles():
             for kind in _declared(role.images, kinds):
                 self._role(kind, role)
@@ -111,7 +112,7 @@ class Recipes:
             self._system(name, kinds)
         elif name in self.catalog.role_names():
             role = self.catalog.role(name)
-            for kind in kinds or _declared(role.images, ()):
+            for kind in kinds or _declared(role.images, ()) or (Kind.CONTAINER,):
                 self._role(kind, role)
         elif name in self.catalog.base_names():
             self._only(name, kinds)
@@ -125,7 +126,8 @@ class Recipes:
     def _only(self, name: str, kinds: tuple[Kind, ...]) -> None:
         made = self._base(name)
         if kinds and made.kind not in kinds:
-            raise BadInput(f"base {name} is of kind {made.kind}", resolution="Leave --kind out.")
+            other = f" Its variant for machines is {made.base.host}." if made.base.host else ""
+            raise BadInput(f"base {name} is of kind {made.kind}", resolution=f"Leave --kind out.{other}")
 
     def _system(self, name: str, kinds: tuple[Kind, ...]) -> None:
         """The container image of each role, and what the groups declare; of kinds that are asked for, all groups'."""
@@ -138,12 +140,11 @@ class Recipes:
             for use in group.roles:
                 self._role(kind, use.role)
             return
-        roles = [role for use in group.roles for role in self._chain(use.role)]
-        self._machine(kind, f"{system}.{group.name}", list({role.name: role for role in roles}.values()), group.images)
+        self._machine(kind, tree_of_group(self.catalog, system, group))
 
     def _role(self, kind: Kind, role: Role, above: Sequence[str] = ()) -> Recipe:
         if kind != Kind.CONTAINER:
-            return self._machine(kind, role.name, self._chain(role), role.images)
+            return self._machine(kind, tree_of_role(self.catalog, role))
         if role.name in above:
             raise BadInput(
                 f"role {role.name} is built on itself: {' on '.join((*above, role.name))}",
@@ -158,39 +159,25 @@ class Recipes:
             self._made[kind, role.name] = role_recipe(role, kind, parent)
         return self._made[kind, role.name]
 
-    def _chain(self, role: Role) -> list[Role]:
-        """The role after those that its container image builds on, the lowest first."""
-        chain = [role]
-        while (below := _below(chain[0])) in self.catalog.role_names():
-            chain.insert(0, self.catalog.role(below))
-        return chain
-
-    def _machine(self, kind: Kind, name: str, roles: Sequence[Role], images: Sequence[Image]) -> Recipe:
-        if (Kind.ROOTFS, name) not in self._made:
-            parent = self._base(self._host(roles, images))
-            version = parent.version if "." in name else ""
-            self._made[Kind.ROOTFS, name] = rootfs_recipe(name, roles, parent, version=version)
-        rootfs = self._made[Kind.ROOTFS, name]
+    def _machine(self, kind: Kind, tree: Tree) -> Recipe:
+        if (Kind.ROOTFS, tree.name) not in self._made:
+            parent = self._base(tree.base)
+            version = parent.version if tree.is_group else ""
+            self._made[Kind.ROOTFS, tree.name] = rootfs_recipe(tree.name, tree.roles, parent, version=version)
+        rootfs = self._made[Kind.ROOTFS, tree.name]
         if kind == Kind.ROOTFS:
             return rootfs
-        if (kind, name) not in self._made:
-            size = next((image.disk for image in images if image.kind == kind and image.disk), DISK)
-            self._made[kind, name] = vm_recipe(rootfs, self._base(TOOLS), size)
-        return self._made[kind, name]
+        if (kind, tree.name) not in self._made:
+            self._made[kind, tree.name] = vm_recipe(rootfs, self._tools(), tree.disk)
+        return self._made[kind, tree.name]
 
-    def _host(self, roles: Sequence[Role], images: Sequence[Image]) -> str:
-        """The base of machines: what an image block says, else what belongs to the base of the containers."""
-        for image in images:
-            if image.kind != Kind.CONTAINER:
-                return image.base
-        for role in roles:
-            below = _below(role)
-            if below in self.catalog.base_names() and (host := self.catalog.base(below).host):
-                return host
-        raise BadInput(
-            f"it is not said on which base machines run {roles[-1].name}",
-            resolution='Write host = "BASE" in the base of its container image, or image "rootfs" in role.hcl.',
-        )
+    def _tools(self) -> Recipe:
+        if TOOLS not in self.catalog.base_names():
+            raise BadInput(
+                f"there is no base {TOOLS}, which disks are written with",
+                resolution=f"Copy bases/{TOOLS}.hcl from the definitions that come with smie to {self.catalog.folder}.",
+            )
+        return self._base(TOOLS)
 
     def _base(self, name: str) -> Recipe:
         base = self.catalog.base(name)
@@ -199,10 +186,6 @@ class Recipes:
             index = open_index(self.workspace, base.suite, base.components, origin=self.origin, refresh=self.refresh)
             self._made[key] = base_recipe(base, Kind(base.kind), index)
         return self._made[key]
-
-
-def _below(role: Role) -> str:
-    return next((image.base for image in role.images if image.kind == Kind.CONTAINER), "")
 
 
 def _declared(images: Sequence[Image], kinds: Sequence[Kind]) -> tuple[Kind, ...]:
@@ -219,6 +202,9 @@ def _group(catalog: Catalog, system: str, name: str) -> Group:
 
 
 def _unknown(name: str, catalog: Catalog) -> BadInput:
-    known = (*catalog.role_names(), *catalog.systems(), *catalog.base_names())
-    hint = did_you_mean(name, known, "roles, systems and bases")
+    known = [*catalog.role_names(), *catalog.systems(), *catalog.base_names()]
+    if "." in name:
+        systems = map(catalog.system, catalog.systems())
+        known += [f"{system.name}.{group.name}" for system in systems for group in system.groups]
+    hint = did_you_mean(name, known, "roles, systems, groups of systems and bases")
     return BadInput(f"there is no role, system or base {name!r}", resolution=f"{hint[0].upper()}{hint[1:]}")

@@ -64,11 +64,16 @@ class Workspace:
         return self.root / "work"
 
     @contextmanager
-    def build(self, identity: str) -> Iterator[Path]:
-        """The folder of one build; it is gone afterwards, however the build ends."""
-        folder = self.work / identity
+    def build(self, identity: str, *, keep_failed: bool = False) -> Iterator[Path]:
+        """The folder of one build; it is gone afterwards, however the build ends. With `keep_failed` it stays when the
+        build fails, not when it is interrupted."""
+        folder, kept = self.work / identity, False
         folder.mkdir(parents=True, mode=0o700)
         try:
             yield folder
+        except Exception:
+            kept = keep_failed
+            raise
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not kept:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -26,6 +26,7 @@ VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 TRANSLATED = 128  # MiB for translated code; by default QEMU takes a quarter of the machine's memory
 ANSWER = timedelta(minutes=4)
 TAIL = 25  # lines of the console that an error shows
+NAME = "machine"  # of it, in ssh's configuration
 _PAUSE = 0.5  # seconds between two tries
 
 
@@ -55,7 +56,7 @@ class DoesNotAnswer(Error):
 
 @dataclass(slots=True)
 class Machine:
-    """One that runs. `folder` has its console, its key and ssh's configuration, under the name `machine`."""
+    """One that runs. `folder` has its console, its key and ssh's configuration, under the name NAME."""
 
     folder: Path
     seconds: float = 0.0  # from power on until SSH answered
@@ -68,7 +69,7 @@ class Machine:
 
     def run(self, *argv: str, timeout: timedelta = timedelta(minutes=2), halt: threading.Event | None = None) -> Result:
         """A command in it, as root; ssh(1) hands its words to a shell there. Raises CommandFailed."""
-        command = ("ssh", "-F", str(self.configuration), "machine", "--", *argv)
+        command = ("ssh", "-F", str(self.configuration), NAME, "--", *argv)
         return run(command, env=environment(), timeout=timeout, halt=halt)
 
     def console(self) -> str:
@@ -214,7 +215,7 @@ def _key(machine: Machine) -> str:
 
 def _configure(machine: Machine, port: int) -> None:
     lines = (
-        "Host machine",
+        f"Host {NAME}",
         "HostName 127.0.0.1",
         f"Port {port}",
         "User root",

@@ -52,9 +52,11 @@ def load(store: Store, artifact: Artifact, client: docker.DockerClient | None = 
     return load_image(store, artifact, client).id
 
 
-def load_image(store: Store, artifact: Artifact, client: docker.DockerClient | None = None) -> Loaded:
-    """See that the engine has this image, under the name `naust/NAME:TAG`. Twice is once. Of several platforms the
-    engine gets its own.
+def load_image(
+    store: Store, artifact: Artifact, client: docker.DockerClient | None = None, *, name: str = ""
+) -> Loaded:
+    """See that the engine has this image, under the name `naust/NAME:TAG` or another `name`. Twice is once. Of several
+    platforms the engine gets its own.
 
     Constant memory; layers that the engine has are not read. Raises Corrupt, and the engine takes nothing, if a blob is
     damaged, or the image is revoked or was built from what is; Conflict if the name is another image's; BadInput if it
@@ -64,8 +66,8 @@ def load_image(store: Store, artifact: Artifact, client: docker.DockerClient | N
     with _engine(client) as engine:
         there = _has(engine, image.config.digest)
         known = len(image.layers) if there else _load(engine, store, artifact, image)
-        _name(engine, artifact, image.config.digest)
-    return Loaded(image.config.digest, image.manifest, name_in_engine(artifact), *image.moved(known))
+        _name(engine, name or name_in_engine(artifact), image.config.digest)
+    return Loaded(image.config.digest, image.manifest, name or name_in_engine(artifact), *image.moved(known))
 
 
 def name_in_engine(artifact: Artifact) -> str:
@@ -250,8 +252,7 @@ def _has(engine: docker.DockerClient, image_id: Digest) -> bool:
         return False
 
 
-def _name(engine: docker.DockerClient, artifact: Artifact, image_id: Digest) -> None:
-    wanted = name_in_engine(artifact)
+def _name(engine: docker.DockerClient, wanted: str, image_id: Digest) -> None:
     try:
         there = _inspect(engine, wanted)["Id"]
     except ImageNotFound:

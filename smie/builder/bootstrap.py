@@ -4,59 +4,85 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from common.errors import Corrupt
 from common.files import file_digest
-from common.run import CommandFailed, environment, run
+from common.run import CommandFailed, TimedOut, environment, run
 from naust.manifest import Blob
 from smie.builder.interface import Work
-from smie.isolation import guarded
+from smie.isolation import fits_in_memory, private
 from smie.normal import file, normalise
 from smie.packages import Package, installed
-from smie.packer import BuildFailed
+from smie.packer import BuildFailed, TookTooLong
 from smie.recipe import Recipe
 from smie.repository import write_for_bootstrap
 
-LIMIT = timedelta(minutes=20)
 STATUS = "var/lib/dpkg/status"
+UNPACKED = 5  # times as large as the packages, which lie beside it meanwhile: about so much is a tree
 
 # Debian's scripts ask this before they start anything (invoke-rc.d(8)); 101 is "no". A container has no init to ask.
 POLICY = "#!/bin/sh\n# Made by smie: nothing starts by being installed.\nexit 101\n"
+# What nobody reads on a server (dpkg(1), --path-exclude); licences stay, and C.UTF-8 is not among these.
+LEFT_OUT = ("/usr/share/doc/*/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
+KEPT = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
+FILTERS = (*(f"path-exclude={path}" for path in LEFT_OUT), *(f"path-include={path}" for path in KEPT))
+# dpkg remembers it, so a newer package does not bring it back (dpkg-statoverride(1)).
+PLAIN = """\
+find "$1" -xdev -type f -perm /6000 -printf '/%P\\n' | sort | while read -r path; do
+  case " ALLOWED " in *" $path "*) continue;; esac
+  chroot "$1" dpkg-statoverride --force-statoverride-add --update --add root root 0755 "$path" || exit 1
+done"""
 SOURCES = "# Packages come with the image: smie builds a new one. For your own use, name a Debian mirror here.\n"
 
 
-def argv(recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = ()) -> tuple[str, ...]:
-    """mmdebstrap's command. What its packages run has no network. `hooks` are options of it."""
+def argv(
+    recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = (), *, memory: Path | None = None
+) -> tuple[str, ...]:
+    """mmdebstrap's command. What its packages run has no network, and what it mounts nobody sees. `hooks` are options
+    of it; `memory` is a folder for its tree that is to be in memory."""
     include = ",".join(recipe.base.packages)
-    return guarded(
+    return private(
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",
-        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io", *hooks,
-        recipe.base.suite, str(tarball), str(sources),
+        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt={line}" for line in FILTERS), *hooks, f"--customize-hook={plain(recipe.base.setuid)}",
+        recipe.base.suite, str(tarball), str(sources), memory=memory,
     )  # fmt: skip
 
 
 def root_layer(
     recipe: Recipe, work: Work, extra: Iterable[tuple[tarfile.TarInfo, bytes]] = (), *, hooks: Sequence[str] = ()
 ) -> Blob:
-    """The root file system as one normalised layer, with `extra` entries. Raises Corrupt, BuildFailed, Missing."""
+    """The root file system as one normalised layer, with `extra` entries. Raises Corrupt, BuildFailed, TookTooLong,
+    Missing."""
     tarball, sources, scratch = (work.folder / name for name in ("root.tar", "sources.list", "tmp"))
     sources.write_text(write_for_bootstrap(recipe, work.folder / "repository") + "\n")
     scratch.mkdir(exist_ok=True)
     epoch = int(recipe.index.date.timestamp())
     env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
+    size = UNPACKED * sum(package.size for package in recipe.packages)
+    command = argv(recipe, tarball, sources, hooks, memory=scratch if fits_in_memory(size) else None)
     try:
-        run(argv(recipe, tarball, sources, hooks), env=env, on_line=work.log.take_plain, timeout=LIMIT, halt=work.halt)
+        run(command, env=env, on_line=work.log.take_plain, timeout=work.limit, halt=work.halt)
+    except TimedOut as error:
+        raise TookTooLong(recipe.title, work.log, work.limit) from error
     except CommandFailed as error:
         raise BuildFailed(recipe.title, work.log) from error
     path = work.folder / "layer.tar"
-    own = (file("etc/apt/sources.list", SOURCES, epoch),)
+    own = (
+        file("etc/apt/sources.list", SOURCES, epoch),
+        file("etc/dpkg/dpkg.cfg.d/smie", "# Made by smie: small.\n" + "\n".join(FILTERS) + "\n", epoch),
+    )
     with tarball.open("rb") as source, path.open("wb") as target:
         seen = normalise(source, target, epoch, added=(*own, *extra), watched={STATUS})
     tarball.unlink()
     check(recipe, seen)
     return Blob(file_digest(path), path.stat().st_size, path=path)
+
+
+def plain(setuid: Sequence[str]) -> str:
+    """A hook of mmdebstrap that takes setuid and setgid from all files but these."""
+    return PLAIN.replace("ALLOWED", " ".join(setuid))
 
 
 def containers_own(epoch: int) -> tuple[tuple[tarfile.TarInfo, bytes], ...]:

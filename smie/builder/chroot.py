@@ -13,7 +13,39 @@ from pathlib import Path
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 SCRIPT = "inside.sh"
 # As process 1 the shell would not hear signals; its death ends all that it started.
-ENTER = f"exec unshare --mount --pid --fork --kill-child -- /bin/sh -eu {SCRIPT}"
+UNSHARE = "unshare --mount --pid --fork --kill-child -- /bin/sh -eu"
+ENTER = f"exec {UNSHARE} {SCRIPT}"
+LOOK = "look.sh"
+SHELL = 'exec chroot "$tree" /bin/bash -l'
+
+
+def look(folder: Path, text: str) -> str:
+    """The command that runs a script, of the folder of a build, in namespaces of its own."""
+    (folder / LOOK).write_text(text)
+    return f"cd {shlex.quote(str(folder))} && {UNSHARE} {LOOK}"
+
+
+_KERNEL = (
+    'mount -t proc proc "$tree/proc"',
+    'mount -t tmpfs -o mode=755 dev "$tree/dev"',
+    *(f': >"$tree/dev/{name}"; mount --bind /dev/{name} "$tree/dev/{name}"' for name in DEVICES),
+    'ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"',
+    'ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"',
+)
+
+
+def looking(tree: str, command: str) -> str:
+    """A shell script for a namespace of its own: the tree, which cannot be written, gets a /run and a /tmp that can,
+    /proc, /dev and a loopback; then the command."""
+    lines = (
+        f"tree={shlex.quote(tree)}",
+        'mount --bind "$tree" "$tree"; mount -o remount,bind,ro "$tree"',
+        'mount -t tmpfs -o mode=1777 tmp "$tree/tmp"; mount -t tmpfs -o mode=755 run "$tree/run"',
+        *_KERNEL,
+        "if command -v ip >/dev/null; then ip link set lo up; fi",
+        command,
+    )
+    return "\n".join(lines) + "\n"
 
 
 def script(tree: str, binds: Mapping[Path, str], commands: Sequence[str], *, writable: Sequence[str] = ()) -> str:
@@ -22,12 +54,8 @@ def script(tree: str, binds: Mapping[Path, str], commands: Sequence[str], *, wri
     lines = [
         f"tree={shlex.quote(tree)}",
         'mkdir -p "$tree/proc" "$tree/dev" "$tree/smie/tmp"',
-        'mount -t proc proc "$tree/proc"',
         'mount -t tmpfs -o mode=1777 tmp "$tree/smie/tmp"',
-        'mount -t tmpfs -o mode=755 dev "$tree/dev"',
-        *(f': >"$tree/dev/{name}"; mount --bind /dev/{name} "$tree/dev/{name}"' for name in DEVICES),
-        'ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"',
-        'ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"',
+        *_KERNEL,
     ]
     for here, there in binds.items():
         place = f'"$tree"{shlex.quote(there)}'

@@ -28,6 +28,9 @@ from smie.recipe import Recipe
 from smie.repository import MOUNTED, write_for_container
 
 SOFTWARE = "/smie/software"
+CHECKED = "smie-check"  # images that are being checked are smie-check:IDENTITY in the engine
+# What root in the container may do beside what the role may: become the role's user, and read what is not root's.
+LOOKING = ("DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID")
 LIMIT = 600  # seconds that the engine may be silent; committing a large image takes a while
 
 
@@ -58,7 +61,7 @@ class ContainerBuilder(Builder):
 
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         with engine() as client:
-            return tuple(_remove(client, is_dead))
+            return (*_remove(client, is_dead), *_forget(client, is_dead))
 
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp"):
@@ -90,11 +93,34 @@ class ContainerBuilder(Builder):
         config = role_config(parent.config, recipe.image, (layer.digest,), _date(recipe), recipe.name, said)
         return ContainerImage(config, (*parent.layers, layer))
 
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        with engine() as client:
+            found = client.containers.list(all=True, filters={"label": f"{LABEL}={work.identity}"})
+            return f"docker exec --interactive --tty {found[0].short_id} bash" if found else ""
+
     def base(self, recipe: Recipe, work: Work) -> ContainerImage:
         layer = root_layer(recipe, work, containers_own(int(_date(recipe).timestamp())))
         said = labels(recipe.name, recipe.version, _date(recipe))
         config = base_config(layer.digest, _date(recipe), recipe.index.architecture, recipe.name, said)
         return ContainerImage(config, (layer,))
+
+
+@contextmanager
+def started(image: str, identity: str, capabilities: Sequence[str]) -> Iterator[str]:
+    """A container of the image that only waits, as its id: without network, its root read-only, with these
+    capabilities and few others. It is gone afterwards. Raises Unavailable."""
+    with engine() as client:
+        container = client.containers.run(
+            image, ["infinity"], entrypoint="/bin/sleep", detach=True, user="0:0", working_dir="/",
+            labels={LABEL: identity}, network_mode="none", read_only=True, tmpfs={"/run": "", "/tmp": "exec"},
+            cap_drop=["ALL"], cap_add=sorted({*LOOKING, *capabilities}), security_opt=["no-new-privileges"],
+            healthcheck={"test": ["NONE"]},
+        )  # fmt: skip
+        try:
+            yield str(container.id)
+        finally:
+            with suppress(docker.errors.NotFound):
+                container.remove(force=True, v=True)
 
 
 def _parent(work: Work) -> Parent:
@@ -112,3 +138,14 @@ def _remove(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iter
             with suppress(docker.errors.NotFound):  # Packer may be just removing it
                 container.remove(force=True, v=True)
             yield f"container {container.name}"
+
+
+def _forget(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iterator[str]:
+    """Take away the names that images had while they were checked, and with them images that have no other."""
+    for image in client.images.list(CHECKED):
+        for name in image.tags:
+            repository, _, build = name.rpartition(":")
+            if repository == CHECKED and is_ours(build):
+                with suppress(docker.errors.NotFound):
+                    client.images.remove(name)
+                yield f"image {name}"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
+from common.errors import Error
 from common.model import Digest
 from naust.manifest import Blob, ContainerImage
-from smie.packer import Log, Template
+from smie.isolation import guarded
+from smie.packer import LIMIT, Log, Template, ansible_environment
 from smie.recipe import Recipe
 
 
@@ -18,7 +22,7 @@ from smie.recipe import Recipe
 class Work:
     """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
     in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
-    the role's name, `tools` is a tree with what disks are written with."""
+    the role's name, `tools` is a tree with what disks are written with. What takes longer than `limit` is ended."""
 
     folder: Path
     identity: str
@@ -28,6 +32,8 @@ class Work:
     parent: Parent | None = None
     software: Mapping[str, Path] = field(default_factory=dict)
     tools: Path | None = None
+    limit: timedelta = LIMIT
+    debug: bool = False  # what fails is left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,14 @@ class Builder(ABC):
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         """Remove what builds of these identities left outside of their folders; what it was. Raises Unavailable."""
 
+    def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
+        """The command that runs Packer, cut off from what it must not see (`smie.isolation`)."""
+        return guarded(*argv)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        """What Packer and Ansible get."""
+        return ansible_environment(work.folder, scratch, roles)
+
     @abstractmethod
     def prepare(self, recipe: Recipe, work: Work) -> None:
         """Write into the work folder what the template refers to. Raises Unavailable, Corrupt."""
@@ -80,5 +94,22 @@ class Builder(ABC):
         """
 
     @abstractmethod
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        """The command that opens a shell in what a failed build left; empty when it left its folder alone. Raises
+        Unavailable."""
+
+    @abstractmethod
     def base(self, recipe: Recipe, work: Work) -> Built:
         """Make a base image, without Packer. Raises Corrupt, BuildFailed."""
+
+
+@contextmanager
+def cleared(builder: Builder, identity: str) -> Iterator[None]:
+    """Whatever happens inside, the engine holds nothing of this build afterwards, if it can be reached."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Error):  # what went wrong before is what has to be told
+            builder.sweep(identity.__eq__)
+        raise
+    builder.sweep(identity.__eq__)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from common.files import file_digest, write_atomically
 from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
-from smie import overlay
-from smie.builder.bootstrap import POLICY, STATUS, check, root_layer
-from smie.builder.chroot import ENTER, SCRIPT, script
+from smie import frozen
+from smie.builder.bootstrap import POLICY, STATUS, UNPACKED, check, root_layer
+from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
+from smie.image import PATH
+from smie.isolation import fits_in_memory, private
 from smie.normal import file, link, normalise
-from smie.packer import LAYER, BuildFailed, Template, built, null_template, play, variables
+from smie.packer import LAYER, BuildFailed, Template, built, null_template, plain_environment, play, variables
 from smie.recipe import Recipe
 from smie.repository import write_for_container
 
@@ -27,6 +30,15 @@ TREE = "root"
 BELOW = "below.tar.zst"
 SOFTWARE = "/smie/software"
 RESOLVER = "../run/systemd/resolve/stub-resolv.conf"  # systemd-resolved.service(8)
+ANSIBLE = "ansible-playbook --inventory machine, --connection community.general.chroot play.json"
+# What an image gives to a container's processes. A chroot would inherit that of Ansible, which is of this machine.
+ENVIRONMENT = {
+    "APT_CONFIG": "/smie/apt/apt.conf",
+    "HOME": "/root",
+    "PATH": PATH.removeprefix("PATH="),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TMPDIR": "/tmp",
+}
 # systemd makes an id of its own, and takes this for the first boot (machine-id(5), "First Boot Semantics").
 FIRST_BOOT = "uninitialized\n"
 
@@ -42,26 +54,29 @@ class RootfsBuilder(Builder):
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         return ()  # mounts and processes go with their namespace, files with the folder of the build
 
+    def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
+        packed = (work.folder / BELOW).stat().st_size + sum(package.size for package in recipe.packages)
+        added = sum(file.stat().st_size for folder in work.software.values() for file in folder.iterdir())
+        size = UNPACKED * packed + added
+        # A tree in memory goes with the build, so nobody could look into it.
+        return private(*argv, memory=work.folder / TREE if fits_in_memory(size) and not work.debug else None)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        return plain_environment(work.folder, scratch, roles)
+
     def prepare(self, recipe: Recipe, work: Work) -> None:
-        for name in ("home", "tmp"):
+        for name in ("home", "tmp", TREE):
             (work.folder / name).mkdir(exist_ok=True)
-        mounts = {**write_for_container(recipe, work.folder / "apt")}
-        mounts |= {folder: f"{SOFTWARE}/{role}" for role, folder in work.software.items()}
+        mounts = _mounts(recipe, work)
         write_atomically(work.folder / "ansible.cfg", "")
         write_atomically(work.folder / "policy-rc.d", POLICY)
-        plays = [one for role in recipe.roles for one in play(role.name, variables(role, _software(role.name, work)))]
-        write_atomically(work.folder / "play.json", json.dumps(plays, indent=2))
-        ansible = (
-            "export APT_CONFIG=/smie/apt/apt.conf PYTHONDONTWRITEBYTECODE=1 ANSIBLE_REMOTE_TEMP=/smie/tmp",
-            f'ansible-playbook --inventory "$PWD/{TREE}," --connection community.general.chroot play.json',
-        )
-        write_atomically(work.folder / SCRIPT, script(TREE, mounts, ansible))
+        write_atomically(work.folder / "play.json", json.dumps(plays(recipe, work), indent=2))
+        write_atomically(work.folder / SCRIPT, script(TREE, mounts, (ANSIBLE,)))
 
     def template(self, recipe: Recipe, work: Work) -> Template:
         unpack = (
-            f"mkdir {TREE}",
-            f"zstd -dqc {BELOW} | tar --extract --directory={TREE} --numeric-owner --preserve-permissions"
-            " --xattrs '--xattrs-include=*'",
+            f"tar --extract --zstd --file={BELOW} --directory={TREE} --numeric-owner --preserve-permissions"
+            " --xattrs '--xattrs-include=*' --warning=no-unknown-keyword",
             f"install -m 755 policy-rc.d {TREE}/usr/sbin/policy-rc.d",
         )
         pack = (
@@ -80,9 +95,14 @@ class RootfsBuilder(Builder):
         check(recipe, seen)
         return packed(Blob(file_digest(path), path.stat().st_size, path=path), recipe, work)
 
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        if not (work.folder / TREE).is_dir():
+            return ""
+        return look(work.folder, script(TREE, _mounts(recipe, work), (SHELL,)))
+
     def base(self, recipe: Recipe, work: Work) -> Built:
         epoch, hooks = int(recipe.index.date.timestamp()), tuple[str, ...]()
-        if overlay.write(recipe.base, work.folder / "overlay.tar", epoch):
+        if frozen.overlay_tar(recipe, work.folder / "overlay.tar", epoch):
             hooks = (f"--essential-hook=tar-in {work.folder / 'overlay.tar'} /",)
         return packed(root_layer(recipe, work, machines_own(epoch), hooks=hooks), recipe, work)
 
@@ -109,6 +129,19 @@ def packed(tar: Blob, recipe: Recipe, work: Work) -> FileImage:
     except CommandFailed as error:
         raise BuildFailed(recipe.title, work.log) from error
     return FileImage(target, tar)
+
+
+def plays(recipe: Recipe, work: Work) -> list[dict[str, object]]:
+    """One play a role, in order, on the tree."""
+    where = {"ansible_host": str(work.folder / TREE)}
+    made = [play(role.name, {**where, **variables(role, _software(role.name, work))}) for role in recipe.roles]
+    return [{**one, "environment": ENVIRONMENT} for some in made for one in some]
+
+
+def _mounts(recipe: Recipe, work: Work) -> dict[Path, str]:
+    """Folders of this machine that the tree sees, by where."""
+    software = {folder: f"{SOFTWARE}/{role}" for role, folder in work.software.items()}
+    return {**write_for_container(recipe, work.folder / "apt"), **software}
 
 
 def _software(role: str, work: Work) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from common.files import write_atomically
 from smie.builder import disk
-from smie.builder.chroot import ENTER, SCRIPT, script
+from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
 from smie.builder.rootfs import BELOW
-from smie.packer import Template, built, null_template
+from smie.isolation import private
+from smie.packer import Template, built, null_template, plain_environment
 from smie.recipe import Recipe
 
 INSIDE = "/smie/work"  # where the tools see the folder of the build
@@ -23,6 +25,12 @@ class VmBuilder(Builder):
 
     def sweep(self, is_dead: Callable[[str], bool]) -> tuple[str, ...]:
         return ()  # as with root file systems
+
+    def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
+        return private(*argv)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        return plain_environment(work.folder, scratch, roles)
 
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp"):
@@ -42,6 +50,11 @@ class VmBuilder(Builder):
     def collect(self, recipe: Recipe, work: Work) -> Built:
         (made,) = built(work.folder, (disk.DISK,))
         return FileImage(made.rename(work.folder / f"{recipe.name}.qcow2"), None)
+
+    def entry(self, recipe: Recipe, work: Work) -> str:
+        if work.tools is None:
+            return ""
+        return look(work.folder, script(str(work.tools), {work.folder: INSIDE}, (SHELL,), writable=(INSIDE,)))
 
     def base(self, recipe: Recipe, work: Work) -> Built:
         raise AssertionError("a disk stands on a root file system")

@@ -1,1 +1,4 @@
-"""Checks of artefacts: a role's own tests, run inside the started artefact before it counts."""
+"""Checks: what every artefact and each role promise, looked at in what was started from the artefact.
+
+`checks/test_*.py` of a role are pytest functions with testinfra's `host` and the fixtures of `smie.checks.fixtures`.
+"""

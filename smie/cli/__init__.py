@@ -10,6 +10,9 @@ WHERE = {
     "build": "build",
     "plan": "plan",
     "list": "list",
+    "test": "test",
+    "new": "new",
+    "lint": "lint",
     "show": "show",
 }
 VERBS = Verbs(__name__, WHERE)

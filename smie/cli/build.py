@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from common import console
 from common.cli import Json, Store, Systems
-from smie.cli.options import All, Channel, Jobs, Kinds, Names, SkipBoot, Snapshot, Update
+from smie.cli.options import (
+    All,
+    Channel,
+    Debug,
+    Jobs,
+    Kinds,
+    Memory,
+    Names,
+    SkipBoot,
+    Snapshot,
+    TimeLimit,
+    Update,
+    bytes_of,
+    duration,
+)
 
 
 def build(
@@ -14,11 +28,14 @@ def build(
     json: Json = False,
     update: Update = False,
     jobs: Jobs = None,
+    memory: Memory = None,
     channel: Channel = None,
     skip_boot: SkipBoot = False,
+    time_limit: TimeLimit = None,
     snapshot: Snapshot = None,
     systems: Systems = None,
     store: Store = None,
+    debug: Debug = False,
 ) -> None:
     """Build what has changed, and print the URI of each artefact.
 
@@ -29,6 +46,7 @@ def build(
     interrupted.
     """
     from common.catalog import Catalog
+    from common.interruption import once
     from naust.address import uri
     from naust.store import open_store
     from smie.build import build as build_all
@@ -40,15 +58,19 @@ def build(
         from smie import channel as channels
 
         channels.check(channel)
-    workspace, there = Workspace.open(), open_store(store)
-    recipes = recipes_of(
-        names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every,
-        snapshot=snapshot, refresh=update,
-    )  # fmt: skip
-    outcomes = build_all(there, recipes, workspace, console.reporter(), jobs=jobs, skip_boot=skip_boot)
+    workspace, there, report = Workspace.open(), open_store(store), console.reporter()
+    limit, most = duration(time_limit), bytes_of(memory)
+    with once():
+        recipes = recipes_of(
+            names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every,
+            snapshot=snapshot, refresh=update,
+        )  # fmt: skip
+        outcomes = build_all(
+            there, recipes, workspace, report, jobs=jobs, memory=most, limit=limit, skip_boot=skip_boot, debug=debug
+        )
     error = failure(outcomes)
     if channel and error is None:
-        channels.move(there, outcomes, channel, console.reporter())
+        channels.move(there, outcomes, channel, report)
     if json:
         console.json_result([outcome.shown(there.url) for outcome in outcomes])
     else:

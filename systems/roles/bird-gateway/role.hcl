@@ -10,7 +10,8 @@ role "bird-gateway" {
   ]
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "150MiB"
   }
 
   parameter "vips" {

@@ -9,7 +9,8 @@ role "bird-router" {
   ]
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "150MiB"
   }
 
   parameter "vips" {

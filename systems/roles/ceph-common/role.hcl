@@ -4,6 +4,7 @@ role "ceph-common" {
   packages = ["ceph-common", "ceph-base"]
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "390MiB"
   }
 }

@@ -5,7 +5,8 @@ role "ceph-mgr" {
   metrics  = 9283
 
   image "container" {
-    base = "ceph-common"
+    base         = "ceph-common"
+    size_at_most = "430MiB"
   }
 
   parameter "monitors" {

@@ -4,7 +4,8 @@ role "ceph-mon" {
   packages = ["ceph-mon"]
 
   image "container" {
-    base = "ceph-common"
+    base         = "ceph-common"
+    size_at_most = "410MiB"
   }
 
   parameter "monitors" {

@@ -4,7 +4,8 @@ role "ceph-osd" {
   packages = ["ceph-osd"]
 
   image "container" {
-    base = "ceph-common"
+    base         = "ceph-common"
+    size_at_most = "500MiB"
   }
 
   parameter "monitors" {

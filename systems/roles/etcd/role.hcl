@@ -5,7 +5,8 @@ role "etcd" {
   metrics  = 2381
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "215MiB"
   }
 
   parameter "members" {

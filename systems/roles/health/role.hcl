@@ -6,7 +6,8 @@ role "health" {
   metrics  = 9551
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "150MiB"
   }
 
   parameter "dns_name" {

@@ -19,7 +19,8 @@ role "network" {
   ]
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "150MiB"
   }
 
   parameter "addresses" {

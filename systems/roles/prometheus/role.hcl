@@ -5,7 +5,8 @@ role "prometheus" {
   metrics  = 9090
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "355MiB"
   }
 
   parameter "interval" {

@@ -4,7 +4,8 @@ role "radosgw" {
   packages = ["radosgw"]
 
   image "container" {
-    base = "ceph-common"
+    base         = "ceph-common"
+    size_at_most = "450MiB"
   }
 
   parameter "monitors" {

@@ -6,7 +6,8 @@ role "s3-client" {
   metrics  = 9552
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "270MiB"
   }
 
   parameter "dns_name" {

@@ -7,7 +7,8 @@ role "traefik" {
   metrics  = 8082
 
   image "container" {
-    base = "debian-13"
+    base         = "debian-13"
+    size_at_most = "340MiB"
   }
 
   parameter "dns_name" {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.errors import Error
-from smie.schedule import MEMORY, Skipped, Task, places, run_all
+from smie.schedule import Skipped, Task, available, places, run_all
 
 
 def test_needs_come_first_and_the_heaviest_of_the_free_before_others() -> None:
@@ -70,6 +73,67 @@ def test_a_surprise_halts_everything_and_is_raised_when_all_have_ended() -> None
     assert halt.is_set() and ended.is_set()
 
 
-@pytest.mark.parametrize(("cores", "memory", "expected"), [(2, 23, 3), (2, 1, 1), (1, 0, 1), (16, 8, 8)])
-def test_builds_side_by_side_are_bounded_by_cores_and_memory(cores: int, memory: int, expected: int) -> None:
-    assert places(cores, memory * MEMORY or 1) == expected
+@pytest.mark.parametrize(("cores", "expected"), [(1, 2), (2, 3), (16, 17)])
+def test_builds_side_by_side_are_bounded_by_cores(cores: int, expected: int) -> None:
+    assert places(cores) == expected
+
+
+def test_the_memory_that_could_be_had_is_read_from_the_kernel() -> None:
+    assert available() > 1 << 20
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5), st.booleans()), max_size=12),
+    workers=st.integers(1, 4),
+    budget=st.integers(1, 10),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_budget_of_memory_is_never_exceeded_and_all_is_done(
+    sizes: list[tuple[int, int, bool]], workers: int, budget: int
+) -> None:
+    """Each needs one of those before it, or none; what needs more than there is runs alone."""
+    running: list[int] = []
+    lock, alone = threading.Lock(), True
+
+    def act(memory: int) -> int:
+        nonlocal alone
+        with lock:
+            running.append(memory)
+            assert len(running) <= workers
+            if sum(running) > budget:
+                alone = alone and sum(each > 0 for each in running) == 1
+        time.sleep(0.0005)
+        with lock:
+            running.remove(memory)
+        return memory
+
+    tasks = {
+        number: Task(partial(act, memory), (back % number,) if number and needs else (), back, memory)
+        for number, (memory, back, needs) in enumerate(sizes)
+    }
+    done = run_all(tasks, workers, threading.Event(), memory=budget)
+    assert done == {number: memory for number, (memory, _, _) in enumerate(sizes)}
+    assert alone
+
+
+def test_what_needs_nothing_goes_beside_what_needs_all() -> None:
+    together = threading.Barrier(2, timeout=5)
+    tasks = {"all": Task(together.wait, memory=9), "nothing": Task(together.wait)}
+    assert set(run_all(tasks, 2, threading.Event(), memory=5)) == {"all", "nothing"}
+
+
+def test_who_interrupts_learns_what_was_done_before() -> None:
+    done: dict[str, str | Error | Skipped] = {}
+    halt = threading.Event()
+
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    def finishing() -> str:
+        halt.wait(10)
+        return "finished"
+
+    tasks = {"first": Task(lambda: "x", weight=9), "bad": Task(interrupted), "late": Task(finishing)}
+    with pytest.raises(KeyboardInterrupt):
+        run_all(tasks, 3, halt, done=done)
+    assert done == {"first": "x", "late": "finished"}

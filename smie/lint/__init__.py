@@ -1,0 +1,1 @@
+"""What is wrong with roles, bases and systems, found without building anything."""
