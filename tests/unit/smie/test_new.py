@@ -50,14 +50,13 @@ def test_a_role_of_a_package_and_one_of_software_name_it() -> None:
     assert "files/web.py" not in files
 
 
-@pytest.mark.parametrize("type", ["service", "endpoint", "component"])
-def test_what_is_written_is_formatted_and_typed_as_the_rest(catalog: Catalog, type: str) -> None:
-    folder = made(catalog, "one-two", type=type)
-    program, check = folder / "files" / "one_two.py", folder / "checks" / "test_one_two.py"
-    tools = ["ruff", "format", "--check", "--line-length", "120"], ["ruff", "check", "--select", "E,F,I,B,UP,ANN"]
-    for argv in (*tools, ["mypy", "--strict", "--cache-dir", str(folder / "mypy")]):
+def test_what_is_written_is_formatted_and_typed_as_the_rest(catalog: Catalog) -> None:
+    folders = [made(catalog, f"a-{type}", type=type) for type in RoleType]
+    files = [str(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    ruff = ("ruff", "check", "--line-length", "120", "--select", "E,F,I,B,UP,ANN")
+    for argv in (ruff, ("ruff", "format", "--check", "--line-length", "120"), ("mypy", "--strict", "--cache-dir=m")):
         ended = subprocess.run(
-            [sys.executable, "-m", *argv, str(program), str(check)], capture_output=True, text=True, cwd=folder
+            [sys.executable, "-m", *argv, *files], capture_output=True, text=True, cwd=catalog.folder
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -128,7 +127,7 @@ def test_a_system_of_our_roles_says_what_has_to_be_said_and_begins_what_is_neede
     shutil.copytree(ROOT / "systems", tmp_path / "systems")
     catalog = Catalog(tmp_path / "systems")
     new.new_system(catalog, "lab", ["health"])
-    names = [use.name for use in (catalog.system("lab").groups[0].roles)]
+    names = [use.role.name for use in catalog.system("lab").groups[0].roles]
     assert names == ["network", "bird-gateway", "etcd", "traefik", "health"]
     with pytest.raises(BadInput):
         new.new_system(catalog, "lab-2", ["nothing"])
