@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,22 +14,22 @@ from pathlib import Path
 from threading import Event as Halt
 
 from common.console import Report
-from common.errors import Conflict, Corrupt, Error
-from common.files import file_digest, write_atomically
+from common.errors import Conflict, Error
+from common.files import write_atomically
 from common.lock import holder, lease
 from common.model import Artifact, Event, Kind, Reference, Stage
 from common.run import CommandFailed, find, run
 from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
-from naust.revoke import check as check_revoked
 from naust.store.interface import Store
 from smie import frozen, isolation, leftovers, packer, times
 from smie.builder import builder
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
-from smie.checks.kinds import check, check_machine
+from smie.checks.kinds import check
+from smie.checks.machine import check_machine
 from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
 from smie.documents import Making, looked_into, record
@@ -40,6 +39,7 @@ from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe
 from smie.software import programs
+from smie.stored import copied, found, tools_tree
 from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
@@ -189,13 +189,13 @@ class Site:
         self.report(Event("task", recipe.title, "boots, in an emulated machine"))
         with tried(made.path, recipe, work) as machine:
             self.report(Event("task", recipe.title, f"answered SSH after {machine.seconds:.0f} s; is looked at"))
-            return check_machine(recipe, size, machine, work.folder, log, limit=limit, halt=self.halt)
+            return check_machine(recipe, machine, size, work.folder, log, limit=limit, halt=self.halt)
 
     def _explain(
         self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock, held: Sequence[str]
     ) -> None:
         """Attach the documents that go with it, before it gets a name."""
-        parent = self._found(recipe.parent) if recipe.parent else None
+        parent = found(self.store, recipe.parent) if recipe.parent else None
         roles = work.folder / ROLES
         making = Making(
             recipe,
@@ -204,7 +204,7 @@ class Site:
             log=told_in_log(work.log.path, self.workspace, work.identity, roles),
             revision=self.revision,
             checks=held,
-            tools=self._found(recipe.tools) if recipe.tools else None,
+            tools=found(self.store, recipe.tools) if recipe.tools else None,
             steps=clock.steps,
         )
         record(self.store, self.workspace, unnamed, making)
@@ -231,8 +231,8 @@ class Site:
         log = packer.Log(path, lambda task: self.report(Event("task", recipe.title, task)))
         parent = self._parent(recipe) if recipe.kind == Kind.CONTAINER else None
         if recipe.kind != Kind.CONTAINER and recipe.parent:
-            self._copy(recipe.parent, folder / BELOW)
-        tools = self._tools(recipe.tools, folder) if recipe.tools else None
+            copied(self.store, found(self.store, recipe.parent), folder / BELOW)
+        tools = tools_tree(self.store, self.workspace, recipe.tools, folder) if recipe.tools else None
         limit = self.limit or packer.LIMIT
         return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, limit, self.debug)
 
@@ -249,49 +249,16 @@ class Site:
             if role.software
         }
 
-    def _copy(self, recipe: Recipe, target: Path) -> Artifact:
-        """The file of an artefact, read from the store and checked on the way; never one that is revoked."""
-        there = self._found(recipe)
-        check_revoked(self.store, there)
-        name = f"{there.reference.kind}/{there.reference.name}"
-        (layer,) = manifest.parse(self.store.manifest(name, str(there.digest)), name).layers
-        with self.store.read(name, layer.digest) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-        if file_digest(target) != layer.digest:
-            raise Corrupt(
-                f"{there.reference} in the store is not what its digest says",
-                resolution=f"See naust fsck; then build it again: smie build {recipe.name}",
-            )
-        return there
-
-    def _tools(self, recipe: Recipe, folder: Path) -> Path:
-        """A tree with what disks are written with; unpacked once, and whole or not there."""
-        target = self.workspace.tree(recipe.fingerprint)
-        if not target.exists():
-            packed, tree = folder / "tools.tar.zst", folder / "tools"
-            self._copy(recipe, packed)
-            tree.mkdir()
-            run(("tar", "--extract", f"--file={packed}", "--zstd", f"--directory={tree}", "--numeric-owner"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError, OSError):  # another smie was faster; what it put there is the same
-                tree.rename(target)
-        return target
-
     def _parent(self, recipe: Recipe) -> Parent | None:
         if recipe.parent is None:
             return None
-        there = self._found(recipe.parent)
+        there = found(self.store, recipe.parent)
         image = engine.load(self.store, there)
         name = f"{there.reference.kind}/{there.reference.name}"
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
         with self.store.read(name, read.config.digest) as file:
             return Parent(str(image), file.read(), read.layers, name, there.digest)
-
-    def _found(self, recipe: Recipe) -> Artifact:
-        there = listing.find(self.store, recipe.fingerprint, recipe.kind, recipe.name)
-        assert there is not None, "what a recipe stands on is made before it"
-        return there
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]

@@ -71,6 +71,16 @@ def recipes_of(
     return recipes.every(kinds) if every else recipes.of(names, kinds)
 
 
+def tools_for(
+    recipes: Sequence[Recipe], catalog: Catalog, store: Store, workspace: Workspace, *, snapshot: str | None = None
+) -> Recipe | None:
+    """The recipe of what disks are written with, if a root file system of roles is among these. Raises as `recipes_of`
+    does."""
+    if not any(recipe.kind == Kind.ROOTFS and recipe.roles for recipe in recipes):
+        return None
+    return recipes_of((TOOLS,), catalog, store, workspace, snapshot=snapshot)[0]
+
+
 def asked(snapshot: str | None) -> str:
     """What the option says, else the environment; '' for none."""
     return os.environ.get(VARIABLE, "") if snapshot is None else snapshot

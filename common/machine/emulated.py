@@ -9,6 +9,7 @@ machines comes by systemd credentials in the SMBIOS tables (systemd.system-crede
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import threading
 import time
@@ -28,6 +29,8 @@ ANSWER = timedelta(minutes=4)
 TAIL = 25  # lines of the console that an error shows
 NAME = "machine"  # of it, in ssh's configuration
 _PAUSE = 0.5  # seconds between two tries
+# ssh(1) binds its socket under its name and 17 characters more first; a socket's path has at most 107 bytes (unix(7)).
+_LONGEST_SOCKET = 107 - 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """`disk` is virtio, nvme or ahci; `memory` in MiB. SSH goes through the first interface that is wired."""
+    """`disk` is virtio, scsi, nvme or ahci; `memory` in MiB. SSH goes through the first interface that is wired."""
 
     memory: int = 512
     cores: int = 2
@@ -74,11 +77,18 @@ class Machine:
 
     def console(self) -> str:
         """The end of what it wrote to its serial console."""
+        return "\n".join(self._written()[-TAIL:])
+
+    def has_written(self, text: str) -> bool:
+        """Whether this was on its serial console, in one line."""
+        return any(text in line for line in self._written())
+
+    def _written(self) -> list[str]:
         with suppress(OSError):
             text = (self.folder / "console.log").read_bytes().decode(errors="replace")
             lines = ["".join(c for c in line if c.isprintable()).rstrip() for line in text.splitlines()]
-            return "\n".join([line for line in lines if line][-TAIL:])
-        return ""
+            return [line for line in lines if line]
+        return []
 
 
 @contextmanager
@@ -89,11 +99,16 @@ def booted(
     *,
     credentials: Mapping[str, str] | None = None,
     reboots: bool = True,
+    until: str = "",
+    sockets: Path | None = None,
     within: timedelta = ANSWER,
     halt: threading.Event | None = None,
 ) -> Iterator[Machine]:
-    """Boot a disk, qcow2 by its name or else raw, and wait until SSH answers; it is off and gone afterwards. Without
-    `reboots` it dies when it wants to start anew, as a kernel that found no root does.
+    """Boot a disk, qcow2 by its name or else raw, and wait until SSH answers; it is off and gone afterwards.
+
+    Without `reboots` it dies when it wants to start anew, as a kernel that found no root does. With `until` it is
+    waited for that text on its console instead, for a machine that no network reaches. `sockets` is a folder with a
+    short path: where `folder` is a deep one, connections are shared only if one is given.
 
     Raises Missing without QEMU or its firmware, DoesNotAnswer, KeyboardInterrupt once `halt` is set.
     """
@@ -104,12 +119,12 @@ def booted(
     port, public = _free_port(), _key(machine)
     told = {"ssh.authorized_keys.root": public, **(credentials or {})}
     (folder / "variables.fd").write_bytes(VARIABLES.read_bytes())
-    _configure(machine, port)
+    _configure(machine, port, sockets or folder)
     command = (*argv(hardware, disk.resolve(), folder, port, told), *(() if reboots else ("-no-reboot",)))
     runner = threading.Thread(target=_power, args=(machine, command, off), daemon=True)
     runner.start()
     try:
-        _wait(machine, port, within, halt)
+        _wait(machine, port, until, within, halt)
         yield machine
     finally:
         off.set()
@@ -121,6 +136,7 @@ def argv(hardware: Hardware, disk: Path, folder: Path, port: int, credentials: M
     form = "qcow2" if disk.suffix == ".qcow2" else "raw"
     drive = {
         "virtio": ("-device", "virtio-blk-pci,drive=disk,bootindex=1"),
+        "scsi": ("-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk,bootindex=1"),
         "nvme": ("-device", "nvme,drive=disk,serial=disk,bootindex=1"),
         "ahci": ("-device", "ide-hd,drive=disk,bootindex=1"),
     }[hardware.disk]
@@ -186,25 +202,40 @@ def _greets(port: int) -> bool:
     return False
 
 
-def _wait(machine: Machine, port: int, within: timedelta, halt: threading.Event | None) -> None:
-    began = time.monotonic()
+def _wait(machine: Machine, port: int, until: str, within: timedelta, halt: threading.Event | None) -> None:
+    began, refused = time.monotonic(), ""
     while True:
         if halt is not None and halt.is_set():
             raise KeyboardInterrupt
-        if _greets(port):
-            with suppress(CommandFailed):
-                machine.run("true", timeout=timedelta(seconds=30), halt=halt)
+        try:
+            if _is_up(machine, port, until, halt):
                 machine.seconds = time.monotonic() - began
                 return
+        except CommandFailed as error:
+            refused = error.details
         late = time.monotonic() - began > within.total_seconds()
         if late or machine.died.is_set():
-            what = f"does not answer SSH within {within.total_seconds():.0f} s" if late else "has died"
-            raise DoesNotAnswer(
-                f"the emulated machine {what}",
-                details=machine.console(),
-                resolution="What it wrote last to its console is above.",
-            )
+            raise _silent(machine, until, within if late else None, refused)
         time.sleep(_PAUSE)
+
+
+def _is_up(machine: Machine, port: int, until: str, halt: threading.Event | None) -> bool:
+    if until:
+        return machine.has_written(until)
+    if not _greets(port):
+        return False
+    machine.run("true", timeout=timedelta(seconds=30), halt=halt)
+    return True
+
+
+def _silent(machine: Machine, until: str, late: timedelta | None, refused: str) -> DoesNotAnswer:
+    awaited = f"has not written {until!r}" if until else "does not answer SSH"
+    what = "has died" if late is None else f"{awaited} within {late.total_seconds():.0f} s"
+    return DoesNotAnswer(
+        f"the emulated machine {what}",
+        details="\n".join((machine.console(), *((f"ssh said: {refused}",) if refused else ()))),
+        resolution="What it wrote last to its console is above.",
+    )
 
 
 def _key(machine: Machine) -> str:
@@ -213,7 +244,10 @@ def _key(machine: Machine) -> str:
     return path.with_suffix(".pub").read_text()
 
 
-def _configure(machine: Machine, port: int) -> None:
+def _configure(machine: Machine, port: int, sockets: Path) -> None:
+    socket_path = sockets / "s"
+    # Each connection costs a second or more under emulation; with a path that is too long ssh would not even begin.
+    shared = ("ControlMaster auto", f"ControlPath {socket_path}", "ControlPersist 60")
     lines = (
         f"Host {NAME}",
         "HostName 127.0.0.1",
@@ -229,9 +263,7 @@ def _configure(machine: Machine, port: int) -> None:
         # Others take seconds under emulation, and nobody listens on this machine's own network.
         "KexAlgorithms curve25519-sha256",
         "Ciphers aes128-gcm@openssh.com",
-        "ControlMaster auto",
-        f"ControlPath {machine.folder / 's'}",
-        "ControlPersist 60",
+        *(shared if len(os.fsencode(socket_path)) <= _LONGEST_SOCKET else ()),
         "LogLevel ERROR",
     )
     machine.configuration.write_text("\n".join(lines) + "\n")

@@ -25,6 +25,11 @@ TABLE = "disk.sfdisk"
 SCRIPT = "disk.sh"
 DISK = "disk.qcow2"
 RAW = "disk.raw"
+PACK = f"""\
+qemu-img convert -O qcow2 -c -o compression_type=zstd {RAW} {DISK}
+qemu-img check -q {DISK}
+rm {RAW}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,9 @@ class Layout:
         return "\n".join(lines) + "\n"
 
 
-def script(layout: Layout, epoch: int) -> str:
-    """What the tools do, as a shell script of the folder with the root's tar and the table. `epoch` in seconds."""
+def script(layout: Layout, epoch: int, *, raw: bool = False) -> str:
+    """What the tools do, as a shell script of the folder with the root's tar and the table: DISK comes out, RAW with
+    `raw`. `epoch` in seconds."""
     a, _ = layout.starts
     volume = layout.identifier("esp").hex[:8]
     identifier = layout.identifier("root-a")
@@ -116,7 +122,4 @@ mcopy -m -i $esp "$initrd" ::/slot-a/initrd
 mkfs.ext4 -q -F -L root-a -U {identifier} -m 0 \\
   -E hash_seed={identifier},offset={a * MIB},lazy_itable_init=1,lazy_journal_init=1 -d {ROOT} {RAW} {layout.slot}M
 rm {ROOT}
-qemu-img convert -O qcow2 -c -o compression_type=zstd {RAW} {DISK}
-qemu-img check -q {DISK}
-rm {RAW}
-"""
+{"" if raw else PACK}"""

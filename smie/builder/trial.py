@@ -11,6 +11,7 @@ from common.errors import Error
 from common.machine.emulated import DoesNotAnswer, Hardware, Machine, booted
 from common.run import CommandFailed
 from smie.builder.interface import Work
+from smie.leftovers import scratch
 from smie.recipe import Recipe
 
 SETTLED = timedelta(minutes=3)  # until systemd has nothing left to start
@@ -20,16 +21,22 @@ FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 
 
 class TrialFailed(Error):
-    """The disk was written, but a machine does not run from it as it should. Nothing was stored."""
+    """The disk was written, but a machine does not run from it as it should. A build stores nothing then."""
 
 
 @contextmanager
-def tried(disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = None) -> Iterator[Machine]:
-    """Boot the disk; within the block the machine runs, and nothing in it has failed. Raises TrialFailed, Missing."""
-    again = f"The whole log is in {work.log.path}. Repeat it with: smie build {recipe.name} --kind {recipe.kind}"
+def tried(
+    disk: Path, recipe: Recipe, work: Work, hardware: Hardware | None = None, *, again: str = "build"
+) -> Iterator[Machine]:
+    """Boot the disk; within the block the machine runs, and nothing in it has failed. `again` is the verb that repeats
+    it. Raises TrialFailed, Missing."""
+    again = f"The whole log is in {work.log.path}. Repeat it with: smie {again} {recipe.name} --kind {recipe.kind}"
     work.log.write(f"Boots {disk.name} in an emulated machine")
     try:
-        with booted(disk, work.folder / "machine", hardware, reboots=False, halt=work.halt) as machine:
+        with (
+            scratch(work.identity) as sockets,
+            booted(disk, work.folder / "machine", hardware, reboots=False, sockets=sockets, halt=work.halt) as machine,
+        ):
             work.log.write(f"It answered SSH after {machine.seconds:.1f} s")
             work.log.write(f"Its own: {' '.join(machine.run(OWN, halt=work.halt).stdout.split())}")
             if failed := _failed_units(machine, work):
@@ -45,7 +52,7 @@ def _failed_units(machine: Machine, work: Work) -> str:
     try:
         machine.run("systemctl", "is-system-running", "--wait", timeout=SETTLED, halt=work.halt)
     except CommandFailed:
-        units = machine.run(*FAILED, halt=work.halt).stdout.split()[:1]
+        units = [line.split()[0] for line in machine.run(*FAILED, halt=work.halt).stdout.splitlines()]
         journal = machine.run("journalctl", "--boot", "--priority=warning", "--lines=20", "--no-pager", halt=work.halt)
         work.log.write(journal.stdout)
         return f"Failed: {', '.join(units) or 'unknown'}\n{journal.stdout}"

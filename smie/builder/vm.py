@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.files import write_atomically
+from common.run import CommandFailed, run
 from smie.builder import disk
 from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
 from smie.builder.rootfs import BELOW
 from smie.isolation import private
-from smie.packer import Template, built, null_template, plain_environment
+from smie.packer import BuildFailed, Template, built, null_template, plain_environment
 from smie.recipe import Recipe
 
 INSIDE = "/smie/work"  # where the tools see the folder of the build
+UNPACK = f"zstd -dq {BELOW} -o {disk.ROOT}"
 
 
 class VmBuilder(Builder):
@@ -35,17 +37,13 @@ class VmBuilder(Builder):
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp"):
             (work.folder / name).mkdir(exist_ok=True)
-        layout = disk.Layout.of(recipe.disk, recipe.fingerprint)
         write_atomically(work.folder / "ansible.cfg", "")
-        write_atomically(work.folder / disk.TABLE, layout.table())
-        write_atomically(work.folder / disk.SCRIPT, disk.script(layout, int(recipe.index.date.timestamp())))
         assert work.tools is not None, "a disk is written with tools"
-        command = f'chroot "$tree" /bin/sh -eu {INSIDE}/{disk.SCRIPT}'
-        inside = script(str(work.tools), {work.folder: INSIDE}, (command,), writable=(INSIDE,))
-        write_atomically(work.folder / SCRIPT, inside)
+        layout = disk.Layout.of(recipe.disk, recipe.fingerprint)
+        _prepare(work.folder, layout, int(recipe.index.date.timestamp()), work.tools)
 
     def template(self, recipe: Recipe, work: Work) -> Template:
-        return null_template(((f"zstd -dq {BELOW} -o {disk.ROOT}",), (ENTER,)), (disk.DISK,))
+        return null_template(((UNPACK,), (ENTER,)), (disk.DISK,))
 
     def collect(self, recipe: Recipe, work: Work) -> Built:
         (made,) = built(work.folder, (disk.DISK,))
@@ -58,3 +56,29 @@ class VmBuilder(Builder):
 
     def base(self, recipe: Recipe, work: Work) -> Built:
         raise AssertionError("a disk stands on a root file system")
+
+
+def write_raw(layout: disk.Layout, epoch: int, work: Work) -> Path:
+    """Write the packed root file system in the folder of the work (BELOW) as the disk of a physical node, which boots
+    by UEFI: the same bytes as in a qcow2, as a file with holes where nothing was written. `epoch` in seconds.
+
+    Raises BuildFailed, Missing.
+    """
+    assert work.tools is not None, "a disk is written with tools"
+    (work.folder / "tmp").mkdir(exist_ok=True)
+    _prepare(work.folder, layout, epoch, work.tools, raw=True)
+    command = private("sh", "-eu", "-c", f"{UNPACK}\n{ENTER}")
+    env = plain_environment(work.folder, work.folder / "tmp", work.folder)
+    try:
+        run(command, cwd=work.folder, env=env, on_line=work.log.take_plain, timeout=work.limit, halt=work.halt)
+    except CommandFailed as error:
+        raise BuildFailed("a disk", work.log) from error
+    return work.folder / disk.RAW
+
+
+def _prepare(folder: Path, layout: disk.Layout, epoch: int, tools: Path, *, raw: bool = False) -> None:
+    write_atomically(folder / disk.TABLE, layout.table())
+    write_atomically(folder / disk.SCRIPT, disk.script(layout, epoch, raw=raw))
+    command = f'chroot "$tree" /bin/sh -eu {INSIDE}/{disk.SCRIPT}'
+    inside = script(str(tools), {folder: INSIDE}, (command,), writable=(INSIDE,))
+    write_atomically(folder / SCRIPT, inside)

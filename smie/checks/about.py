@@ -9,8 +9,8 @@ from smie.reach import reached
 from smie.recipe import Recipe, roles_folder
 
 
-def image_facts(recipe: Recipe, size: int) -> ImageFacts:
-    """What is known of an artefact of this recipe that has so many bytes."""
+def image_facts(recipe: Recipe, size: int, *, booted: bool = False) -> ImageFacts:
+    """What is known of an artefact of this recipe that has so many bytes, and runs as a machine if `booted`."""
     roles = roles_of(recipe)
     packages = {package.name: package.version for package in recipe.installed}
     asked = {name for role in roles for name in role.packages} | set(recipe.base.packages)
@@ -18,6 +18,7 @@ def image_facts(recipe: Recipe, size: int) -> ImageFacts:
         title=recipe.title,
         kind=str(recipe.kind),
         size=size,
+        booted=booted,
         size_at_most=budget(recipe),
         setuid=tuple(sorted({*recipe.base.setuid, *(path for role in roles for path in role.setuid)})),
         packages=tuple(sorted(packages.items())),

@@ -27,13 +27,15 @@ class RoleFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """An artefact. `size` is in bytes, `size_at_most` None without a budget; `packages` are name and version of all
+    """An artefact. `size` is in bytes, `size_at_most` None without a budget; what has `booted` has made what each
+    machine makes for itself, its host keys for one; `packages` are name and version of all
     that are installed, `asked` the names that its base and roles have in `packages`."""
 
     title: str
     kind: str
     size: int
     size_at_most: int | None = None
+    booted: bool = False
     setuid: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
     asked: tuple[str, ...] = ()

@@ -36,15 +36,15 @@ def test(
     from smie.checks.running import LIMIT
     from smie.test import chosen, failure
     from smie.test import test as test_all
-    from smie.wanted import kinds_of, recipes_of
+    from smie.wanted import kinds_of, recipes_of, tools_for
     from smie.workspace import Workspace
 
-    workspace, there = Workspace.open(), open_store(store)
-    recipes = recipes_of(
-        names or (), Catalog.open(systems), there, workspace, kinds=kinds_of(kind), every=every, snapshot=snapshot
-    )
+    workspace, there, catalog, kinds = Workspace.open(), open_store(store), Catalog.open(systems), kinds_of(kind)
+    recipes = recipes_of(names or (), catalog, there, workspace, kinds=kinds, every=every, snapshot=snapshot)
+    meant = chosen(recipes, names or (), kinds)
+    tools = tools_for(meant, catalog, there, workspace, snapshot=snapshot)
     limit = duration(time_limit) or LIMIT
-    tested = test_all(there, chosen(recipes, names or ()), workspace, console.reporter(), limit=limit, junit=junit)
+    tested = test_all(there, meant, workspace, console.reporter(), tools=tools, limit=limit, junit=junit)
     if json:
         console.json_result([one.shown(there.url) for one in tested])
     else:

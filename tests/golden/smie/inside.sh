@@ -1,7 +1,7 @@
 tree=root
 mkdir -p "$tree/proc" "$tree/dev" "$tree/smie/tmp"
-mount -t proc proc "$tree/proc"
 mount -t tmpfs -o mode=1777 tmp "$tree/smie/tmp"
+mount -t proc proc "$tree/proc"
 mount -t tmpfs -o mode=755 dev "$tree/dev"
 : >"$tree/dev/full"; mount --bind /dev/full "$tree/dev/full"
 : >"$tree/dev/null"; mount --bind /dev/null "$tree/dev/null"

@@ -74,7 +74,8 @@ def test_a_failed_check_says_role_promise_assertion_log_and_what_to_do() -> None
 
 def test_facts_come_out_as_they_went_in(tmp_path: Path) -> None:
     role = RoleFacts("bird", ("/r/bird",), "2.17", "bird", 950, ("x",), ("NET_ADMIN",), ("bird",))
-    facts = ImageFacts("container/bird", "container", 5, 10, ("/bin/su",), (("bird2", "2.17"),), ("bird2",), (role,))
+    packages, setuid = (("bird2", "2.17"),), ("/bin/su",)
+    facts = ImageFacts("container/bird", "container", 5, 10, True, setuid, packages, ("bird2",), (role,))
     facts.write(tmp_path / "facts.json")
     assert ImageFacts.read(tmp_path / "facts.json") == facts
 

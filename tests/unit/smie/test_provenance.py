@@ -53,7 +53,7 @@ def test_every_input_is_named_with_its_digest(kitchen: Kitchen, store: MemorySto
 
 
 def test_it_says_what_git_calls_the_definitions(kitchen: Kitchen) -> None:
-    definition: Any = predicate(kitchen.base_recipe(), None, "v1.0-dirty")["buildDefinition"]
+    definition: Any = predicate(kitchen.base_recipe(), None, revision="v1.0-dirty")["buildDefinition"]
     assert definition["internalParameters"]["revision"] == "v1.0-dirty"
 
 

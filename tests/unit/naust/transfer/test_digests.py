@@ -104,7 +104,7 @@ def test_a_damaged_table_knows_nothing_and_is_used_again(
     remembered(path, b"content", monkeypatch)
     data = table.read_bytes()
     if damage == "torn":
-        at = next(place for place in range(0, len(data), 128) if data[place])
+        at = next(place for place in range(0, len(data), 128) if any(data[place : place + 128]))
         table.write_bytes(data[: at + 40] + bytes(8) + data[at + 48 :])
     elif damage == "folder":
         table.unlink()
