@@ -50,7 +50,8 @@ class Board:
             return True
         row = self._running.get(event.subject)
         if row is not None:
-            row.step = event.message or event.kind
+            own = f"{event.subject.rpartition('/')[2]} : "  # the row says already whose task it is
+            row.step = event.message.removeprefix(own) or event.kind
         return row is None
 
     def left(self, now: float) -> float | None:

@@ -69,12 +69,15 @@ def record(store: Store, workspace: Workspace, artifact: Artifact, making: Makin
     _state(store, artifact, key, bundle.PROVENANCE, origin)
     if making.checks:
         _state(store, artifact, key, CHECKS, _held(making))
-    listed = [_plain(store, artifact, "sizes", encode(sizes(found)), SIZES, SIZES)]
-    if making.log and not any(store.referrers(name_of(artifact.reference), artifact.digest, LOG)):
-        said = {CREATED: _now(), STEPS: json.dumps(dict(making.steps))}
-        listed.append(_plain(store, artifact, "log", making.log, "text/plain", LOG, said))
-    if key is not None:
-        _state(store, artifact, key, LIST, {"documents": listed})
+    plain = [_Plain("sizes", encode(sizes(found)), SIZES, SIZES)]
+    if any(store.referrers(name_of(artifact.reference), artifact.digest, LOG)):
+        return  # of a build that was killed later than here, or of the same artefact under another name
+    if making.log:
+        plain.append(_Plain("log", making.log, "text/plain", LOG, {CREATED: _now(), STEPS: json.dumps(making.steps)}))
+    if key is not None:  # before what it lists: so a log that is there is one that is listed
+        _state(store, artifact, key, LIST, {"documents": [each.descriptor() for each in plain]})
+    for each in plain:
+        each.attach(store, artifact)
 
 
 def looked_into(
@@ -132,21 +135,25 @@ def _state(
     )
 
 
-def _plain(
-    store: Store,
-    artifact: Artifact,
-    what: str,
-    data: bytes,
-    media_type: str,
-    artifact_type: str,
-    annotations: Mapping[str, str] | None = None,
-) -> Mapping[str, object]:
-    """Attach a document as it is; the descriptor of it."""
-    attach(
-        store, name_of(artifact.reference), artifact.digest, data, media_type=media_type, artifact_type=artifact_type,
-        annotations=annotations,
-    )  # fmt: skip
-    return {"name": what, "mediaType": media_type, "digest": {"sha256": Digest.of(data).hex}}
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A document that is attached as it is."""
+
+    what: str
+    data: bytes
+    media_type: str
+    artifact_type: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def attach(self, store: Store, artifact: Artifact) -> None:
+        attach(
+            store, name_of(artifact.reference), artifact.digest, self.data, media_type=self.media_type,
+            artifact_type=self.artifact_type, annotations=self.annotations,
+        )  # fmt: skip
+
+    def descriptor(self) -> Mapping[str, object]:
+        """A ResourceDescriptor of in-toto."""
+        return {"name": self.what, "mediaType": self.media_type, "digest": {"sha256": Digest.of(self.data).hex}}
 
 
 def _now() -> str:

@@ -49,6 +49,13 @@ def test_rows_say_step_time_and_share_within_the_width() -> None:
         assert len(line) <= 79
 
 
+def test_a_row_does_not_say_twice_whose_task_it_is() -> None:
+    seen = board()
+    seen.take(begins(TRAEFIK), 0.0)
+    seen.take(Event("task", TRAEFIK, "traefik : Take a moment"), 1.0)
+    assert seen.lines(2.0, 79)[0].startswith("container/traefik        Take a moment   ")
+
+
 def test_what_nobody_has_built_yet_has_no_bar_and_no_estimate() -> None:
     seen = Board((Job(BASE),), 1)
     seen.take(begins(BASE), 0.0)
