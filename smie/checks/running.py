@@ -34,12 +34,14 @@ _BEGUN = re.compile(r"\bcheck \S*::(\w+)")  # as `smie.checks.fixtures` says it
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look. `hosts` as testinfra has it: docker://ID, chroot://FOLDER, ssh://NAME. `around` makes of pytest's
-    command the one that is run: without network (`guarded`), which ssh needs (`tied`)."""
+    """Where to look. `hosts` as testinfra has it: docker://ID, ssh://NAME, or for another `connection` what that knows,
+    for chroot a folder. `around` makes of pytest's command the one that is run: without network (`guarded`), which ssh
+    needs (`tied`)."""
 
     hosts: str
     around: Callable[..., tuple[str, ...]] = guarded
     ssh_config: Path | None = None
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def argv(image: ImageFacts, facts: Path, junit: Path, place: Place) -> tuple[str
         "--noconftest", "--import-mode=importlib", "-q", "--no-header", "--tb=short", "-s",
         f"--junit-xml={junit}", f"{OPTION}={facts}", f"--hosts={place.hosts}",
         *((f"--ssh-config={place.ssh_config}",) if place.ssh_config else ()),
+        *((f"--connection={place.connection}",) if place.connection else ()),
         *map(str, files_of(image)),
     )  # fmt: skip
 

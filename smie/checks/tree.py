@@ -33,11 +33,11 @@ def check_tree(
     _unpack(store, artifact, tree, halt)
 
     def around(*command: str) -> tuple[str, ...]:
-        (folder / SCRIPT).write_text(looking(str(tree), f"exec {shlex.join(command)}"))
+        (folder / SCRIPT).write_text(looking(str(tree), f"cd {shlex.quote(str(folder))}\nexec {shlex.join(command)}"))
         return private("/bin/sh", "-eu", str(folder / SCRIPT))
 
     facts = image_facts(recipe, artifact.size)
-    return run_checks(facts, Place(f"chroot://{tree}", around), folder, log, limit=limit, halt=halt)
+    return run_checks(facts, Place(TREE, around, connection="chroot"), folder, log, limit=limit, halt=halt)
 
 
 def _unpack(store: Store, artifact: Artifact, tree: Path, halt: Event | None) -> None:

@@ -98,7 +98,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         "SMIE_CACHE": str(folder / "cache"),
         "NAUST_STORE": f"file://{folder / 'store'}",
     }
-    tools = Tools(folder, env)
+    tools, ours = Tools(folder, env), Tools(ROOT)
+    ours("smie", "build", *BASES, timeout=900)
+    for base in ("container/debian-13", "rootfs/debian-13-host", "rootfs/disk-tools"):
+        ours("naust", "copy", base, "--to", env["NAUST_STORE"])
     try:
         results = tools("smie", "build", ROLE, "--kind", "container,rootfs,vm", "--json").json()
         yield Made(folder, tools, {each["artifact"]: each for each in results})
