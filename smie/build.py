@@ -16,10 +16,11 @@ from common.model import Kind
 from common.progress import Board, Job
 from naust.store.interface import Store
 from smie.interrupted import cleaned
+from smie.memory import available
 from smie.outcome import Outcome
 from smie.plan import Entry, plan, to_build
 from smie.recipe import Recipe
-from smie.schedule import Skipped, Task, available, places, run_all
+from smie.schedule import Skipped, Task, places, run_all
 from smie.times import expected, weight
 from smie.workspace import Workspace
 

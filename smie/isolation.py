@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from common.errors import BadInput, Denied
 from common.model import Kind
 from common.run import find
-from smie.schedule import available
+from smie.memory import available
 
 if TYPE_CHECKING:
     from smie.recipe import Recipe

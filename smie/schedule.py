@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 from typing import Generic, TypeVar
 
@@ -105,11 +104,3 @@ def _collect(running: dict[Future[T], K], done: dict[K, T | Error | Skipped]) ->
 def places(cores: int | None = None) -> int:
     """How many builds this machine carries: one more than it has cores, for they wait a lot."""
     return (cores or len(os.sched_getaffinity(0))) + 1
-
-
-def available() -> int:
-    """Bytes of memory that could be had without swapping (proc(5), meminfo, MemAvailable); 0 where it is not said."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -47,10 +47,10 @@ INSTALL = """\
     tasks_from: install
 
 - name: Write a file of somebody's
-  ansible.builtin.copy: {content: "ours\\n", dest: /usr/local/ours, owner: "951", group: "952", mode: "0640"}
+  ansible.builtin.copy: {content: "ours\\n", dest: /srv/ours, owner: "951", group: "952", mode: "0640"}
 
 - name: Give it a second name
-  ansible.builtin.file: {src: /usr/local/ours, dest: /usr/local/second, state: hard}
+  ansible.builtin.file: {src: /srv/ours, dest: /srv/second, state: hard}
 
 - name: Give a program a capability
   ansible.builtin.command: {cmd: setcap cap_net_raw+ep /usr/bin/ping}
@@ -130,8 +130,8 @@ def test_nothing_of_a_build_is_left(made: Made) -> None:
 
 def test_a_role_installs_the_same_files_in_an_image_and_on_a_machine(made: Made) -> None:
     image, machine = of_image(made), of_rootfs(made)
-    ours = {name for name in image if name.startswith("usr/local/") and name not in ("usr/local/", "usr/local/share")}
-    assert {"usr/local/ours", "usr/local/second"} <= ours
+    ours = {name for name in image if name.startswith("srv/") and name != "srv/"}
+    assert {"srv/ours", "srv/second"} <= ours
     for name in (*ours, "usr/bin/ping"):
         assert image[name] == machine[name], name
     assert "capability" in image["usr/bin/ping"][-1]
@@ -208,8 +208,7 @@ def test_a_machine_with_other_hardware_runs_from_the_disk_that_was_tried(made: M
         first = re.search(r"Its own: (\w{32}) (\S+)", made.log)
         assert first and first[1] not in own and first[2] not in own
         files = machine.run(
-            "stat -c '%a %u:%g %h' /usr/local/ours; getcap /usr/bin/ping; findmnt -no SOURCE /;"
-            " ls /dev/disk/by-partlabel"
+            "stat -c '%a %u:%g %h' /srv/ours; getcap /usr/bin/ping; findmnt -no SOURCE /; ls /dev/disk/by-partlabel"
         ).stdout
         assert "640 951:952 2" in files and "cap_net_raw=ep" in files and "/dev/nvme0n1p2" in files
         assert "esp" in files and "root-b" in files

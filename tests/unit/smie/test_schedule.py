@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import Error
-from smie.schedule import Skipped, Task, available, places, run_all
+from smie.schedule import Skipped, Task, places, run_all
 
 
 def test_needs_come_first_and_the_heaviest_of_the_free_before_others() -> None:
@@ -76,10 +76,6 @@ def test_a_surprise_halts_everything_and_is_raised_when_all_have_ended() -> None
 @pytest.mark.parametrize(("cores", "expected"), [(1, 2), (2, 3), (16, 17)])
 def test_builds_side_by_side_are_bounded_by_cores(cores: int, expected: int) -> None:
     assert places(cores) == expected
-
-
-def test_the_memory_that_could_be_had_is_read_from_the_kernel() -> None:
-    assert available() > 1 << 20
 
 
 @given(
