@@ -26,6 +26,8 @@ FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")  # Debian's package ovmf
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 TRANSLATED = 128  # MiB for translated code; by default QEMU takes a quarter of the machine's memory
 ANSWER = timedelta(minutes=4)
+# What is sent goes to the discard port (RFC 863); a hub without another port would stop the card's queue instead.
+NOBODY = "socket,udp=127.0.0.1:9,localaddr=127.0.0.1:0"
 TAIL = 25  # lines of the console that an error shows
 NAME = "machine"  # of it, in ssh's configuration
 _PAUSE = 0.5  # seconds between two tries
@@ -165,7 +167,7 @@ def _network(nics: Sequence[Nic], port: int) -> Iterator[str]:
     for number, nic in enumerate(nics):
         forward = f",hostfwd=tcp:127.0.0.1:{port}-:22" if number == reached else ""
         net = f"10.{number}.2.0/24"
-        kind = f"user,restrict=on,ipv6=off,net={net}{forward}" if nic.wired else f"hubport,hubid={number}"
+        kind = f"user,restrict=on,ipv6=off,net={net}{forward}" if nic.wired else NOBODY
         where = "" if nic.slot is None else f",addr={nic.slot:#x}"
         yield from ("-netdev", f"{kind},id=net{number}")
         yield from ("-device", f"{nic.model},netdev=net{number},romfile={where}")

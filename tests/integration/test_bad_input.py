@@ -269,7 +269,7 @@ def test_all_errors_of_all_files_are_told_at_once(bench: Bench) -> None:
 
 
 def test_smie_refuses_the_same_and_builds_nothing(bench: Bench) -> None:
-    bench.spoil("roles/health/role.hcl", 'base = "debian-13"', 'base = "debian-12"')
+    bench.spoil("roles/health/role.hcl", '= "debian-13"', '= "debian-12"')
     said = bench.refuses("smie", "build", "health").err
     assert bench.place("roles/health/role.hcl", 'image "container"') in said
     assert 'did you mean "debian-13"?' in said

@@ -295,8 +295,9 @@ def test_an_index_that_is_not_what_was_signed_is_refused(lab: Lab) -> None:
 def test_an_artefact_says_which_snapshot_and_which_packages_it_is_made_of(twice: tuple[Lab, Lab]) -> None:
     lab, _ = twice
     artifact = resolve(lab.store, "container/smie-off-ed")
-    (one,) = attached(lab.store, "container/smie-off-ed", artifact.digest, bundle.IN_TOTO.__eq__)
-    listed = json.loads(one.data)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    every = attached(lab.store, "container/smie-off-ed", artifact.digest, bundle.IN_TOTO.__eq__)
+    (one,) = [said for said in (json.loads(each.data) for each in every) if said["predicateType"] == bundle.PROVENANCE]
+    listed = one["predicate"]["buildDefinition"]["resolvedDependencies"]
     digests = {each["name"]: f"sha256:{each['digest']['sha256']}" for each in listed}
     first = snapshots.dated(lab.store, "build")[-1]
     assert digests["snapshot"] == str(first.digest)

@@ -36,7 +36,7 @@ def test_a_credential_cannot_end_the_value_that_it_stands_in() -> None:
 
 def test_there_is_no_way_out_of_its_network_and_ssh_listens_on_loopback_alone() -> None:
     nets = [word for word in words(Hardware(nics=(Nic(wired=False), Nic("e1000e", slot=9)))) if "id=net" in word]
-    assert nets[0] == "hubport,hubid=0,id=net0"
+    assert nets[0] == "socket,udp=127.0.0.1:9,localaddr=127.0.0.1:0,id=net0"
     assert nets[1].startswith("user,restrict=on,") and "hostfwd=tcp:127.0.0.1:2222-:22" in nets[1]
     assert "e1000e,netdev=net1,romfile=,addr=0x9" in words(Hardware(nics=(Nic(), Nic("e1000e", slot=9))))
 
