@@ -17,6 +17,7 @@ from common.progress import Board, Job
 from naust.store.interface import Store
 from smie.interrupted import cleaned
 from smie.memory import available
+from smie.otherwise import Otherwise
 from smie.outcome import Outcome
 from smie.plan import Entry, plan, to_build
 from smie.recipe import Recipe
@@ -43,10 +44,12 @@ def build(
     limit: timedelta | None = None,
     skip_boot: bool = False,
     debug: bool = False,
+    other: Otherwise | None = None,
 ) -> tuple[Outcome, ...]:
     """See that all of these are in the store: at most `jobs` at once, in `memory` bytes. What takes longer than `limit`
-    is ended, and fails; disks were booted before, unless `skip_boot`; with `debug` what fails is left open. Raises
-    Missing or Unavailable before anything was begun, and Interrupted once all is cleaned up."""
+    is ended, and fails; disks were booted before, unless `skip_boot`; with `debug` what fails is left open. With
+    `other` they are built to be compared alone (`smie.again`). Raises Missing or Unavailable before anything was begun,
+    and Interrupted once all is cleaned up."""
     entries = plan(store, recipes)
     missing = to_build(entries)
     if not missing:
@@ -56,8 +59,9 @@ def build(
     at_once = jobs or places()
     with live(report, Board(_jobs(workspace, missing), at_once)) as told:
         site = Site.open(
-            store, workspace, told, [entry.recipe for entry in missing], limit, skip_boot=skip_boot, debug=debug
-        )
+            store, workspace, told, [entry.recipe for entry in missing], limit, skip_boot=skip_boot, debug=debug,
+            other=other,
+        )  # fmt: skip
         done: dict[str, Outcome | Error | Skipped | None] = {}
         try:
             run_all(_tasks(site, missing), at_once, site.halt, memory=memory or available() or None, done=done)

@@ -30,14 +30,16 @@ class Changed(Error):
         )
 
 
-def roles(recipe: Recipe, target: Path) -> Path:
+def roles(recipe: Recipe, target: Path, *, backwards: bool = False) -> Path:
     """Copy the files of all roles that the recipe reaches below `target`, an empty or missing folder; that folder.
+    They are written in the order of their names, or `backwards`.
 
     Raises Changed, OSError.
     """
     source = roles_folder(recipe.roles[-1])
     target.mkdir(parents=True, exist_ok=True)
-    if wrong := [f"roles/{path}" for path, each in _below(recipe, ROLES) if not _copied(source, target, path, each)]:
+    there = sorted(_below(recipe, ROLES), key=lambda each: each[0], reverse=backwards)
+    if wrong := [f"roles/{path}" for path, each in there if not _copied(source, target, path, each)]:
         raise Changed(recipe.title, wrong)
     return target
 

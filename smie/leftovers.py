@@ -23,6 +23,7 @@ LABEL = "smie.build"
 SCRATCH = "smie-"
 KEPT = "kept-"  # begins the last part of the identity of what is left open when it fails
 LONGEST_ROOT = 24  # bytes
+MEMORY = Path("/dev/shm")  # shm_overview(7)
 
 
 def identity(name: str, *, kept: str = "") -> str:
@@ -56,11 +57,12 @@ def _has_ended(build: str) -> bool:
 
 
 @contextmanager
-def scratch(build: str) -> Iterator[Path]:
+def scratch(build: str, root: Path | None = None) -> Iterator[Path]:
     """A folder with a short path, gone afterwards: Packer puts sockets there, whose paths have at most 107 bytes
-    (unix(7)), and a build's own folder may be deep."""
+    (unix(7)), and a build's own folder may be deep. It is in `root`, which is MEMORY, or where such things usually
+    are."""
     parts = [part for part in build.split(".") if not part.startswith(KEPT)]
-    folder = _scratch_root() / (SCRATCH + ".".join((*parts[:4], "t", parts[-1])))
+    folder = (root or _scratch_root()) / (SCRATCH + ".".join((*parts[:4], "m" if root else "t", parts[-1])))
     folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -71,9 +73,10 @@ def scratch(build: str) -> Iterator[Path]:
 def sweep_folders(workspace: Workspace, is_gone: Callable[[str], bool] = is_dead) -> tuple[str, ...]:
     """Remove the folders of builds that are gone; which they were."""
     dead = [folder for folder in _folders(workspace.work) if is_gone(folder.name)]
-    short = [f for f in _scratch_root().glob(f"{SCRATCH}*") if is_gone(f.name.removeprefix(SCRATCH))]
-    for folder in (*dead, *short):
-        shutil.rmtree(folder, ignore_errors=True)
+    roots = (_scratch_root(), MEMORY)
+    short = [f for root in roots for f in root.glob(f"*{SCRATCH}*") if is_gone(f.name.partition(SCRATCH)[2])]
+    for path in (*dead, *short):
+        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     return tuple(f"folder {folder.name}" for folder in dead)
 
 

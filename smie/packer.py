@@ -58,21 +58,35 @@ def argv(template: Path, enclose: Enclose = guarded, *, keep_failed: bool = Fals
     return enclose("packer", "build", "-machine-readable", on_error, str(template))
 
 
-# What the container has changed, as docker tells, and the changed files as its own tar reads them: the layer, without
-# committing an image and reading all of it back. Deleted paths are put in as whiteouts later (`smie.normal`).
-DIFF = "docker diff $CID > " + CHANGES
-COPY = (
-    f"sed -n 's,^[AC] /,,p' {CHANGES} | LC_ALL=C sort | docker exec --interactive --user 0:0 --env LC_ALL=C.UTF-8 $CID"
-    " tar --create --directory=/ --no-recursion --verbatim-files-from --files-from=- --numeric-owner --format=posix"
-    f" --xattrs '--xattrs-include=*' > {LAYER}"
-)
+INSIDE = "docker exec --interactive --user 0:0 --env LC_ALL=C.UTF-8 $CID"
+TAR = "tar --directory=/ --numeric-owner --xattrs '--xattrs-include=*'"
 
 
-def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packer: tuple[int, int]) -> Template:
+def taking(changes: str, files: str) -> tuple[str, str]:
+    """Commands that write what the container has changed, as docker tells, and the changed files as its own tar reads
+    them: the layer, without committing an image and reading all of it back. Deleted paths are put in as whiteouts later
+    (`smie.normal`)."""
+    return (
+        f"docker diff $CID > {changes}",
+        # What is mounted there has not been changed.
+        f"sed -n -E '\\,^. /(smie|packer-files)(/|$),d; s,^[AC] /,,p' {changes} | LC_ALL=C sort | {INSIDE} {TAR}"
+        f" --create --no-recursion --verbatim-files-from --files-from=- --format=posix > {files}",
+    )
+
+
+def docker_template(
+    image: str,
+    identity: str,
+    mounts: Mapping[Path, str],
+    packer: tuple[int, int],
+    variables: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+) -> Template:
     """Install with Ansible in a container of an image, without network, and take out what that changed.
 
     `identity` is put on the container, so that leftovers are known as ours. `mounts` are folders of this machine, by
-    where they are seen in the container, read-only.
+    where they are seen in the container, read-only; `variables` are more of its environment; `before` are commands
+    that run first.
     """
     source: Template = {
         "image": image,
@@ -81,6 +95,7 @@ def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packe
         "run_command": [
             "--detach", "--interactive", "--network=none", f"--label=smie.build={identity}",
             "--env=APT_CONFIG=/smie/apt/apt.conf", "--env=PYTHONDONTWRITEBYTECODE=1", "--tmpfs=/smie/tmp:exec",
+            *(f"--env={name}={value}" for name, value in (variables or {}).items()),
             *(f"--volume={here}:{there}:ro" for here, there in mounts.items()),
             # What the parent's configuration says about running it is not for the build.
             "--user=0:0", "--workdir=/", "--no-healthcheck", "--entrypoint=/bin/sh", "{{.Image}}",
@@ -90,7 +105,11 @@ def docker_template(image: str, identity: str, mounts: Mapping[Path, str], packe
     chain = [{"artifice": {"files": [LAYER, CHANGES]}}, {"manifest": {"output": MANIFEST}}]
     build: Template = {
         "sources": ["source.docker.image"],
-        "provisioner": [_local(ansible), _local("set -e", DIFF, COPY)],
+        "provisioner": [
+            *([_local("set -e", *before)] if before else []),
+            _local(ansible),
+            _local("set -e", *taking(CHANGES, LAYER)),
+        ],
         "post-processors": [{"post-processor": chain}],
     }
     whole: Template = {"source": {"docker": {"image": source}}, "build": [build]}

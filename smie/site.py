@@ -7,7 +7,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,9 @@ from naust import listing, manifest
 from naust.content import engine
 from naust.push import Before, push_container, push_file
 from naust.store.interface import Store
-from smie import frozen, isolation, leftovers, packer, times
+from smie import frozen, isolation, leftovers, otherwise, packer, parts, times
 from smie.builder import builder
+from smie.builder.container import CHECKED
 from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.rootfs import BELOW
 from smie.builder.trial import tried
@@ -35,6 +36,7 @@ from smie.disk import explained
 from smie.documents import Making, looked_into, record
 from smie.kept import left_open
 from smie.log import told as told_in_log
+from smie.otherwise import Otherwise
 from smie.outcome import Outcome
 from smie.plan import recorded
 from smie.recipe import Recipe
@@ -50,7 +52,8 @@ POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie
 @dataclass(slots=True)
 class Site:
     """What all builds of one run share. `halt` is set when everything has to stop; with `debug` a build that fails is
-    left open. `stopped` are the builds that a halt has cut off."""
+    left open; with `other` all is built to be compared alone (`smie.again`): nobody looks at it, explains it or uses
+    it. `stopped` are the builds that a halt has cut off."""
 
     store: Store
     workspace: Workspace
@@ -61,6 +64,7 @@ class Site:
     skip_boot: bool = False
     limit: timedelta | None = None  # for installing, and for checks; else as they say
     debug: bool = False  # what fails is left open
+    other: Otherwise | None = None
     halt: Halt = field(default_factory=Halt)
     stopped: list[str] = field(default_factory=list)
 
@@ -75,6 +79,7 @@ class Site:
         *,
         skip_boot: bool = False,
         debug: bool = False,
+        other: Otherwise | None = None,
     ) -> Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
@@ -92,7 +97,8 @@ class Site:
             for what in (*swept, *leftovers.sweep_folders(workspace, is_gone)):
                 report(Event("swept", what, why))
         version = packer.installed_version() if any(recipe.parent for recipe in recipes) else (0, 0)
-        return cls(store, workspace, report, builders, version, revision(recipes), skip_boot, limit, debug)
+        known = "" if other else revision(recipes)
+        return cls(store, workspace, report, builders, version, known, skip_boot, limit, debug, other)
 
     def prefetch(self, recipes: Sequence[Recipe]) -> None:
         """Fetch what all of these need, in this order."""
@@ -149,7 +155,7 @@ class Site:
             clock.lap("collect")
             with cleared(self.builders[recipe.kind], identity):
                 artifact = self._stored(recipe, made, lambda unnamed: self._before(unnamed, recipe, made, work, clock))
-                if recipe.kind == Kind.CONTAINER:
+                if recipe.kind == Kind.CONTAINER and not self.other:
                     engine.load(self.store, artifact)
             clock.lap("publish")
         times.keep(self.workspace, recipe, sum(clock.steps.values()))
@@ -158,6 +164,8 @@ class Site:
 
     def _before(self, unnamed: Artifact, recipe: Recipe, made: Built, work: Work, clock: Clock) -> None:
         """What has to be done before it gets a name: it is looked at, and its documents go with it."""
+        if self.other:
+            return
         held = self._check(recipe, made, unnamed, work, clock)
         self._explain(unnamed, recipe, made, work, clock, held)
         clock.lap("explain")
@@ -229,12 +237,14 @@ class Site:
         software = self._fetch(recipe)
         path = self.workspace.log(recipe.kind, recipe.name)
         log = packer.Log(path, lambda task: self.report(Event("task", recipe.title, task)))
-        parent = self._parent(recipe) if recipe.kind == Kind.CONTAINER else None
+        parent = self._parent(recipe, identity) if recipe.kind == Kind.CONTAINER else None
         if recipe.kind != Kind.CONTAINER and recipe.parent:
             copied(self.store, found(self.store, recipe.parent), folder / BELOW)
         tools = tools_tree(self.store, self.workspace, recipe.tools, folder) if recipe.tools else None
         limit = self.limit or packer.LIMIT
-        return Work(folder, identity, self.packer, log, self.halt, parent, software, tools, limit, self.debug)
+        return Work(
+            folder, identity, self.packer, log, self.halt, parent, software, tools, limit, self.debug, self.other
+        )
 
     def _fetch(self, recipe: Recipe) -> dict[str, Path]:
         recipe.index.fetch(recipe.packages, halt=self.halt)
@@ -249,11 +259,13 @@ class Site:
             if role.software
         }
 
-    def _parent(self, recipe: Recipe) -> Parent | None:
+    def _parent(self, recipe: Recipe, identity: str) -> Parent | None:
         if recipe.parent is None:
             return None
         there = found(self.store, recipe.parent)
-        image = engine.load(self.store, there)
+        # What is built to be compared takes no name of the engine that others use; see `ContainerBuilder.sweep`.
+        own = f"{CHECKED}:{identity}" if self.other else ""
+        image = engine.load_image(self.store, there, name=own).id
         name = f"{there.reference.kind}/{there.reference.name}"
         read = manifest.parse(self.store.manifest(name, str(there.digest)), name)
         assert read.config is not None, "a container image has a configuration"
@@ -262,16 +274,26 @@ class Site:
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
         one = self.builders[recipe.kind]
-        frozen.roles(recipe, work.folder / ROLES)
-        one.prepare(recipe, work)
-        template = json.dumps(one.template(recipe, work), indent=2)
-        write_atomically(work.folder / packer.TEMPLATE, template)
-        with leftovers.scratch(work.identity) as scratch:
-            env = one.environment(work, scratch, work.folder / ROLES)
+        with (
+            leftovers.scratch(work.identity) as scratch,
+            otherwise.roles(work.folder / ROLES, work.identity, self.other) as roles,
+        ):
+            frozen.roles(recipe, roles, backwards=bool(self.other and self.other.backwards))
+            if work.parent:
+                first = parts.first(recipe, work.parent.image, work.folder, roles, self.workspace)
+                work = replace(work, first=first)
+            one.prepare(recipe, work)
+            template = json.dumps(one.template(recipe, work), indent=2)
+            write_atomically(work.folder / packer.TEMPLATE, template)
+            env = one.environment(work, scratch, roles)
             enclose = partial(one.enclosed, recipe, work)
-            packer.build(
-                recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose, keep_failed=self.debug
-            )
+            try:
+                packer.build(
+                    recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose, keep_failed=self.debug
+                )
+            finally:
+                if work.first:
+                    parts.keep(work.first, work.folder)
         clock.lap("install")
         return one.collect(recipe, work)
 

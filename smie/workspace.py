@@ -50,6 +50,10 @@ class Workspace:
         """What a layer brings, by its content."""
         return self.root / "layers" / f"{digest.hex}.json"
 
+    def part(self, name: str, key: Digest) -> Path:
+        """The first part of a role, by what it is made from."""
+        return self.root / "parts" / name / key.hex
+
     def log(self, kind: str, name: str) -> Path:
         """The log of the newest build of an artefact."""
         return self.root / "logs" / kind / f"{name}.log"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST_COPY = 5 << 30  # bytes that a server copies in one call
+# Of a copy in parts: small, for a server may say nothing while it copies one, and that must not look like a dead server.
+COPIED_PART = 32 << 20  # bytes
+MOST_PARTS = 10_000  # of one upload (Amazon S3 user guide, multipart upload limits)
 _TRIES = 10  # of a part: much is lost with it
 
 
@@ -134,9 +137,10 @@ class Multipart:
         """The same, as an upload whose parts the server takes from the object."""
         upload = self.begin(target, sha256)
         try:
-            starts = range(0, size, LARGEST_COPY)
+            step = max(COPIED_PART, -(-size // MOST_PARTS))
+            starts = range(0, size, step)
             etags = [
-                self._copy_part(key, upload, number, start, min(size, start + LARGEST_COPY) - 1)
+                self._copy_part(key, upload, number, start, min(size, start + step) - 1)
                 for number, start in enumerate(starts, 1)
             ]
             self.complete(upload, etags, size)

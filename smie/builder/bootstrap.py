@@ -10,9 +10,11 @@ from common.errors import Corrupt
 from common.files import file_digest
 from common.run import CommandFailed, TimedOut, environment, run
 from naust.manifest import Blob
+from smie import otherwise
 from smie.builder.interface import Work
 from smie.isolation import fits_in_memory, private
 from smie.normal import file, normalise
+from smie.otherwise import Otherwise
 from smie.packages import Package, installed
 from smie.packer import BuildFailed, TookTooLong
 from smie.recipe import Recipe
@@ -37,17 +39,25 @@ SOURCES = "# Packages come with the image: smie builds a new one. For your own u
 
 
 def argv(
-    recipe: Recipe, tarball: Path, sources: Path, hooks: Sequence[str] = (), *, memory: Path | None = None
+    recipe: Recipe,
+    tarball: Path,
+    sources: Path,
+    hooks: Sequence[str] = (),
+    *,
+    memory: Path | None = None,
+    other: Otherwise | None = None,
 ) -> tuple[str, ...]:
     """mmdebstrap's command. What its packages run has no network, and what it mounts nobody sees. `hooks` are options
-    of it; `memory` is a folder for its tree that is to be in memory."""
+    of it; `memory` is a folder for its tree that is to be in memory; `other`: see `smie.otherwise`."""
     include = ",".join(recipe.base.packages)
-    return private(
+    begins, ends = otherwise.hooks(other)
+    command = (
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "--format=tar",
         '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io",
-        *(f"--dpkgopt={line}" for line in FILTERS), *hooks, f"--customize-hook={plain(recipe.base.setuid)}",
-        recipe.base.suite, str(tarball), str(sources), memory=memory,
+        *(f"--dpkgopt={line}" for line in FILTERS), *begins, *hooks, f"--customize-hook={plain(recipe.base.setuid)}",
+        *ends, recipe.base.suite, str(tarball), str(sources),
     )  # fmt: skip
+    return private(*otherwise.around(other, *command), memory=memory)
 
 
 def root_layer(
@@ -61,7 +71,8 @@ def root_layer(
     epoch = int(recipe.index.date.timestamp())
     env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
     size = UNPACKED * sum(package.size for package in recipe.packages)
-    command = argv(recipe, tarball, sources, hooks, memory=scratch if fits_in_memory(size) else None)
+    memory = scratch if fits_in_memory(size) else None
+    command = argv(recipe, tarball, sources, hooks, memory=memory, other=work.other)
     try:
         run(command, env=env, on_line=work.log.take_plain, timeout=work.limit, halt=work.halt)
     except TimedOut as error:

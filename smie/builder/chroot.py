@@ -29,6 +29,7 @@ _KERNEL = (
     'mount -t proc proc "$tree/proc"',
     'mount -t tmpfs -o mode=755 dev "$tree/dev"',
     *(f': >"$tree/dev/{name}"; mount --bind /dev/{name} "$tree/dev/{name}"' for name in DEVICES),
+    'mkdir -m 1777 "$tree/dev/shm"',
     'ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"',
     'ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"',
 )
@@ -53,6 +54,7 @@ def script(tree: str, binds: Mapping[Path, str], commands: Sequence[str], *, wri
     they are to be seen (read-only but for `writable`), then the commands."""
     lines = [
         f"tree={shlex.quote(tree)}",
+        "umask 022",  # as in a container, whoever builds
         'mkdir -p "$tree/proc" "$tree/dev" "$tree/smie/tmp"',
         'mount -t tmpfs -o mode=1777 tmp "$tree/smie/tmp"',
         *_KERNEL,

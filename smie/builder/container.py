@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 
 import docker
 import docker.errors
@@ -18,12 +19,14 @@ import requests
 from common.errors import Unavailable
 from common.files import file_digest, write_atomically
 from naust.manifest import Blob, ContainerImage
+from smie import otherwise
 from smie.builder.bootstrap import STATUS, check, containers_own, root_layer
 from smie.builder.interface import Builder, Parent, Work
 from smie.image import base_config, labels, role_config
 from smie.leftovers import LABEL
 from smie.normal import deleted, normalise, whiteout
-from smie.packer import CHANGES, LAYER, Template, built, docker_template, play, variables
+from smie.packer import CHANGES, LAYER, Template, built, docker_template, variables
+from smie.parts import before, plays
 from smie.recipe import Recipe
 from smie.repository import MOUNTED, write_for_container
 
@@ -69,15 +72,18 @@ class ContainerBuilder(Builder):
         write_for_container(recipe, work.folder / "apt")
         write_atomically(work.folder / "ansible.cfg", "")
         role = recipe.roles[-1]
-        write_atomically(
-            work.folder / "play.json",
-            json.dumps(play(role.name, variables(role, SOFTWARE if work.software else "")), indent=2),
-        )
+        made = plays(role.name, variables(role, SOFTWARE if work.software else ""), work.first)
+        write_atomically(work.folder / "play.json", json.dumps(made, indent=2))
 
     def template(self, recipe: Recipe, work: Work) -> Template:
         mounts = {work.folder / "apt": "/smie/apt", recipe.index.pool: f"{MOUNTED}/pool"}
         mounts |= dict.fromkeys(work.software.values(), SOFTWARE)
-        return docker_template(_parent(work).image, work.identity, mounts, work.packer)
+        mounts |= otherwise.mounts(work.other)
+        said, first = otherwise.inside(work.other), before(work.first)
+        return docker_template(_parent(work).image, work.identity, mounts, work.packer, said, first)
+
+    def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
+        return super().environment(work, scratch, roles) | otherwise.outside(work.other)
 
     def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
         raw, changes = built(work.folder, (LAYER, CHANGES))

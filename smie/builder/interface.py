@@ -14,7 +14,9 @@ from common.errors import Error
 from common.model import Digest
 from naust.manifest import Blob, ContainerImage
 from smie.isolation import guarded
+from smie.otherwise import Otherwise
 from smie.packer import LIMIT, Log, Template, ansible_environment
+from smie.parts import First
 from smie.recipe import Recipe
 
 
@@ -22,7 +24,8 @@ from smie.recipe import Recipe
 class Work:
     """One build: its folder, which is gone afterwards, its identity (`smie.leftovers`), and what it stands on: an image
     in the engine (`parent`), or a file that was put into the folder. `software` has the programs of a role by
-    the role's name, `tools` is a tree with what disks are written with. What takes longer than `limit` is ended."""
+    the role's name, `tools` is a tree with what disks are written with. What takes longer than `limit` is ended.
+    `other` is set for what is built to be compared alone, `first` is the role's first part, if it has two."""
 
     folder: Path
     identity: str
@@ -34,6 +37,8 @@ class Work:
     tools: Path | None = None
     limit: timedelta = LIMIT
     debug: bool = False  # what fails is left open
+    other: Otherwise | None = None
+    first: First | None = None
 
 
 @dataclass(frozen=True, slots=True)

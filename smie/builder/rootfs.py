@@ -14,7 +14,7 @@ from pathlib import Path
 from common.files import file_digest, write_atomically
 from common.run import CommandFailed, environment, run
 from naust.manifest import Blob
-from smie import frozen
+from smie import frozen, otherwise
 from smie.builder.bootstrap import POLICY, STATUS, UNPACKED, check, root_layer
 from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
@@ -59,7 +59,8 @@ class RootfsBuilder(Builder):
         added = sum(file.stat().st_size for folder in work.software.values() for file in folder.iterdir())
         size = UNPACKED * packed + added
         # A tree in memory goes with the build, so nobody could look into it.
-        return private(*argv, memory=work.folder / TREE if fits_in_memory(size) and not work.debug else None)
+        memory = work.folder / TREE if fits_in_memory(size) and not work.debug else None
+        return private(*otherwise.around(work.other, *argv), memory=memory)
 
     def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
         return plain_environment(work.folder, scratch, roles)
@@ -141,7 +142,7 @@ def plays(recipe: Recipe, work: Work) -> list[dict[str, object]]:
 def _mounts(recipe: Recipe, work: Work) -> dict[Path, str]:
     """Folders of this machine that the tree sees, by where."""
     software = {folder: f"{SOFTWARE}/{role}" for role, folder in work.software.items()}
-    return {**write_for_container(recipe, work.folder / "apt"), **software}
+    return {**write_for_container(recipe, work.folder / "apt"), **software, **otherwise.binds(work.other)}
 
 
 def _software(role: str, work: Work) -> str:

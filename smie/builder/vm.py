@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.files import write_atomically
 from common.run import CommandFailed, run
+from smie import otherwise
 from smie.builder import disk
 from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
 from smie.builder.interface import Builder, Built, FileImage, Work
@@ -29,7 +30,7 @@ class VmBuilder(Builder):
         return ()  # as with root file systems
 
     def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
-        return private(*argv)
+        return private(*otherwise.around(work.other, *argv))
 
     def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
         return plain_environment(work.folder, scratch, roles)
@@ -40,7 +41,8 @@ class VmBuilder(Builder):
         write_atomically(work.folder / "ansible.cfg", "")
         assert work.tools is not None, "a disk is written with tools"
         layout = disk.Layout.of(recipe.disk, recipe.fingerprint)
-        _prepare(work.folder, layout, int(recipe.index.date.timestamp()), work.tools)
+        more = otherwise.binds(work.other)
+        _prepare(work.folder, layout, int(recipe.index.date.timestamp()), work.tools, more)
 
     def template(self, recipe: Recipe, work: Work) -> Template:
         return null_template(((UNPACK,), (ENTER,)), (disk.DISK,))
@@ -66,7 +68,7 @@ def write_raw(layout: disk.Layout, epoch: int, work: Work) -> Path:
     """
     assert work.tools is not None, "a disk is written with tools"
     (work.folder / "tmp").mkdir(exist_ok=True)
-    _prepare(work.folder, layout, epoch, work.tools, raw=True)
+    _prepare(work.folder, layout, epoch, work.tools, {}, raw=True)
     command = private("sh", "-eu", "-c", f"{UNPACK}\n{ENTER}")
     env = plain_environment(work.folder, work.folder / "tmp", work.folder)
     try:
@@ -76,9 +78,11 @@ def write_raw(layout: disk.Layout, epoch: int, work: Work) -> Path:
     return work.folder / disk.RAW
 
 
-def _prepare(folder: Path, layout: disk.Layout, epoch: int, tools: Path, *, raw: bool = False) -> None:
+def _prepare(
+    folder: Path, layout: disk.Layout, epoch: int, tools: Path, more: Mapping[Path, str], *, raw: bool = False
+) -> None:
     write_atomically(folder / disk.TABLE, layout.table())
     write_atomically(folder / disk.SCRIPT, disk.script(layout, epoch, raw=raw))
     command = f'chroot "$tree" /bin/sh -eu {INSIDE}/{disk.SCRIPT}'
-    inside = script(str(tools), {folder: INSIDE}, (command,), writable=(INSIDE,))
+    inside = script(str(tools), {folder: INSIDE, **more}, (command,), writable=(INSIDE,))
     write_atomically(folder / SCRIPT, inside)

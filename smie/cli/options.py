@@ -39,6 +39,10 @@ Snapshot = Annotated[
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="End what takes longer, as in 90s or 10m.")
 ]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Build it twice more, elsewhere and otherwise, store nothing, show what differs."),
+]
 
 
 def duration(text: str | None) -> timedelta | None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.building import building
 from tests.bench.delta import delta
 from tests.bench.hundred_thousand import hundred_thousand
 from tests.bench.million import million
@@ -75,23 +76,6 @@ def listing() -> Row:
                 version(["skopeo", "--version"]),
                 lambda: seconds(["skopeo", "list-tags", "--tls-verify=false", f"docker://{address}/many"], runs=9),
             )
-
-
-def building() -> list[Row]:
-    """A build of which nothing changed, beside what Packer with its own Ansible provisioner does for one role."""
-    from tests.bench.plain_packer import plain_build
-
-    subprocess.run(ours("smie", "build", "s3-lb"), cwd=ROOT, check=True, capture_output=True)
-    return [
-        beside(
-            "smie build s3-lb, nothing changed",
-            lambda: seconds(ours("smie", "build", "s3-lb"), runs=5),
-            "packer build, its own ansible provisioner, one small role",
-            version(["packer", "version"]),
-            plain_build,
-        ),
-        alone("smie plan s3-lb", seconds(ours("smie", "plan", "s3-lb"), runs=5)),
-    ]
 
 
 def deploying() -> list[Row]:

@@ -139,6 +139,7 @@ def test_what_is_too_large_for_one_copy_is_copied_in_parts(
 ) -> None:
     """5 GiB is what a server copies at once; here it is 16 MiB."""
     monkeypatch.setattr("naust.store.s3_multipart.LARGEST_COPY", 16 << 20)
+    monkeypatch.setattr("naust.store.s3_multipart.COPIED_PART", 16 << 20)
     digest, _ = store.add(NAME, Stream(large.read_bytes()))
     assert whole(store, digest) == large.read_bytes()
     time.sleep(2.1)

@@ -1,4 +1,5 @@
 tree=root
+umask 022
 mkdir -p "$tree/proc" "$tree/dev" "$tree/smie/tmp"
 mount -t tmpfs -o mode=1777 tmp "$tree/smie/tmp"
 mount -t proc proc "$tree/proc"
@@ -9,6 +10,7 @@ mount -t tmpfs -o mode=755 dev "$tree/dev"
 : >"$tree/dev/tty"; mount --bind /dev/tty "$tree/dev/tty"
 : >"$tree/dev/urandom"; mount --bind /dev/urandom "$tree/dev/urandom"
 : >"$tree/dev/zero"; mount --bind /dev/zero "$tree/dev/zero"
+mkdir -m 1777 "$tree/dev/shm"
 ln -s /proc/self/fd "$tree/dev/fd"; ln -s /proc/self/fd/0 "$tree/dev/stdin"
 ln -s /proc/self/fd/1 "$tree/dev/stdout"; ln -s /proc/self/fd/2 "$tree/dev/stderr"
 mkdir -p "$tree"/smie/apt

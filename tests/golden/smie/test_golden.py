@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,13 @@ import pytest
 from common.model import Digest, Kind
 from common.role import Base, Image, Process, Role, RoleType
 from naust.manifest import Blob
+from smie import otherwise
 from smie.builder import builder
 from smie.builder.bootstrap import argv
 from smie.builder.interface import Parent, Work
 from smie.image import base_config, labels, role_config
 from smie.index import Index
+from smie.otherwise import Otherwise
 from smie.packages import Package
 from smie.packer import Log, play, variables
 from smie.recipe import Recipe
@@ -76,6 +78,15 @@ def test_the_play(tmp_path: Path) -> None:
 def test_the_command_that_makes_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)  # nobody else makes one
     same("mmdebstrap.txt", "\n".join(argv(recipe(None), Path("/w/root.tar"), Path("/w/sources.list"))) + "\n")
+
+
+def test_what_a_base_that_is_compared_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(otherwise, "library", lambda: Path("/venv/libfaketime.so.1"))
+    other = Otherwise(timedelta(days=400), "another", True)
+    files = Path("/w/root.tar"), Path("/w/sources.list")
+    plain, made = argv(recipe(None), *files), argv(recipe(None), *files, other=other)
+    same("mmdebstrap-otherwise.txt", "\n".join(word for word in made if word not in plain) + "\n")
 
 
 def test_what_apt_in_the_container_is_told() -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from common.model import Digest, Kind
 from common.role import Base, Process, Role, RoleType
+from smie import otherwise
 from smie.builder import builder
 from smie.builder.chroot import script
 from smie.builder.interface import Work
 from smie.builder.rootfs import plays
 from smie.index import Index
 from smie.isolation import private
+from smie.otherwise import Otherwise
 from smie.packer import Log, argv
 from smie.recipe import Recipe
 from smie.workspace import Workspace
@@ -71,6 +73,13 @@ def test_what_is_mounted_in_a_tree() -> None:
 def test_the_command_that_runs_packer_alone() -> None:
     made = argv(Path("build.pkr.json"), lambda *words: private(*words, memory=FOLDER / "root"))
     same("packer-alone.txt", "\n".join(made) + "\n")
+
+
+def test_the_same_command_under_other_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otherwise, "library", lambda: Path("/venv/libfaketime.so.1"))
+    other = Otherwise(timedelta(days=400), "another", True, "/smie-x /smie-x")
+    made = argv(Path("build.pkr.json"), lambda *words: private(*otherwise.around(other, *words)))
+    same("packer-otherwise.txt", "\n".join(made) + "\n")
 
 
 def test_a_builder_gives_what_it_runs_nothing_of_the_callers_environment(

@@ -51,6 +51,7 @@ class Kitchen:
     base: Base = BASE
     process: Process = PROCESS
     image: Image = IMAGE
+    date: datetime = DATE
     options: dict[str, object] = field(default_factory=dict)
 
     def write(self, path: str, text: str = "", mode: int = 0o644) -> Path:
@@ -63,7 +64,7 @@ class Kitchen:
     @property
     def index(self) -> ListedIndex:
         return ListedIndex(
-            Workspace(self.folder), self.folder / "index", "trixie", "amd64", Digest.of(b"index"), DATE, "13.8",
+            Workspace(self.folder), self.folder / "index", "trixie", "amd64", Digest.of(b"index"), self.date, "13.8",
             self.packages,
         )  # fmt: skip
 

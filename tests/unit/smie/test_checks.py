@@ -18,7 +18,7 @@ from smie.checks.fixtures import becoming
 from smie.checks.results import EVERY, Check, joined, read
 from smie.checks.running import Checked, ChecksFailed, Place, argv, files_of
 from smie.cli.options import duration
-from smie.isolation import tied
+from smie.isolation import guarded, tied
 from smie.test import chosen, test
 from smie.workspace import Workspace
 from tests.conftest import ROOT
@@ -131,6 +131,8 @@ def test_pytest_looks_where_it_is_told_with_the_checks_of_all_roles_and_no_setti
     facts, junit = tmp_path / "facts.json", tmp_path / "checks.xml"
     words = argv(image, facts, junit, Place("ssh://gw1", tied, Path("/w/ssh")))
     assert {"--hosts=ssh://gw1", "--ssh-config=/w/ssh", "--noconftest", f"--rootdir={tmp_path}"} <= set(words)
+    words = argv(image, facts, junit, Place("/w/tree", guarded, connection="chroot"))
+    assert {"--hosts=/w/tree", "--connection=chroot"} <= set(words)
 
 
 def test_what_was_not_built_is_named_before_anything_is_started(kitchen: Kitchen, tmp_path: Path) -> None:

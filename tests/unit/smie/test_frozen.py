@@ -55,3 +55,15 @@ def test_a_base_whose_files_change_is_not_made_of_them(kitchen: Kitchen, tmp_pat
     with pytest.raises(Changed) as raised:
         frozen.overlay_tar(recipe, tmp_path / "overlay.tar", 1)
     assert raised.value.details == "changed: bases/machine/etc/motd"
+
+
+def test_files_are_written_in_order_or_backwards(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(backwards: bool) -> list[str]:
+        seen: list[str] = []
+        monkeypatch.setattr(frozen, "_copied", lambda source, target, path, wanted: not seen.append(path))
+        frozen.roles(kitchen.recipe(), tmp_path / "copy", backwards=backwards)
+        return seen
+
+    assert written(False) == sorted(written(False)) and written(True) == written(False)[::-1]
