@@ -22,6 +22,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 INSTANCE = f"test-{os.getpid()}"
+# These deploy systems, or measure what one promises: nothing may run beside them. So may what uses such a deployment.
+ALONE = (
+    "test_bad_input", "test_clean", "test_long", "test_main_job", "test_manuals", "test_provisioner",
+    "test_roles_data_plane", "test_roles_services", "test_secrets_stay_secret", "test_seter", "test_tour",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests run on all cores but for those that have to be alone; those of one file share their fixtures."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        deployed = "running" in getattr(item, "fixturenames", ()) or (call is not None and "radosgw" in call.id)
+        if deployed or (item.path.stem in ALONE and item.path.parent.name != "unit"):
+            item.add_marker("alone")
+        else:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
 
 
 @dataclass(frozen=True)

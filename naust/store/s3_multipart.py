@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST_COPY = 5 << 30  # bytes that a server copies in one call
-# Of a copy in parts: small, for a server may say nothing while it copies one, and that must not look like a dead server.
+# Of a copy in parts: small, for a server may say nothing while it copies one, and must not look dead meanwhile.
 COPIED_PART = 32 << 20  # bytes
 MOST_PARTS = 10_000  # of one upload (Amazon S3 user guide, multipart upload limits)
 _TRIES = 10  # of a part: much is lost with it
