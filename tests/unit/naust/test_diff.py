@@ -112,6 +112,7 @@ def test_packed_layers_are_looked_into(pack: Callable[[bytes], bytes]) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"no tar", b"\x28\xb5\x2f\xfd zstd", tar(("a", b"x" * 5000))[:3000], gzip.compress(tar(("a", b"1")))[:-40]],
+    ids=["empty", "text", "zstd", "short", "cut"],
 )
 def test_what_is_no_tar_is_said(data: bytes) -> None:
     with pytest.raises(Corrupt, match="cannot be looked into"):
