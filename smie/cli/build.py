@@ -49,11 +49,12 @@ def build(
 ) -> None:
     """Build what has changed, and print the URI of each artefact.
 
-    A build of which nothing changed is recognised and not done again. With a snapshot all comes out of the store: WHEN
-    is a day, a full tag, a view or latest; SET is build, or the only set. A channel moves for all that was asked for
-    when all of it is there, or not at all. With --check nothing is stored: what is named is built twice, in other
-    folders, as other users, at other times, and compared file by file. Exit codes: 0 all is there, or came out the
-    same, 1 failed, or it differs, 2 bad input, 4 some could not be built, 8 damaged, 9 unavailable, 130 interrupted.
+    A build of which nothing changed is recognised and not done again; of a role that changed behind its packages only
+    that part is. With a snapshot all comes out of the store: WHEN is a day, a full tag, a view or latest; SET is build,
+    or the only set. A channel moves for all that was asked for when all of it is there, or not at all. With --check
+    nothing is stored: what is named is built twice, in other folders, as other users, at other times, and compared file
+    by file. Exit codes: 0 all is there, or came out the same, 1 failed, or it differs, 2 bad input, 4 some could not be
+    built, 8 damaged, 9 unavailable, 130 interrupted.
     """
     from common.catalog import Catalog
     from common.interruption import once
@@ -65,10 +66,7 @@ def build(
     from smie.wanted import kinds_of, recipes_of
     from smie.workspace import Workspace
 
-    if check:
-        _alone(channel, debug)
-    if channel:
-        channels.check(channel)
+    _consistent(channel, check, debug)
     workspace, there, report = Workspace.open(), open_store(store), console.reporter()
     limit, most, catalog = duration(time_limit), bytes_of(memory), Catalog.open(systems)
     with once():
@@ -103,11 +101,15 @@ def _show(outcomes: Sequence[Outcome], store: str, json: bool) -> None:
             console.result(uri(store, outcome.artifact))
 
 
-def _alone(channel: str | None, debug: bool) -> None:
+def _consistent(channel: str | None, check: bool, debug: bool) -> None:
     from common.errors import BadInput
+    from smie import channel as channels
 
-    if other := "--channel" if channel else "--debug" if debug else "":
+    other = "--channel" if channel else "--debug" if debug else ""
+    if check and other:
         raise BadInput(f"a check keeps nothing that {other} could use", resolution=f"Leave out {other} or --check.")
+    if channel:
+        channels.check(channel)
 
 
 def _check(asked: Asked, recipes: Sequence[Recipe], json: bool) -> None:

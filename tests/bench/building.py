@@ -30,7 +30,7 @@ from tests.bench.plain_packer import REPOSITORY, Image, plain_build, plain_image
 from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, version
 
 SYSTEM = "s3-lb"
-ROLES = ("traefik", "etcd")  # a large program and no packages; packages
+ROLES = ("traefik", "etcd", "ceph-common")  # a large program and no packages; small packages; large ones
 RUNS = 3
 FETCHED = ("index", "packages", "resolutions", "software")  # of a workspace: what is not built
 
