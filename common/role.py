@@ -72,6 +72,8 @@ class Image:
     kind: str
     base: str
     disk: int | None = None  # bytes; vm only
+    # Or "booted": the root file system of machines is installed in one that runs. Recipes of these say it themselves.
+    build: str = field(default="unpacked", compare=False)
     # Bytes. A budget is held by a check: it is no part of what is made, so another one builds nothing anew.
     size_at_most: int | None = field(default=None, compare=False)
     environment: tuple[tuple[str, str], ...] = ()

@@ -55,6 +55,7 @@ from common.values import (
     typed,
 )
 
+BUILDS = ("unpacked", "booted")
 IMAGE_KINDS = ("container", "vm", "rootfs")
 SIZE_AT_MOST = Setting("size_at_most", "size", as_size, "A larger artefact, with all that it stands on, is not stored")
 
@@ -62,6 +63,8 @@ SIZE_AT_MOST = Setting("size_at_most", "size", as_size, "A larger artefact, with
 def _image_faults(image: Image) -> Iterator[Wrong]:
     if image.disk is not None and image.kind != "vm":
         yield Wrong(f"an image of kind {image.kind} has no disk", "leave it out", "disk")
+    if image.build != "unpacked" and image.kind == "container":
+        yield Wrong("a container image has nothing that boots", "leave it out", "build")
     for name in ("environment", "labels", "entrypoint", "command") if image.kind != "container" else ():
         if getattr(image, name):
             yield Wrong(f"only a container image has {name}: a machine runs units", "leave it out", name)
@@ -84,6 +87,13 @@ IMAGE = Shape(
             True,
         ),
         Setting("disk", "size", as_size, "Size of the disk; only of `vm`"),
+        Setting(
+            "build",
+            "choice",
+            one_of(*BUILDS),
+            "Of machines: `unpacked` installs in a tree of files, `booted` in a machine that runs, for tasks that need "
+            "services or kernel modules; slower. One for `rootfs` and `vm`",
+        ),
         SIZE_AT_MOST,
         Setting("environment", "list of `NAME=VALUE`", as_pairs, "Environment of what runs in it"),
         Setting("labels", "list of `NAME=VALUE`", as_pairs, "Labels of the image"),

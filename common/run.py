@@ -44,6 +44,7 @@ INSTALL = {
     "mmdebstrap": "apt-get install mmdebstrap",
     "zstd": "apt-get install zstd",
     "qemu-system-x86_64": "apt-get install qemu-system-x86 ovmf",
+    "qemu-img": "apt-get install qemu-utils",
     "ssh": "apt-get install openssh-client",
     "ssh-keygen": "apt-get install openssh-client",
     "ansible-playbook": "make setup",

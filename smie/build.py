@@ -15,6 +15,7 @@ from common.errors import Error, Partial
 from common.model import Kind
 from common.progress import Board, Job
 from naust.store.interface import Store
+from smie.builder import BOOTED, way
 from smie.interrupted import cleaned
 from smie.memory import available
 from smie.otherwise import Otherwise
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 PREFETCH = "fetch"
 # Bytes that a build needs at once, measured as the sum of what its processes and its container have for themselves.
-NEED = {Kind.CONTAINER: 512 << 20, Kind.ROOTFS: 768 << 20, Kind.VM: 1 << 30}
+NEED = {Kind.CONTAINER: 512 << 20, Kind.ROOTFS: 768 << 20, Kind.VM: 1 << 30, BOOTED: 3 << 29}
 
 
 def build(
@@ -107,7 +108,7 @@ def _tasks(site: Site, missing: Sequence[Entry]) -> dict[str, Task[str, Outcome 
     tasks: dict[str, Task[str, Outcome | None]] = {}
     for entry in missing:
         needs = tuple(recipe.title for recipe in entry.recipe.needs)
-        tasks[entry.recipe.title] = Task(_making(site, entry), needs, weight(entry.recipe), NEED[entry.recipe.kind])
+        tasks[entry.recipe.title] = Task(_making(site, entry), needs, weight(entry.recipe), NEED[way(entry.recipe)])
     if len(missing) > 1:
         tasks[PREFETCH] = Task(lambda: site.prefetch(recipes), weight=sum(map(weight, recipes)))
     return tasks

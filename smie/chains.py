@@ -22,19 +22,22 @@ MACHINES = (Kind.ROOTFS, Kind.VM)
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Roles, in order, on a base of kind rootfs, and how large their disk is in bytes."""
+    """Roles, in order, on a base of kind rootfs, and how large their disk is in bytes. What `is_booted` is installed in
+    a machine that runs."""
 
     name: str
     base: str
     roles: tuple[Role, ...]
     disk: int
     is_group: bool = False
+    is_booted: bool = False
 
 
 def tree_of_role(catalog: Catalog, role: Role) -> Tree:
     """The tree of one role. Raises BadInput, BadDefinition."""
     base, roles = _chain(catalog, role, ())
-    return Tree(role.name, base, roles, _disk(role.images))
+    booted = any(needs_boot(each.images) for each in roles)
+    return Tree(role.name, base, roles, _disk(role.images), is_booted=booted)
 
 
 def tree_of_group(catalog: Catalog, system: str, group: Group) -> Tree:
@@ -54,12 +57,18 @@ def tree_of_group(catalog: Catalog, system: str, group: Group) -> Tree:
             details="\n".join(f"{base}: {role} and others" for base, role in bases.items()),
             resolution=f'Name one in {group.place}: image "rootfs" {{ base = "…" }}.',
         )
-    return Tree(name, base, tuple(roles.values()), _disk(group.images), is_group=True)
+    booted = needs_boot(group.images) or any(needs_boot(role.images) for role in roles.values())
+    return Tree(name, base, tuple(roles.values()), _disk(group.images), is_group=True, is_booted=booted)
 
 
 def block_of(images: Sequence[Image]) -> Image | None:
     """The block that says what machines are made of; rootfs and vm have the same base."""
     return next((image for image in images if image.kind in MACHINES), None)
+
+
+def needs_boot(images: Sequence[Image]) -> bool:
+    """Whether a block says that install tasks need a machine that runs."""
+    return any(image.build == "booted" for image in images)
 
 
 def _disk(images: Sequence[Image]) -> int:

@@ -7,10 +7,16 @@ import shutil
 from pathlib import Path
 
 from common.console import amount
-from common.errors import Corrupt, Error
+from common.errors import Corrupt, Error, Unavailable
+from smie.failed import again
 from smie.workspace import Workspace
 
-_SAID = ("no space left on device", "not enough free disk space", "you don't have enough free space")
+_SAID = (
+    "no space left on device",
+    "no space left in ",
+    "not enough free disk space",
+    "you don't have enough free space",
+)
 
 
 class DiskFull(Error):
@@ -18,20 +24,24 @@ class DiskFull(Error):
 
 
 def explained(error: BaseException, title: str, workspace: Workspace) -> Error:
-    """The error as a person has to be told it."""
+    """The error as a person has to be told it: a full disk as such, and always with the way to repeat the build."""
     if is_full(error):
+        said = (error.message, error.details) if isinstance(error, Error) else (str(error),)
+        left = f"Without this build {amount(free(workspace.root))} are free where {workspace.root} is."
         return DiskFull(
             f"building {title} stopped because a disk is full",
-            details=f"{amount(free(workspace.root))} are free where {workspace.root} is.",
-            resolution=f"Make space and run the command again. {workspace.root} holds only what can be made again and "
-            "may be removed; `docker system df` shows what the engine holds. Nothing of this build was kept.",
+            details="\n".join(part for part in (*said, left) if part),
+            resolution=f"Make space and repeat it with: {again(title)}. {workspace.root} holds only what can be made "
+            "again and may be removed; `docker system df` shows what the engine holds. Nothing of this build was kept.",
         )
+    if isinstance(error, Unavailable) and again(title) not in error.resolution:
+        error.resolution = f"{error.resolution} Repeat it with: {again(title)}"
     if isinstance(error, Error):
         return error
     return Corrupt(
         f"building {title} failed: {error}",
         details=type(error).__name__,
-        resolution="Run the command again with --debug.",
+        resolution=f"Repeat it with: {again(title)} --debug",
     )
 
 

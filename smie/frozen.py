@@ -13,6 +13,7 @@ from pathlib import Path
 from common.errors import Error
 from common.model import Digest
 from smie import overlay
+from smie.failed import again
 from smie.recipe import Input, Recipe, roles_folder
 
 ROLES = "roles/"
@@ -26,7 +27,7 @@ class Changed(Error):
         super().__init__(
             f"what {title} is made of changed while it was being read",
             details="\n".join(f"changed: {path}" for path in paths),
-            resolution=f"Nothing was built. Run it again: smie build {title.partition('/')[2]}",
+            resolution=f"Nothing was built. Repeat it with: {again(title)}",
         )
 
 

@@ -11,23 +11,27 @@ from collections.abc import Iterator, Sequence
 from common.model import Digest, Kind
 from common.role import Role
 from smie.packages import Package
-from smie.recipe import Input, Recipe, fingerprint_of, package_input, said_by, setting, version_of
+from smie.recipe import Input, Recipe, fingerprint_of, package_input, resolved, said_by, setting, version_of
 
 DISK_FORMAT = 1  # of disks; another number writes them all anew
 DISK = 4 << 30  # bytes, where no image block says another size
 
 
-def rootfs_recipe(name: str, roles: Sequence[Role], parent: Recipe, *, version: str = "") -> Recipe:
-    """A root file system with these roles, each after what it builds on. `version`: else that of the last role.
+def rootfs_recipe(
+    name: str, roles: Sequence[Role], parent: Recipe, *, version: str = "", tools: Recipe | None = None
+) -> Recipe:
+    """A root file system with these roles, each after what it builds on. `version`: else that of the last role. With
+    `tools` it is installed in a machine that runs, from a disk that these write.
 
     Raises BadInput for packages that the suite does not have.
     """
     wanted = tuple(dict.fromkeys(package for role in roles for package in role.packages))
-    packages = parent.index.resolve(wanted, parent.installed) if wanted else ()
-    inputs = tuple(_inputs(roles, parent, packages))
+    whose = " and ".join(f"role {role.name}" for role in roles if role.packages)
+    packages = resolved(parent.index, wanted, parent.installed, whose) if wanted else ()
+    inputs = (*_inputs(roles, parent, packages), *(_booted(tools) if tools else ()))
     return Recipe(
         Kind.ROOTFS, name, version or version_of(roles[-1], parent, packages), parent.base, tuple(roles), parent, None,
-        packages, inputs, parent.index, fingerprint_of(Kind.ROOTFS, inputs),
+        packages, inputs, parent.index, fingerprint_of(Kind.ROOTFS, inputs), tools,
     )  # fmt: skip
 
 
@@ -42,6 +46,10 @@ def vm_recipe(rootfs: Recipe, tools: Recipe, size: int) -> Recipe:
         Kind.VM, rootfs.name, rootfs.version, rootfs.base, rootfs.roles, rootfs, None, (), inputs, rootfs.index,
         fingerprint_of(Kind.VM, inputs), tools, size,
     )  # fmt: skip
+
+
+def _booted(tools: Recipe) -> tuple[Input, ...]:
+    return setting("build", "booted"), Input("base", tools.name, tools.version, tools.fingerprint)
 
 
 def _inputs(roles: Sequence[Role], parent: Recipe, packages: Sequence[Package]) -> Iterator[Input]:

@@ -9,29 +9,34 @@ The kernel ends these with the first process in there, and that one with smie: w
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import BadInput, Denied
 from common.model import Kind
-from common.run import find
+from common.run import environment, find
 from smie.memory import available
 
 if TYPE_CHECKING:
     from smie.recipe import Recipe
 
 SOCKET = "unix://"
+_OUTSIDE = re.compile(r"_proxy$|^PIP_|^SSH_AUTH_SOCK$", re.I)
 SHARE = 6  # a tree may take one part in so many of the free memory
 # A limit far above what was guessed: a tree may turn out larger than it seemed.
 IN_MEMORY = 'mount -t tmpfs -o mode=755,size=75% tree "$0" && exec "$@"'
 
 
-def guarded(*argv: str) -> tuple[str, ...]:
-    """The command, without a network, and `tied`."""
+def guarded(*argv: str, ending: str = "KILL") -> tuple[str, ...]:
+    """The command, without a network, with processes of its own: whoever of them is killed first, all others end with
+    the command. When smie is killed, the command gets the signal `ending`; TERM lets Packer clear up."""
     # Who is not root needs a user namespace to make another; in it he stays who he is.
     user = () if os.geteuid() == 0 else ("--map-current-user",)
-    return tied("unshare", *user, "--net", "--", *argv)
+    # unshare(1) lets no signal but KILL end it while its child runs.
+    alone = ("--net", "--pid", "--fork", f"--kill-child={ending}")
+    return ("setpriv", "--pdeathsig", "KILL", "--", "unshare", *user, *alone, "--", *argv)
 
 
 def tied(*argv: str) -> tuple[str, ...]:
@@ -49,6 +54,11 @@ def private(*argv: str, memory: Path | None = None) -> tuple[str, ...]:
     alone = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     mounted = ("sh", "-c", IN_MEMORY, str(memory)) if memory else ()
     return ("setpriv", "--pdeathsig", "KILL", "--", "unshare", *alone, "--", *mounted, *argv)
+
+
+def cut_off(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of what has no network: nothing of proxies and indexes, whose addresses may have passwords."""
+    return {name: value for name, value in environment(extra).items() if not _OUTSIDE.search(name)}
 
 
 def fits_in_memory(size: int) -> bool:

@@ -12,15 +12,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
 from common.errors import Corrupt, Error
-from common.model import Kind
 from common.role import Role
 from common.run import CommandFailed, TimedOut, environment, run
+from smie.failed import BuildFailed, TookTooLong
 from smie.isolation import guarded
 
 MANIFEST = "manifest.json"
@@ -102,15 +103,14 @@ def docker_template(
         ],
     }  # fmt: skip
     ansible = "exec ansible-playbook --inventory $CID, --connection community.docker.docker play.json"
-    chain = [{"artifice": {"files": [LAYER, CHANGES]}}, {"manifest": {"output": MANIFEST}}]
     build: Template = {
         "sources": ["source.docker.image"],
         "provisioner": [
-            *([_local("set -e", *before)] if before else []),
-            _local(ansible),
-            _local("set -e", *taking(CHANGES, LAYER)),
+            *([_beside("set -e", *before)] if before else []),
+            _beside(ansible),
+            _beside("set -e", *taking(CHANGES, LAYER)),
         ],
-        "post-processors": [{"post-processor": chain}],
+        "post-processors": [manifested(LAYER, CHANGES)],
     }
     whole: Template = {"source": {"docker": {"image": source}}, "build": [build]}
     if packer >= PLUGINS_SINCE:
@@ -121,35 +121,44 @@ def docker_template(
 def null_template(scripts: Sequence[Sequence[str]], files: Sequence[str]) -> Template:
     """Commands on this machine, one script after the other, that make these files. The null builder and shell-local are
     part of every Packer, so the template is the same for all."""
-    provisioners = [{"shell-local": {"inline": list(lines)}} for lines in scripts]
-    chain = [{"artifice": {"files": list(files)}}, {"manifest": {"output": MANIFEST}}]
+    provisioners = [local(*lines) for lines in scripts]
     build: Template = {
         "sources": ["source.null.tree"],
         "provisioner": provisioners,
-        "post-processors": [{"post-processor": chain}],
+        "post-processors": [manifested(*files)],
     }
     return {"source": {"null": {"tree": {"communicator": "none"}}}, "build": [build]}
 
 
-def _local(*lines: str) -> Template:
-    """Commands that run on this machine, with the container's id in `$CID`."""
+def manifested(*files: str) -> Template:
+    """The post-processors that say these files are what was built."""
+    return {"post-processor": [{"artifice": {"files": list(files)}}, {"manifest": {"output": MANIFEST}}]}
+
+
+def local(*lines: str) -> Template:
+    """Commands that run on this machine."""
+    return {"shell-local": {"inline": list(lines)}}
+
+
+def _beside(*lines: str) -> Template:
+    """The same with the container's id in `$CID`."""
     return {"shell-local": {"environment_vars": ["CID=${build.ID}"], "inline": list(lines)}}
 
 
 def ansible_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str]:
-    """What Packer and Ansible get: all that they write goes into `work` and `scratch`, nothing into the user's home."""
+    """The same with the way to the Docker engine."""
     allowed = environment()
     home = Path(allowed.get("HOME", "/"))
-    own = plain_environment(work, scratch, roles)
+    own = {name: value for name, value in allowed.items() if name.startswith("DOCKER_")}
     # The docker program finds the engine through its own configuration, which is in the home that we hide.
     if (home / ".docker").is_dir():
-        own.setdefault("DOCKER_CONFIG", allowed.get("DOCKER_CONFIG", str(home / ".docker")))
-    return allowed | own
+        own.setdefault("DOCKER_CONFIG", str(home / ".docker"))
+    return own | plain_environment(work, scratch, roles)
 
 
 def plain_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str]:
-    """The same with nothing of the caller's, proxies and their passwords among it: for what hands it on to programs of
-    the artefact."""
+    """What Packer and Ansible get: all that they write goes into `work` and `scratch`, nothing into the user's home.
+    Nothing of the caller's is in it, proxies and their passwords least of all: builds have no network."""
     allowed = environment()
     home = Path(allowed.get("HOME", "/"))
     return {
@@ -206,10 +215,11 @@ class Log:
 
     def write(self, text: str) -> None:
         """One line."""
-        with self.path.open("a") as file:
-            file.write(text + "\n")
         if text.strip():
             self.end.append(text)
+        # On a full disk its end is remembered, and whoever writes what is to be kept fails.
+        with suppress(OSError), self.path.open("a") as file:
+            file.write(text + "\n")
 
     def take(self, stream: str, line: str) -> None:
         """One line of Packer's machine-readable output."""
@@ -230,35 +240,9 @@ def said(line: str) -> Sequence[str]:
     if len(parts) < 5 or parts[2] != "ui":
         return () if len(parts) > 2 and parts[0].isdigit() else (line,)
     text = parts[4].replace("%!(PACKER_COMMA)", ",").replace("\\r", "")
-    return [re.sub(r"^(==>|-->)? *(?:docker\.image|null\.tree): ?", "", part) for part in text.split("\\n")]
-
-
-class BuildFailed(Error):
-    """The program that builds did not. Says which task failed, how its log ends and how to repeat it."""
-
-    def __init__(self, title: str, log: Log) -> None:
-        kind, _, name = title.partition("/")
-        again = name if kind == Kind.CONTAINER else f"{name} --kind {kind}"
-        where = f" in the task {log.task!r}" if log.task else ""
-        super().__init__(
-            f"building {title} failed{where}",
-            details="\n".join(log.end),
-            resolution=f"The whole log is in {log.path}. Repeat it with: smie build {again}",
-        )
-
-
-class TookTooLong(Error):
-    """What builds did not end in time, and was ended. Says in which task that was, and how long the task took."""
-
-    def __init__(self, title: str, log: Log, limit: timedelta) -> None:
-        spent = time.monotonic() - log.begun
-        task = f"The task {log.task!r} had been running for {spent:.0f} s." if log.task else "No task had begun."
-        super().__init__(
-            f"building {title} did not end within {limit.total_seconds():g} s",
-            details=task,
-            resolution=f"Mend what hangs, or give more time with --time-limit. The whole log is in {log.path}. "
-            "Nothing of this build was kept.",
-        )
+    return [
+        re.sub(r"^(==>|-->)? *(?:docker\.image|null\.tree|qemu\.machine): ?", "", part) for part in text.split("\\n")
+    ]
 
 
 def build(
@@ -272,7 +256,7 @@ def build(
     except TimedOut as error:
         raise TookTooLong(title, log, limit) from error
     except CommandFailed as error:
-        raise BuildFailed(title, log) from error
+        raise BuildFailed(title, log, error) from error
 
 
 def built(work: Path, names: Sequence[str]) -> tuple[Path, ...]:

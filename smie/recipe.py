@@ -58,7 +58,8 @@ class Recipe:
     inputs: tuple[Input, ...]
     index: Index
     fingerprint: Digest
-    tools: Recipe | None = None  # of a disk: what it is written with
+    # Of a disk: what it is written with. Of a root file system: what the disk that it is installed on is written with.
+    tools: Recipe | None = None
     disk: int = 0  # of a disk: its size in bytes
 
     @property
@@ -77,6 +78,11 @@ class Recipe:
         return (self, *(self.parent.ancestors if self.parent else ()))
 
     @property
+    def is_booted(self) -> bool:
+        """Whether its roles are installed in a machine that runs."""
+        return self.kind == Kind.ROOTFS and self.tools is not None
+
+    @property
     def title(self) -> str:
         """`container/traefik`."""
         return f"{self.kind}/{self.name}"
@@ -90,7 +96,7 @@ def fingerprint_of(kind: Kind, inputs: Sequence[Input]) -> Digest:
 
 def base_recipe(base: Base, kind: Kind, index: Index) -> Recipe:
     """The recipe of a base image. Raises BadInput for a package that the suite does not have."""
-    packages = index.resolve((*DEBIAN, *base.packages), ())
+    packages = resolved(index, (*DEBIAN, *base.packages), (), f"base {base.name}")
     inputs = (
         setting("suite", [base.suite, *base.components]),
         setting("setuid", sorted(base.setuid)),
@@ -105,12 +111,20 @@ def base_recipe(base: Base, kind: Kind, index: Index) -> Recipe:
 def role_recipe(role: Role, kind: Kind, parent: Recipe) -> Recipe:
     """The recipe of one role on its parent. Raises BadInput, BadDefinition."""
     image = image_of(role, kind)
-    packages = parent.index.resolve(role.packages, parent.installed)
+    packages = resolved(parent.index, role.packages, parent.installed, f"role {role.name}")
     inputs = tuple(_role_inputs(role, image, parent, packages))
     return Recipe(
         kind, role.name, version_of(role, parent, packages), parent.base, (role,), parent, image, packages, inputs,
         parent.index, fingerprint_of(kind, inputs),
     )  # fmt: skip
+
+
+def resolved(index: Index, wanted: Sequence[str], installed: Sequence[Package], whose: str) -> tuple[Package, ...]:
+    """The packages that `whose` definition asks for, with all that they need. Raises BadInput, which names it."""
+    try:
+        return index.resolve(wanted, installed)
+    except BadInput as error:
+        raise BadInput(f"{whose}: {error.message}", details=error.details, resolution=error.resolution) from error
 
 
 def image_of(role: Role, kind: Kind) -> Image:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event as Halt
 
 from common.console import Report
-from common.errors import Conflict, Error
+from common.errors import Conflict, Error, Unavailable
 from common.files import write_atomically
 from common.lock import holder, lease
 from common.model import Artifact, Event, Kind, Reference, Stage
@@ -24,16 +24,16 @@ from naust.content import engine
 from naust.push import Before, push_container, push_file
 from naust.store.interface import Store
 from smie import frozen, isolation, leftovers, otherwise, packer, parts, times
-from smie.builder import builder
+from smie.builder import builder, way
 from smie.builder.container import CHECKED
-from smie.builder.interface import Builder, Built, FileImage, Parent, Work, cleared
-from smie.builder.rootfs import BELOW
+from smie.builder.interface import BELOW, Builder, Built, FileImage, Parent, Work, cleared
 from smie.builder.trial import tried
 from smie.checks.kinds import check
 from smie.checks.machine import check_machine
 from smie.checks.running import LIMIT, Checked, ChecksFailed
 from smie.disk import explained
 from smie.documents import Making, looked_into, record
+from smie.failed import BuildFailed, EngineLost, again
 from smie.kept import left_open
 from smie.log import told as told_in_log
 from smie.otherwise import Otherwise
@@ -46,6 +46,7 @@ from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
 ROLES = "roles"  # of the folder of a build: the roles as they were when it began
+VERBOSITY = "3"  # of Ansible with --debug: what it runs, and where
 POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
 
 
@@ -58,7 +59,7 @@ class Site:
     store: Store
     workspace: Workspace
     report: Report
-    builders: Mapping[Kind, Builder]
+    builders: Mapping[str, Builder]  # by way
     packer: tuple[int, int]
     revision: str
     skip_boot: bool = False
@@ -84,9 +85,9 @@ class Site:
         """See that all programs are there, and clear away what dead builds left. Raises Missing, Denied, BadInput,
         Unavailable."""
         isolation.check(recipes)
-        builders = {kind: builder(kind) for kind in dict.fromkeys(recipe.kind for recipe in recipes)}
-        for kind, one in builders.items():
-            for program in one.programs([recipe for recipe in recipes if recipe.kind == kind]):
+        builders = {name: builder(name) for name in dict.fromkeys(map(way, recipes))}
+        for name, one in builders.items():
+            for program in one.programs([recipe for recipe in recipes if way(recipe) == name]):
                 find(program)
         titles = {recipe.title for recipe in recipes}
         for is_gone, why in (
@@ -149,11 +150,11 @@ class Site:
         with self.workspace.build(identity, keep_failed=self.debug) as folder:
             work = self._work(recipe, folder, identity)
             clock.lap("fetch")
-            with self._left_open(recipe, work), self._cleared(recipe.kind, identity):
-                one = self.builders[recipe.kind]
+            with self._left_open(recipe, work), self._cleared(self.builders[way(recipe)], identity):
+                one = self.builders[way(recipe)]
                 made = one.base(recipe, work) if recipe.parent is None else self._packed(recipe, work, clock)
             clock.lap("collect")
-            with cleared(self.builders[recipe.kind], identity):
+            with cleared(self.builders[way(recipe)], identity):
                 artifact = self._stored(recipe, made, lambda unnamed: self._before(unnamed, recipe, made, work, clock))
                 if recipe.kind == Kind.CONTAINER and not self.other:
                     engine.load(self.store, artifact)
@@ -182,8 +183,8 @@ class Site:
         if checked is None:
             return ()
         if checked.failed:
-            again = f"Nothing was stored. Mend the role, or the check, and run: smie build {recipe.name}"
-            raise ChecksFailed(checked, log, again)
+            mend = f"Nothing was stored. Mend the role, or the check, and run: {again(recipe.title)}"
+            raise ChecksFailed(checked, log, f"{mend}.")
         self.report(Event("checked", recipe.title, f"{len(checked.checks)} checks hold"))
         clock.lap("check")
         return tuple(each.promise for each in checked.checks)
@@ -273,7 +274,7 @@ class Site:
             return Parent(str(image), file.read(), read.layers, name, there.digest)
 
     def _packed(self, recipe: Recipe, work: Work, clock: Clock) -> Built:
-        one = self.builders[recipe.kind]
+        one = self.builders[way(recipe)]
         with (
             leftovers.scratch(work.identity) as scratch,
             otherwise.roles(work.folder / ROLES, work.identity, self.other) as roles,
@@ -285,12 +286,15 @@ class Site:
             one.prepare(recipe, work)
             template = json.dumps(one.template(recipe, work), indent=2)
             write_atomically(work.folder / packer.TEMPLATE, template)
-            env = one.environment(work, scratch, roles)
+            told = {"ANSIBLE_VERBOSITY": VERBOSITY} if self.debug else {}
+            env = one.environment(work, scratch, roles) | told
             enclose = partial(one.enclosed, recipe, work)
             try:
                 packer.build(
                     recipe.title, work.folder, env, work.log, self.halt, work.limit, enclose, keep_failed=self.debug
                 )
+            except BuildFailed as error:
+                raise _cause(error, one, recipe, work) from error.__cause__
             finally:
                 if work.first:
                     parts.keep(work.first, work.folder)
@@ -298,7 +302,7 @@ class Site:
         return one.collect(recipe, work)
 
     @contextmanager
-    def _cleared(self, kind: Kind, identity: str) -> Iterator[None]:
+    def _cleared(self, one: Builder, identity: str) -> Iterator[None]:
         """Whatever happens, the engine holds nothing of this build afterwards, if it can be reached; but for what is
         left open."""
         try:
@@ -306,9 +310,9 @@ class Site:
         except BaseException as error:
             if not (self.debug and isinstance(error, Exception)):
                 with suppress(Error):  # what went wrong before is what has to be told
-                    self.builders[kind].sweep(identity.__eq__)
+                    one.sweep(identity.__eq__)
             raise
-        self.builders[kind].sweep(identity.__eq__)
+        one.sweep(identity.__eq__)
 
     @contextmanager
     def _left_open(self, recipe: Recipe, work: Work) -> Iterator[None]:
@@ -320,7 +324,7 @@ class Site:
                 raise
             entry = ""
             with suppress(Error):  # the engine may be what failed
-                entry = self.builders[recipe.kind].entry(recipe, work)
+                entry = self.builders[way(recipe)].entry(recipe, work)
             told = left_open(explained(error, recipe.title, self.workspace), recipe, work.folder, entry)
             if told is error:  # an error that is its own cause would never be read to its end
                 raise
@@ -347,6 +351,15 @@ class Clock:
     def __str__(self) -> str:
         parts = ", ".join(f"{step} {seconds:.1f}" for step, seconds in self.steps.items())
         return f"in {sum(self.steps.values()):.1f} s ({parts})"
+
+
+def _cause(error: BuildFailed, one: Builder, recipe: Recipe, work: Work) -> Error:
+    """The error, or that what was built with is gone, which looks like anything from inside."""
+    try:
+        one.answers()
+    except Unavailable as lost:
+        return EngineLost(recipe.title, work.log, lost)
+    return error
 
 
 def summary(reasons: Sequence[str]) -> str:

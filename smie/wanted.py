@@ -173,7 +173,9 @@ class Recipes:
         if (Kind.ROOTFS, tree.name) not in self._made:
             parent = self._base(tree.base)
             version = parent.version if tree.is_group else ""
-            self._made[Kind.ROOTFS, tree.name] = rootfs_recipe(tree.name, tree.roles, parent, version=version)
+            tools = self._tools() if tree.is_booted else None
+            made = rootfs_recipe(tree.name, tree.roles, parent, version=version, tools=tools)
+            self._made[Kind.ROOTFS, tree.name] = made
         rootfs = self._made[Kind.ROOTFS, tree.name]
         if kind == Kind.ROOTFS:
             return rootfs

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from common.errors import Corrupt
 from common.files import file_digest
-from common.run import CommandFailed, TimedOut, environment, run
+from common.run import CommandFailed, TimedOut, run
 from naust.manifest import Blob
 from smie import otherwise
 from smie.builder.interface import Work
-from smie.isolation import fits_in_memory, private
+from smie.failed import BuildFailed, TookTooLong
+from smie.isolation import cut_off, fits_in_memory, private
 from smie.normal import file, normalise
 from smie.otherwise import Otherwise
 from smie.packages import Package, installed
-from smie.packer import BuildFailed, TookTooLong
 from smie.recipe import Recipe
 from smie.repository import write_for_bootstrap
 
@@ -69,7 +69,7 @@ def root_layer(
     sources.write_text(write_for_bootstrap(recipe, work.folder / "repository") + "\n")
     scratch.mkdir(exist_ok=True)
     epoch = int(recipe.index.date.timestamp())
-    env = environment({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
+    env = cut_off({"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"})
     size = UNPACKED * sum(package.size for package in recipe.packages)
     memory = scratch if fits_in_memory(size) else None
     command = argv(recipe, tarball, sources, hooks, memory=memory, other=work.other)
@@ -78,7 +78,7 @@ def root_layer(
     except TimedOut as error:
         raise TookTooLong(recipe.title, work.log, work.limit) from error
     except CommandFailed as error:
-        raise BuildFailed(recipe.title, work.log) from error
+        raise BuildFailed(recipe.title, work.log, error) from error
     path = work.folder / "layer.tar"
     own = (
         file("etc/apt/sources.list", SOURCES, epoch),

@@ -66,6 +66,10 @@ class ContainerBuilder(Builder):
         with engine() as client:
             return (*_remove(client, is_dead), *_forget(client, is_dead))
 
+    def answers(self) -> None:
+        with engine() as client:
+            client.ping()
+
     def prepare(self, recipe: Recipe, work: Work) -> None:
         for name in ("home", "tmp"):
             (work.folder / name).mkdir(exist_ok=True)

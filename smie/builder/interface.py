@@ -19,6 +19,8 @@ from smie.packer import LIMIT, Log, Template, ansible_environment
 from smie.parts import First
 from smie.recipe import Recipe
 
+BELOW = "below.tar.zst"  # in the folder of a build: the root file system that it stands on
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -77,11 +79,15 @@ class Builder(ABC):
 
     def enclosed(self, recipe: Recipe, work: Work, *argv: str) -> tuple[str, ...]:
         """The command that runs Packer, cut off from what it must not see (`smie.isolation`)."""
-        return guarded(*argv)
+        return guarded(*argv, ending="TERM")
 
     def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
         """What Packer and Ansible get."""
         return ansible_environment(work.folder, scratch, roles)
+
+    def answers(self) -> None:
+        """Raise Unavailable if what it builds with is gone."""
+        return
 
     @abstractmethod
     def prepare(self, recipe: Recipe, work: Work) -> None:

@@ -17,17 +17,17 @@ from naust.manifest import Blob
 from smie import frozen, otherwise
 from smie.builder.bootstrap import POLICY, STATUS, UNPACKED, check, root_layer
 from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
-from smie.builder.interface import Builder, Built, FileImage, Work
+from smie.builder.interface import BELOW, Builder, Built, FileImage, Work
+from smie.failed import BuildFailed
 from smie.image import PATH
 from smie.isolation import fits_in_memory, private
 from smie.normal import file, link, normalise
-from smie.packer import LAYER, BuildFailed, Template, built, null_template, plain_environment, play, variables
+from smie.packer import LAYER, Template, built, null_template, plain_environment, play, variables
 from smie.recipe import Recipe
 from smie.repository import write_for_container
 
 LEVEL = 3  # of zstd; twice the time makes it 5 % smaller
 TREE = "root"
-BELOW = "below.tar.zst"
 SOFTWARE = "/smie/software"
 RESOLVER = "../run/systemd/resolve/stub-resolv.conf"  # systemd-resolved.service(8)
 ANSIBLE = "ansible-playbook --inventory machine, --connection community.general.chroot play.json"
@@ -128,7 +128,7 @@ def packed(tar: Blob, recipe: Recipe, work: Work) -> FileImage:
     try:
         run(argv, env=environment(), on_line=work.log.take_plain, halt=work.halt)
     except CommandFailed as error:
-        raise BuildFailed(recipe.title, work.log) from error
+        raise BuildFailed(recipe.title, work.log, error) from error
     return FileImage(target, tar)
 
 

@@ -15,6 +15,7 @@ from smie.leftovers import scratch
 from smie.recipe import Recipe
 
 SETTLED = timedelta(minutes=3)  # until systemd has nothing left to start
+NOTICED = 1.0  # seconds after which a machine that died is known to be dead
 # What no two machines may share; the log has it, so that it can be seen to differ.
 OWN = "cat /etc/machine-id && ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d ' ' -f 2"
 FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
@@ -36,6 +37,7 @@ def tried(
         with (
             scratch(work.identity) as sockets,
             booted(disk, work.folder / "machine", hardware, reboots=False, sockets=sockets, halt=work.halt) as machine,
+            _alive(machine, recipe, again),
         ):
             work.log.write(f"It answered SSH after {machine.seconds:.1f} s")
             work.log.write(f"Its own: {' '.join(machine.run(OWN, halt=work.halt).stdout.split())}")
@@ -45,6 +47,19 @@ def tried(
     except DoesNotAnswer as error:
         work.log.write(error.details)
         raise TrialFailed(f"{recipe.title}: {error.message}", details=error.details, resolution=again) from error
+
+
+@contextmanager
+def _alive(machine: Machine, recipe: Recipe, again: str) -> Iterator[None]:
+    """Whatever fails in here fails because the machine is dead, if it is. Raises TrialFailed."""
+    try:
+        yield
+    except Error:
+        if not machine.died.wait(NOTICED):
+            raise
+    if machine.died.is_set():
+        title = f"{recipe.title}: the emulated machine has died while it was looked at"
+        raise TrialFailed(title, details=machine.console(), resolution=again)
 
 
 def _failed_units(machine: Machine, work: Work) -> str:

@@ -10,10 +10,10 @@ from common.run import CommandFailed, run
 from smie import otherwise
 from smie.builder import disk
 from smie.builder.chroot import ENTER, SCRIPT, SHELL, look, script
-from smie.builder.interface import Builder, Built, FileImage, Work
-from smie.builder.rootfs import BELOW
+from smie.builder.interface import BELOW, Builder, Built, FileImage, Work
+from smie.failed import BuildFailed
 from smie.isolation import private
-from smie.packer import BuildFailed, Template, built, null_template, plain_environment
+from smie.packer import Template, built, null_template, plain_environment
 from smie.recipe import Recipe
 
 INSIDE = "/smie/work"  # where the tools see the folder of the build
@@ -74,7 +74,7 @@ def write_raw(layout: disk.Layout, epoch: int, work: Work) -> Path:
     try:
         run(command, cwd=work.folder, env=env, on_line=work.log.take_plain, timeout=work.limit, halt=work.halt)
     except CommandFailed as error:
-        raise BuildFailed("a disk", work.log) from error
+        raise BuildFailed("a disk", work.log, error) from error
     return work.folder / disk.RAW
 
 

@@ -10,8 +10,7 @@ from common.machine.emulated import NAME, Machine
 from common.model import Artifact, Kind
 from naust.store.interface import Store
 from smie.builder.disk import Layout
-from smie.builder.interface import Work
-from smie.builder.rootfs import BELOW
+from smie.builder.interface import BELOW, Work
 from smie.builder.trial import tried
 from smie.builder.vm import write_raw
 from smie.checks.about import image_facts

@@ -16,10 +16,10 @@ from threading import Event
 from xml.etree import ElementTree
 
 from common.errors import Error
-from common.run import Result, TimedOut, environment, run
+from common.run import Result, TimedOut, run
 from smie.checks.facts import OPTION, ImageFacts
 from smie.checks.results import Check, read
-from smie.isolation import guarded
+from smie.isolation import cut_off, guarded
 
 LIMIT = timedelta(minutes=5)  # for all checks of one artefact
 GRACE = timedelta(seconds=10)
@@ -136,7 +136,7 @@ def _run(
 
 def _environment() -> dict[str, str]:
     own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
-    return environment(own)
+    return cut_off(own)
 
 
 def _hanging(title: str, lines: Sequence[str], limit: timedelta, log: Path) -> ChecksHang:

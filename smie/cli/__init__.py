@@ -7,6 +7,7 @@ from common.entry import Verbs
 SUMMARY = "makes artefacts from roles"
 # verb → module of this folder that has it, as a function of that name (`list` as `list_`).
 WHERE = {
+    "apply": "apply",
     "build": "build",
     "plan": "plan",
     "list": "list",

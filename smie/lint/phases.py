@@ -50,7 +50,7 @@ def rules(house: House, folder: Folder) -> Found:
 def _install(house: House, folder: Folder, task: Task) -> Found:
     command = command_of(task) if task.module in COMMANDS else ""
     started = _STARTING.search(command)
-    if task.module in SERVICES or started:
+    if (task.module in SERVICES or started) and not _has_init(folder):
         problem = f"{task.title} starts something, or wants an init system"
         remedy = "say in the process block of role.hcl what runs"
         yield house.found(task.file, task.line, "starts", problem, remedy)
@@ -60,6 +60,12 @@ def _install(house: House, folder: Folder, task: Task) -> Found:
         yield house.found(task.file, task.line, "network", f"{task.title} reaches for {reached}", remedy)
     yield from _packages(house, folder, task)
     yield from _told(house, folder, task.file, folder.reading(task).variables)
+
+
+def _has_init(folder: Folder) -> bool:
+    """Whether the tasks run in nothing but machines that have booted."""
+    images = folder.role.images if folder.role else ()
+    return any(image.build == "booted" for image in images) and all(image.kind != "container" for image in images)
 
 
 def _reached(task: Task, command: str) -> str:

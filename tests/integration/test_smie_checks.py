@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,6 @@ HOLDS = "def test_the_file_is_there(host):\n    assert host.file('/usr/local/fil
 FAILS = HOLDS.replace("'x'", "'another'")
 HANGS = "import time\n\ndef test_it_comes_to_an_end(host):\n    host.run('sleep 60')\n"
 WRITES = "- ansible.builtin.copy: {content: 'x', dest: /usr/local/file, mode: '%s'}\n"
-HANGING = "- name: Wait for what never comes\n  ansible.builtin.command: sleep 60\n"
 
 
 @dataclass(frozen=True)
@@ -166,17 +164,6 @@ def test_a_hanging_check_is_ended_and_named(checks: Checks, attempt: dict[str, d
         file.write_text(HOLDS)
     assert "did not end within 10 s" in ended.err
     assert "The check test_it_comes_to_an_end was the last that began." in ended.err
-
-
-def test_a_hanging_task_is_ended_and_named_and_its_container_is_gone(checks: Checks) -> None:
-    name = checks.checked("smie-check-hangs", HOLDS, HANGING)
-    began = time.monotonic()
-    ended = checks.smie("build", name, "--time-limit", "8s", code=1)
-    assert time.monotonic() - began < 40
-    assert f"building container/{name} did not end within 8 s" in ended.err
-    assert "The task 'smie-check-hangs : Wait for what never comes' had been running for " in ended.err
-    assert "--time-limit" in ended.err
-    assert not checks.is_stored(name)
 
 
 def test_a_build_that_is_killed_while_it_is_checked_leaves_no_name_and_the_next_clears_up(checks: Checks) -> None:

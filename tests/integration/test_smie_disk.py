@@ -23,8 +23,7 @@ from common.machine.emulated import Hardware, Nic, booted
 from common.model import Kind
 from naust.store import open_store
 from smie.builder.disk import MIB, Layout
-from smie.builder.interface import Work
-from smie.builder.rootfs import BELOW
+from smie.builder.interface import BELOW, Work
 from smie.builder.vm import write_raw
 from smie.packer import Log
 from smie.recipe import Recipe

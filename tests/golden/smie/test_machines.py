@@ -13,7 +13,8 @@ import pytest
 from common.model import Digest, Kind
 from common.role import Base, Process, Role, RoleType
 from smie import otherwise
-from smie.builder import builder
+from smie.builder import booted, builder
+from smie.builder.booted import qemu_template
 from smie.builder.chroot import script
 from smie.builder.interface import Work
 from smie.builder.rootfs import plays
@@ -59,6 +60,17 @@ def test_the_template_for_packer_is_the_same_for_old_and_current(tmp_path: Path,
     old, new = (builder(kind).template(recipe(kind), work(tmp_path, packer)) for packer in ((1, 6), (1, 12)))
     assert old == new
     same(f"null-{kind}.pkr.json", json.dumps(old, indent=2) + "\n")
+
+
+@pytest.mark.parametrize(("packer", "name"), [((1, 6), "1.6"), ((1, 12), "1.12")])
+def test_the_template_of_a_machine_that_is_installed_while_it_runs(packer: tuple[int, int], name: str) -> None:
+    made = qemu_template("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB\n", packer)
+    same(f"qemu-{name}.pkr.json", json.dumps(made, indent=2) + "\n")
+
+
+def test_the_plays_of_a_machine_that_runs_and_the_way_to_it(tmp_path: Path) -> None:
+    same("plays-booted.json", json.dumps(booted.plays(recipe(Kind.ROOTFS), work(tmp_path, (1, 6))), indent=2) + "\n")
+    same("ssh.config", booted.ssh_configuration(FOLDER))
 
 
 def test_the_plays_of_a_group(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from common.catalog import Catalog
 from common.errors import BadDefinition, BadInput, Denied
 from common.model import Kind
 from smie import wanted
+from smie.builder import builder, way
 from smie.chains import tree_of_group, tree_of_role
 from smie.host import DISK, rootfs_recipe, vm_recipe
 from smie.isolation import check
@@ -117,6 +118,13 @@ def test_a_base_without_a_variant_for_machines_says_what_to_add(farm: Definition
     assert "host" in caught.value.resolution
 
 
+def test_one_block_that_needs_a_boot_makes_the_whole_tree_in_a_machine_that_runs(farm: Definitions) -> None:
+    assert not tree_of_role(farm.catalog, farm.catalog.role("cow")).is_booted
+    farm.role("ground", CONTAINER + '  image "vm" {\n    base  = "machine"\n    build = "booted"\n  }\n')
+    assert tree_of_role(farm.catalog, farm.catalog.role("cow")).is_booted
+    assert tree_of_group(farm.catalog, "farm", farm.catalog.system("farm").groups[0]).is_booted
+
+
 @pytest.mark.parametrize(
     ("images", "problem"),
     [
@@ -126,6 +134,7 @@ def test_a_base_without_a_variant_for_machines_says_what_to_add(farm: Definition
             '  image "rootfs" { base = "machine" }\n  image "vm" { base = "disk-tools" }\n',
             "write the same base in both",
         ),
+        ('  image "container" {\n    base = "debian-13"\n    build = "booted"\n  }\n', "has nothing that boots"),
         ('  image "vm" {\n    base = "machine"\n    command = ["x"]\n  }\n', "only a container image has command"),
     ],
 )
@@ -217,6 +226,15 @@ def test_a_root_file_system_changes_with_its_roles_and_a_disk_with_it_its_tools_
     kitchen.write("bird/files/status.py", "print(1)\n", 0o755)
     other, written = made()
     assert other.fingerprint != tree.fingerprint and written.fingerprint != disk.fingerprint
+
+
+def test_what_is_installed_in_a_machine_that_runs_is_made_in_another_way_of_the_same(kitchen: Kitchen) -> None:
+    tools = replace(machine(kitchen), name="disk-tools")
+    plain, booted = (rootfs_recipe("bird", (kitchen.role,), machine(kitchen), tools=one) for one in (None, tools))
+    assert (way(plain), way(booted)) == ("rootfs", "booted") and booted.needs == (booted.parent, tools)
+    added = {each.title for each in booted.inputs} - {each.title for each in plain.inputs}
+    assert added == {"setting build", "base disk-tools"} and booted.fingerprint != plain.fingerprint
+    assert {"qemu-img", "packer"} <= set(builder("booted").programs([booted]))
 
 
 def test_two_roles_that_reach_one_file_name_it_once_and_what_each_says_by_its_name(kitchen: Kitchen) -> None:

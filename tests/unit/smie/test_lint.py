@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +212,16 @@ def test_all_faults_come_at_once_in_the_order_of_the_files(systems: Path) -> Non
     found = lint(Catalog(systems), [NAME])
     assert {"definition", "starts", "not-repeatable"} <= {finding.code for finding in found}
     assert list(found) == sorted(found)
+
+
+def test_what_is_installed_in_machines_that_run_alone_may_start_something(systems: Path) -> None:
+    install("starts", "service", "name: x").seed(systems)
+    hcl = systems / "roles" / NAME / "role.hcl"
+    text = hcl.read_text()
+    machine = 'image "vm" {\n    base  = "debian-13-host"\n    build = "booted"\n  }'
+    hcl.write_text(re.sub(r'image "container" \{.*?\n  \}', machine, text, flags=re.S))
+    assert machine in hcl.read_text()
+    assert not [finding for finding in lint(Catalog(systems), [NAME]) if finding.code == "starts"]
 
 
 def test_a_name_that_is_not_there_is_bad_input(good: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from common.errors import Corrupt, Error
-from smie.packer import BuildFailed, Log, ansible_environment, argv, built, said, version
+from common.errors import Corrupt, Error, Unavailable
+from common.run import CommandFailed, Result
+from smie.failed import BuildFailed, EngineLost, TookTooLong
+from smie.isolation import guarded
+from smie.packer import Log, ansible_environment, argv, built, said, version
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1.6.6\n", (1, 6)), ("Packer v1.12.0\n", (1, 12))])
@@ -26,8 +31,8 @@ def test_packer_has_no_network_and_ends_when_smie_is_killed(
     monkeypatch: pytest.MonkeyPatch, user: int, more: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: user)
-    assert argv(Path("build.pkr.json")) == (
-        "setpriv", "--pdeathsig", "TERM", "--", "unshare", *more, "--net", "--",
+    assert argv(Path("build.pkr.json"), partial(guarded, ending="TERM")) == (
+        "setpriv", "--pdeathsig", "KILL", "--", "unshare", *more, "--net", "--pid", "--fork", "--kill-child=TERM", "--",
         "packer", "build", "-machine-readable", "-on-error=cleanup", "build.pkr.json",
     )  # fmt: skip
 
@@ -102,5 +107,35 @@ def test_nothing_is_written_into_the_home_of_who_builds(tmp_path: Path, monkeypa
 
 
 def test_credentials_in_the_environment_do_not_reach_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAUST_TOKEN", "canary")
-    assert "canary" not in ansible_environment(tmp_path, tmp_path, tmp_path).values()
+    for name in ("NAUST_TOKEN", "https_proxy", "PIP_INDEX_URL", "SSH_AUTH_SOCK"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
+    env = ansible_environment(tmp_path, tmp_path, tmp_path)
+    assert "canary" not in env.values() and env["DOCKER_HOST"] == "unix:///run/other.sock"
+
+
+def test_a_log_on_a_full_disk_still_remembers_its_end(tmp_path: Path) -> None:
+    log = Log(tmp_path / "bird.log", lambda task: None)
+    log.path.unlink()
+    log.path.symlink_to("/dev/full")
+    log.write("no space left on device")
+    assert list(log.end) == ["no space left on device"]
+
+
+def test_what_took_too_long_and_what_lost_its_engine_say_as_much_as_what_failed(tmp_path: Path) -> None:
+    log = Log(tmp_path / "bird.log", lambda task: None)
+    log.take("stdout", "1,,ui,message,    docker.image: TASK [bird : Install packages] *****")
+    log.write("the last line")
+    lost = Unavailable("x", details="no such socket", resolution="Start it.")
+    for error in (TookTooLong("rootfs/bird", log, timedelta(seconds=8)), EngineLost("rootfs/bird", log, lost)):
+        assert "'bird : Install packages'" in str(error) and "the last line" in error.details
+        assert str(log.path) in error.resolution and error.resolution.endswith("smie build bird --kind rootfs")
+
+
+def test_who_was_killed_is_told_apart_from_who_failed(tmp_path: Path) -> None:
+    log = Log(tmp_path / "bird.log", lambda task: None)
+    killed = BuildFailed("container/bird", log, CommandFailed(("packer",), Result(-9, "", "")))
+    failed = BuildFailed("container/bird", log, CommandFailed(("packer",), Result(1, "", "")))
+    assert "was killed" in killed.details and not failed.details
+    log.write("unshare: sigprocmask unblock failed: Invalid argument")
+    assert BuildFailed("container/bird", log).details == killed.details

@@ -1,0 +1,82 @@
+"""A Docker engine of a test's own, which may be lost at any moment.
+
+It has its own socket, folder, network, processes and mounts: a second engine beside the machine's, in the machine's own
+network, would take the first one's bridge away. When it is killed, all that runs in it goes at once, as with a machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from tests.lab.programs import program
+
+CGROUP = "smie-test-engine"
+
+
+@dataclass
+class Engine:
+    """`folder` has a short path, because sockets are in it. A context manager; it runs when the block begins."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """For DOCKER_HOST."""
+        return f"unix://{self.folder / 'docker.sock'}"
+
+    def start(self) -> None:
+        """Start it, or start it again on what it had."""
+        alone = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+        own = (
+            f"--host={self.host}", f"--data-root={self.folder / 'data'}", f"--exec-root={self.folder / 'run'}",
+            f"--pidfile={self.folder / 'pid'}", "--bridge=none", "--iptables=false", f"--cgroup-parent=/{CGROUP}",
+        )  # fmt: skip
+        for name in ("docker.sock", "pid", "run"):
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                (*alone, program("dockerd"), *own), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        end = time.monotonic() + 60
+        while not self._answers():
+            said = (self.folder / "log").read_text()[-2000:]
+            assert self.process.poll() is None and time.monotonic() < end, f"dockerd does not answer:\n{said}"
+            time.sleep(0.1)
+
+    def lose(self) -> None:
+        """It is gone, with everything in it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def client(self) -> docker.DockerClient:
+        """Talks to it."""
+        return docker.DockerClient(base_url=self.host, timeout=60)
+
+    def _answers(self) -> bool:
+        with suppress(docker.errors.DockerException):
+            return bool(self.client().ping())
+        return False
+
+    def __enter__(self) -> Engine:
+        self.folder.mkdir(parents=True)
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.lose()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in sorted(Path("/sys/fs/cgroup").glob(f"**/{CGROUP}"), reverse=True):
+            for inner in sorted((*folder.rglob("*/"), folder), reverse=True):
+                with suppress(OSError):  # what still has a process in it
+                    inner.rmdir()
