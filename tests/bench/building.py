@@ -70,7 +70,7 @@ def _all(place: Place, packer: str) -> Row:
     recipes = place.recipes(SYSTEM)
 
     def mine() -> float:
-        shutil.rmtree(place.store)
+        shutil.rmtree(place.store, ignore_errors=True)
         shutil.rmtree(place.cache / "parts", ignore_errors=True)
         return _taken(lambda: place.smie("build", SYSTEM, "--kind", "container"))
 
