@@ -35,7 +35,8 @@ from smie.workspace import Workspace
 BROUGHT = "brought.tar"
 POLICY = "/usr/sbin/policy-rc.d"
 # Debian's scripts ask it before they start anything (invoke-rc.d(8)); 101 is "no".
-NO = "#!/bin/sh\n# Made by smie apply, for as long as it runs.\nexit 101\n"
+MARK = "# Made by smie apply, for as long as it runs."
+NO = f"#!/bin/sh\n{MARK}\nexit 101\n"
 ENVIRONMENT = {"APT_CONFIG": "/smie/apt/apt.conf", "PATH": PATH.removeprefix("PATH="), "PYTHONDONTWRITEBYTECODE": "1"}
 OPTIONS = "-o StrictHostKeyChecking=yes -o BatchMode=yes -o ConnectTimeout=20"
 _HOST = re.compile(r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*|[0-9a-fA-F:]+)")
@@ -158,8 +159,53 @@ def plays(
     """One play: bring, install each of these roles with its variables, take away again. `remote` is Ansible's folder
     for temporary files there."""
     always = {"check_mode": False, "diff": False}
+    installing = [{**one, "vars": values} for name, values in roles for one in _tasks(name)]
+    taking = [
+        {
+            "name": f"{_OWN}Let services be started again",
+            "ansible.builtin.file": {"path": POLICY, "state": "absent"},
+            "when": "smie_policy is changed",
+        },
+        {"name": f"{_OWN}Take it away", "ansible.builtin.file": {"path": "/smie", "state": "absent"}},
+        {"name": f"{_OWN}Leave nothing", "ansible.builtin.file": {"path": remote, "state": "absent"}},
+    ]
+    # In a dry run a task may need what one before it had not really done.
+    trying = {"name": "Install roles", "block": installing, "ignore_errors": check}
+    block = {
+        "name": "Install",
+        "block": [*({**one, **always} for one in _bringing(brought)), trying],
+        "always": [{**one, **always} for one in taking],
+    }
+    said: dict[str, object] = {
+        "ansible_user": host.user, "ansible_become": host.user != "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_common_args": f"-F {host.config} {OPTIONS}" if host.config else OPTIONS,
+    }  # fmt: skip
+    return [
+        {
+            "name": "Apply", "hosts": "all", "gather_facts": False, "vars": said, "environment": ENVIRONMENT,
+            "tasks": [block],
+        }
+    ]  # fmt: skip
+
+
+def _bringing(brought: str) -> list[dict[str, object]]:
+    """The tasks before those of the roles."""
     mine = {"owner": "root", "group": "root"}
-    bringing = [
+    return [
+        # Who was cut off could not take it away: its services would never start again.
+        {
+            "name": f"{_OWN}See whether an earlier run kept services from being started",
+            "ansible.builtin.command": {"argv": ["grep", "-qsxF", MARK, POLICY]},
+            "register": "smie_earlier",
+            "changed_when": False,
+            "failed_when": False,
+        },
+        {
+            "name": f"{_OWN}Let services be started again",
+            "ansible.builtin.file": {"path": POLICY, "state": "absent"},
+            "when": "smie_earlier.rc == 0",
+        },
         {
             "name": f"{_OWN}Forget what an earlier run left",
             "ansible.builtin.file": {"path": "/smie", "state": "absent"},
@@ -175,34 +221,6 @@ def plays(
             "register": "smie_policy",
         },
     ]
-    installing = [{**one, "vars": values} for name, values in roles for one in _tasks(name)]
-    taking = [
-        {
-            "name": f"{_OWN}Let services be started again",
-            "ansible.builtin.file": {"path": POLICY, "state": "absent"},
-            "when": "smie_policy is changed",
-        },
-        {"name": f"{_OWN}Take it away", "ansible.builtin.file": {"path": "/smie", "state": "absent"}},
-        {"name": f"{_OWN}Leave nothing", "ansible.builtin.file": {"path": remote, "state": "absent"}},
-    ]
-    # In a dry run a task may need what one before it had not really done.
-    trying = {"name": "Install roles", "block": installing, "ignore_errors": check}
-    block = {
-        "name": "Install",
-        "block": [*({**one, **always} for one in bringing), trying],
-        "always": [{**one, **always} for one in taking],
-    }
-    said: dict[str, object] = {
-        "ansible_user": host.user, "ansible_become": host.user != "root",
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_common_args": f"-F {host.config} {OPTIONS}" if host.config else OPTIONS,
-    }  # fmt: skip
-    return [
-        {
-            "name": "Apply", "hosts": "all", "gather_facts": False, "vars": said, "environment": ENVIRONMENT,
-            "tasks": [block],
-        }
-    ]  # fmt: skip
 
 
 def _tasks(name: str) -> list[dict[str, object]]:

@@ -359,6 +359,9 @@ def _cause(error: BuildFailed, one: Builder, recipe: Recipe, work: Work) -> Erro
         one.answers()
     except Unavailable as lost:
         return EngineLost(recipe.title, work.log, lost)
+    if told := one.witness(work):
+        work.log.write(told)
+        error.details += f"\nThe console of the machine ends:\n{told}"
     return error
 
 

@@ -30,6 +30,7 @@ ANSWER = timedelta(minutes=4)
 NOBODY = "socket,udp=127.0.0.1:9,localaddr=127.0.0.1:0"
 TAIL = 25  # lines of the console that an error shows
 NAME = "machine"  # of it, in ssh's configuration
+CONSOLE = "console.log"  # what it wrote to its serial console
 _PAUSE = 0.5  # seconds between two tries
 # ssh(1) binds its socket under its name and 17 characters more first; a socket's path has at most 107 bytes (unix(7)).
 _LONGEST_SOCKET = 107 - 17
@@ -87,7 +88,7 @@ class Machine:
 
     def _written(self) -> list[str]:
         with suppress(OSError):
-            text = (self.folder / "console.log").read_bytes().decode(errors="replace")
+            text = (self.folder / CONSOLE).read_bytes().decode(errors="replace")
             lines = ["".join(c for c in line if c.isprintable()).rstrip() for line in text.splitlines()]
             return [line for line in lines if line]
         return []
@@ -150,7 +151,7 @@ def argv(hardware: Hardware, disk: Path, folder: Path, port: int, credentials: M
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}",
         "-drive", f"if=pflash,unit=1,format=raw,file={folder / 'variables.fd'}",
         "-drive", f"if=none,id=disk,format={form},snapshot=on,file={disk}", *drive,
-        "-serial", f"file:{folder / 'console.log'}", "-device", "virtio-rng-pci",
+        "-serial", f"file:{folder / CONSOLE}", "-device", "virtio-rng-pci",
         *(word for text in _credentials(credentials) for word in ("-smbios", text)),
         *_network(hardware.nics, port),
     )  # fmt: skip
@@ -179,11 +180,11 @@ def _power(machine: Machine, command: Sequence[str], off: threading.Event) -> No
             run(
                 command,
                 env=environment({"TMPDIR": str(machine.folder)}),
-                on_line=_to(machine.folder / "console.log"),
+                on_line=_to(machine.folder / CONSOLE),
                 halt=off,
             )
     except Error as error:
-        _to(machine.folder / "console.log")("", str(error))
+        _to(machine.folder / CONSOLE)("", str(error))
     finally:
         machine.died.set()
 

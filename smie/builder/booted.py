@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common.errors import Missing
 from common.files import write_atomically
-from common.machine.emulated import FIRMWARE, NAME, VARIABLES
+from common.machine.emulated import CONSOLE, FIRMWARE, NAME, VARIABLES, Machine
 from common.run import CommandFailed, run
 from smie.brought import SOFTWARE, bring
 from smie.builder import disk
@@ -90,6 +90,9 @@ class BootedBuilder(RootfsBuilder):
     def template(self, recipe: Recipe, work: Work) -> Template:
         return qemu_template((work.folder / "key.pub").read_text(), work.packer)
 
+    def witness(self, work: Work) -> str:
+        return Machine(work.folder).console()
+
     def entry(self, recipe: Recipe, work: Work) -> str:
         return ""  # the machine is off
 
@@ -109,7 +112,7 @@ def qemu_template(public: str, packer: tuple[int, int]) -> Template:
         "shutdown_command": "systemctl poweroff", "shutdown_timeout": "5m",
         # A switch that is named here is given only as often as it is named: Packer's own drives and card go.
         "qemuargs": [
-            ["-cpu", "max"], ["-vga", "none"], ["-serial", "file:console.log"],
+            ["-cpu", "max"], ["-vga", "none"], ["-serial", f"file:{CONSOLE}"],
             ["-smbios", f"type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root={key}"],
             ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"],
             ["-drive", "if=pflash,unit=1,format=raw,file=variables.fd"],

@@ -89,6 +89,10 @@ class Builder(ABC):
         """Raise Unavailable if what it builds with is gone."""
         return
 
+    def witness(self, work: Work) -> str:
+        """What tells of a failed build beside its log; empty where there is nothing."""
+        return ""
+
     @abstractmethod
     def prepare(self, recipe: Recipe, work: Work) -> None:
         """Write into the work folder what the template refers to. Raises Unavailable, Corrupt."""

@@ -28,7 +28,7 @@ from common.model import Kind
 from naust import manifest as oci
 from naust.listing import resolve
 from naust.store import open_store
-from smie.apply import Host, plays
+from smie.apply import NO, Host, plays
 from smie.brought import bring
 from smie.packer import variables
 from smie.wanted import recipes_of
@@ -257,7 +257,9 @@ def test_a_check_changes_nothing_and_says_what_would_and_a_second_time_nothing_d
     assert f"would change\t{ROLE} : Make a folder" in said
     assert f"cannot be told beforehand\t{ROLE} : Link to it" in said
     assert machine.run(*look) == before
+    machine.run("sh", "-c", "mkdir /smie; cat >/usr/sbin/policy-rc.d", given=NO)  # as one that was cut off leaves it
     place.smie(*words)
+    assert machine.run("sh", "-c", "ls -d /smie /usr/sbin/policy-rc.d 2>/dev/null || true") == ""
     assert place.smie(*words).out == "nothing changed\n"
     assert place.smie(*words, "--check").out == "nothing would change\n"
 
@@ -287,4 +289,4 @@ def test_a_failing_task_is_named_and_nothing_that_was_brought_stays(place: Field
         install.write_text(text)
     assert f"failed in the task '{ROLE} : Do what cannot be done'" in ended.err and "non-zero return code" in ended.err
     assert "error: " in ended.err and f"Repeat it with: {shlex.join(['smie', 'apply', ROLE])}" in ended.err
-    assert machine.run("sh", "-c", "ls -d /smie /usr/sbin/policy-rc.d.smie 2>/dev/null || true") == ""
+    assert machine.run("sh", "-c", "ls -d /smie /tmp/.smie-* 2>/dev/null || true") == ""

@@ -73,6 +73,14 @@ def test_the_plays_of_a_machine_that_runs_and_the_way_to_it(tmp_path: Path) -> N
     same("ssh.config", booted.ssh_configuration(FOLDER))
 
 
+def test_a_machine_that_was_installed_while_it_ran_leaves_its_console_as_a_witness(tmp_path: Path) -> None:
+    place = replace(work(tmp_path, (1, 6)), folder=tmp_path)
+    assert builder("booted").witness(place) == builder("rootfs").witness(place) == ""
+    (tmp_path / "console.log").write_bytes(b"early\r\n" + b"line\n" * 40 + b"\x1b[1mKernel panic\xff\n")
+    told = builder("booted").witness(place)
+    assert told.endswith("Kernel panic\ufffd") and "early" not in told
+
+
 def test_the_plays_of_a_group(tmp_path: Path) -> None:
     same("plays.json", json.dumps(plays(recipe(Kind.ROOTFS), work(tmp_path, (1, 6))), indent=2) + "\n")
 
