@@ -29,6 +29,11 @@ ALONE = (
 )  # fmt: skip
 
 
+# What builds looks at the engine and at what is left on the machine: one file of these at a time.
+BUILDING = ("test_apply", "test_naust_engine", "test_offline_builds", "test_smie")
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests run on all cores but for those that have to be alone; those of one file share their fixtures."""
     for item in items:
@@ -37,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if deployed or (item.path.stem in ALONE and item.path.parent.name != "unit"):
             item.add_marker("alone")
         else:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+            builds = item.path.parent.name != "unit" and item.path.stem.startswith(BUILDING)
+            item.add_marker(pytest.mark.xdist_group("builds" if builds else str(item.path.relative_to(ROOT))))
 
 
 @dataclass(frozen=True)
