@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A run that was started in the background ignores Ctrl-C, and so would all that it starts; a handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,17 +35,32 @@ ALONE = (
 BUILDING = ("test_apply", "test_naust_engine", "test_offline_builds", "test_smie")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests run on all cores but for those that have to be alone; those of one file share their fixtures."""
+    """Tests run on all cores but for those that have to be alone. What builds takes longest, so it begins."""
     for item in items:
         call = getattr(item, "callspec", None)
         deployed = "running" in getattr(item, "fixturenames", ()) or (call is not None and "radosgw" in call.id)
-        if deployed or (item.path.stem in ALONE and item.path.parent.name != "unit"):
+        if deployed or (item.path.stem in ALONE and "unit" not in item.path.parts):
             item.add_marker("alone")
-        else:
-            builds = item.path.parent.name != "unit" and item.path.stem.startswith(BUILDING)
-            item.add_marker(pytest.mark.xdist_group("builds" if builds else str(item.path.relative_to(ROOT))))
+    items.sort(key=lambda item: _unit(item.nodeid) != "builds")
+
+
+class _ByFile(LoadScopeScheduling):
+    """Tests of one file share their fixtures, so they go to one process; so do those that build."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _unit(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """xdist's way to say what belongs together (pytest-xdist manual, "How to")."""
+    return _ByFile(config, log)
+
+
+def _unit(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    builds = "/unit/" not in file and file.rpartition("/")[2].startswith(BUILDING)
+    return "builds" if builds else file
 
 
 @dataclass(frozen=True)
