@@ -265,14 +265,14 @@ def test_a_stream_goes_in_and_comes_out(naust: Tools, tmp_path: Path) -> None:
 def test_an_unchanged_file_is_neither_read_nor_sent(naust: Tools, tmp_path: Path) -> None:
     sparse(tmp_path / "disk.raw", 256 << 20, {0: b"boot"})
     time.sleep(2.1)  # until then a later change could leave the same times
-    first = naust("naust", "push", "disk.raw", "vm/disk:1").out
-    used = []
-    for _ in range(3):
+    said, used = set(), []
+    for _ in range(4):
         before = os.times()
-        assert naust("naust", "push", "disk.raw", "vm/disk:1").out == first
+        said.add(naust("naust", "push", "disk.raw", "vm/disk:1").out)
         after = os.times()
         used.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(used) < 0.15, used  # seconds of CPU; hashing alone takes more
+    assert len(said) == 1
+    assert min(used[1:]) < used[0] / 2, used  # seconds of CPU; the first one reads and hashes
 
 
 def test_a_killed_pull_goes_on_on_the_command_line(naust: Tools, tmp_path: Path) -> None:
