@@ -1,6 +1,6 @@
 """Disks for physical nodes, written from a root file system by the tools of Debian 13, and what boots from them: an
-emulated machine with UEFI firmware and no kernel of this machine. traefik is made for machines once, in the working
-folder's own store; the tests look at its disk.
+emulated machine with UEFI firmware and no kernel of this machine. traefik is made for machines once, in a store of the
+test's own and without having been booted, which the tests do; they look at its disk.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LOGIN = "login:"  # agetty(8) on the serial console: what a person sees where no
 class Writer:
     """Writes disks of traefik's root file system, each in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder, open_store(f"file://{ROOT / '.naust'}")
+    def __init__(self, folder: Path, store: str) -> None:
+        self.folder, self.store = folder, open_store(store)
         self.workspace = Workspace(ROOT / ".smie")
         recipes = recipes_of(("traefik",), Catalog.open(None), self.store, self.workspace, kinds=(Kind.VM,))
         self.recipe: Recipe = next(recipe for recipe in recipes if recipe.kind == Kind.VM)
@@ -59,8 +59,13 @@ class Writer:
 
 @pytest.fixture(scope="module")
 def writer(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Writer:
-    tools("smie", "build", "traefik", "--kind", "vm", timeout=1200)
-    return Writer(tmp_path_factory.mktemp("disks"))
+    folder = tmp_path_factory.mktemp("disks")
+    store = f"file://{folder / 'store'}"
+    tools("smie", "build", "debian-13-host", "disk-tools", timeout=900)
+    for base in ("rootfs/debian-13-host", "rootfs/disk-tools"):
+        tools("naust", "copy", base, "--to", store)
+    tools("smie", "build", "traefik", "--kind", "vm", "--skip-boot", "--store", store, timeout=1200)
+    return Writer(folder, store)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +181,8 @@ def test_a_machine_that_no_network_reaches_comes_up_as_fast(disk: Path, tmp_path
 @pytest.mark.long
 def test_what_the_store_has_for_machines_is_tested_again(writer: Writer, tools: Tools) -> None:
     """The disk as it is, the root file system on a disk that is written for it."""
-    said = tools("smie", "test", "traefik", "--kind", "rootfs,vm", "--json", timeout=1200).json()
+    words = ("--kind", "rootfs,vm", "--store", writer.store.url, "--json")
+    said = tools("smie", "test", "traefik", *words, timeout=1200).json()
     assert [one["artifact"] for one in said] == ["rootfs/traefik", "vm/traefik"]
     for one in said:
         assert one["ok"] and {check["about"] for check in one["checks"]} >= {"every artefact", "traefik"}
