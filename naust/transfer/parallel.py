@@ -32,8 +32,8 @@ def each(work: Callable[[Item], object], items: Iterable[Item], at_once: int = A
 
     crew = _Crew(work)
     with ThreadPoolExecutor(min(at_once, len(waiting))) as threads:
-        begun = [threads.submit(crew.work, item) for item in waiting]
-        try:
+        try:  # the first may be at work before the last is handed over, and an interruption may come between the two
+            begun = [threads.submit(crew.work, item) for item in waiting]
             done = _done(begun)
         except BaseException:
             crew.interrupt()
@@ -59,28 +59,38 @@ class _Crew(Generic[Item]):
 
     def __init__(self, work: Callable[[Item], object]) -> None:
         self._work = work
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._busy: set[int] = set()
         self._interrupted = False
 
     def work(self, item: Item) -> None:
         """Do it, unless all were interrupted."""
         own = threading.get_ident()
-        with self._lock:
+        with self._changed:
             if self._interrupted:
                 return
             self._busy.add(own)
         try:
             self._work(item)
         finally:
-            with self._lock:  # whoever is interrupted at the last moment notices here, and not in the pool's own code
-                self._busy.discard(own)
+            try:
+                self._leave(own)
+            except KeyboardInterrupt:  # at the last moment: it is noticed here, and not in the pool's own code
+                self._leave(own)
+                raise
+
+    def _leave(self, own: int) -> None:
+        with self._changed:
+            self._busy.discard(own)
+            self._changed.notify_all()
 
     def interrupt(self) -> None:
-        """Let KeyboardInterrupt be raised in those that work."""
+        """Let KeyboardInterrupt be raised in those that work, and wait until they have ended. The pool does not know of
+        a thread that was just being started when the interruption came."""
         import ctypes
 
-        with self._lock:
+        with self._changed:
             self._interrupted = True
             for thread in self._busy:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+            self._changed.wait_for(lambda: not self._busy)
