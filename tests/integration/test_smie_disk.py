@@ -100,6 +100,7 @@ def test_table_boot_partition_and_root_have_no_fault(writer: Writer, disk: Path,
     seen("fsck.vfat", "-n", str(boot))
 
 
+@pytest.mark.long
 def test_a_physical_nodes_disk_boots_by_uefi_and_has_what_others_do_not_share(disk: Path, tmp_path: Path) -> None:
     """SATA, an Intel card in another slot, a second card; the name comes from who starts it."""
     hardware = Hardware(disk="ahci", nics=(Nic("e1000e", slot=7), Nic(wired=False)))
