@@ -101,8 +101,9 @@ LOOK = "import hashlib, json, os, stat, sys\nfound = {}\nfor name in json.load(s
     "    kind = stat.S_IFMT(it.st_mode)\n"
     "    text = os.readlink(path) if kind == stat.S_IFLNK else ''\n"
     "    text = hashlib.sha256(open(path, 'rb').read()).hexdigest() if kind == stat.S_IFREG else text\n"
-    "    sealed = os.getxattr(path, 'security.capability').hex() if 'security.capability' in os.listxattr(path, follow_symlinks=False) else ''\n"  # noqa: E501
-    "    found[name] = [oct(it.st_mode & 0o7777), it.st_uid, it.st_gid, text, sealed]\n"
+    "    name_of = 'security.capability'\n"
+    "    sealed = name_of in os.listxattr(path, follow_symlinks=False) and os.getxattr(path, name_of).hex()\n"
+    "    found[name] = [oct(it.st_mode & 0o7777), it.st_uid, it.st_gid, text, sealed or '']\n"
     "json.dump(found, sys.stdout)\n"
 )
 
