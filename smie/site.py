@@ -46,7 +46,8 @@ from smie.workspace import Workspace
 
 TAR = "smie.rootfs.tar"  # annotation: the digest of a root file system before it was packed
 ROLES = "roles"  # of the folder of a build: the roles as they were when it began
-VERBOSITY = "3"  # of Ansible with --debug: what it runs, and where
+# Of Ansible with --debug: what it runs, and where, and what of that will not do for long.
+TALKATIVE = {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DEPRECATION_WARNINGS": "1"}
 POLL = timedelta(seconds=1)  # how often a halt is looked for while another smie builds the same
 
 
@@ -286,7 +287,7 @@ class Site:
             one.prepare(recipe, work)
             template = json.dumps(one.template(recipe, work), indent=2)
             write_atomically(work.folder / packer.TEMPLATE, template)
-            told = {"ANSIBLE_VERBOSITY": VERBOSITY} if self.debug else {}
+            told = TALKATIVE if self.debug else {}
             env = one.environment(work, scratch, roles) | told
             enclose = partial(one.enclosed, recipe, work)
             try:

@@ -25,7 +25,7 @@ from smie.builder.interface import Builder, Parent, Work
 from smie.image import base_config, labels, role_config
 from smie.leftovers import LABEL
 from smie.normal import deleted, normalise, whiteout
-from smie.packer import CHANGES, LAYER, Template, built, docker_template, variables
+from smie.packer import CHANGES, LAYER, Template, built, docker_template, strategy, variables
 from smie.parts import before, plays
 from smie.recipe import Recipe
 from smie.repository import MOUNTED, write_for_container
@@ -87,7 +87,7 @@ class ContainerBuilder(Builder):
         return docker_template(_parent(work).image, work.identity, mounts, work.packer, said, first)
 
     def environment(self, work: Work, scratch: Path, roles: Path) -> dict[str, str]:
-        return super().environment(work, scratch, roles) | otherwise.outside(work.other)
+        return super().environment(work, scratch, roles) | strategy() | otherwise.outside(work.other)
 
     def collect(self, recipe: Recipe, work: Work) -> ContainerImage:
         raw, changes = built(work.folder, (LAYER, CHANGES))
