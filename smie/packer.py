@@ -191,6 +191,8 @@ def strategy() -> dict[str, str]:
     return {
         "ANSIBLE_STRATEGY": "mitogen_linear",
         "ANSIBLE_STRATEGY_PLUGINS": str(Path(found.origin).parent / "plugins" / "strategy"),
+        # Mitogen asks for a name, which not every user id has. Its Python in the container is called by it.
+        "LOGNAME": "smie",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",  # the first would be that strategies of others are deprecated
     }
 

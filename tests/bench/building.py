@@ -7,6 +7,7 @@ too. Both find all packages and programs on this machine, and see no network. Wh
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import statistics
@@ -14,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -32,6 +34,7 @@ from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, vers
 SYSTEM = "s3-lb"
 ROLES = ("traefik", "etcd", "ceph-common")  # a large program and no packages; small packages; large ones
 RUNS = 3
+ALIKE = ("fetch", "install", "collect")  # of a build: what the peer does, too
 FETCHED = ("index", "packages", "resolutions", "software")  # of a workspace: what is not built
 
 
@@ -48,21 +51,30 @@ def building() -> list[Row]:
     )
     planned = alone(f"smie plan {SYSTEM}", seconds(ours("smie", "plan", SYSTEM), runs=5))
     with _own() as place:
-        return [nothing, planned, *(_changed(place, role, packer) for role in ROLES), _all(place, packer)]
+        changed = [row for role in ROLES for row in _changed(place, role, packer)]
+        return [nothing, planned, *changed, _all(place, packer)]
 
 
-def _changed(place: Place, role: str, packer: str) -> Row:
-    """One task of one role changed, in turn with the peer, so that both see the same machine."""
+def _changed(place: Place, role: str, packer: str) -> list[Row]:
+    """One task of one role changed, in turn with the peer, so that both see the same machine: all that ours does, and
+    what of it the peer does, too, without check, store and documents."""
     place.smie("build", role)
     (recipe,) = (one for one in place.recipes(role) if one.name == role)
-    mine, other = [], []
+    mine, alike, other = [], [], []
     for number in range(RUNS):
         place.change(role, number)
-        mine.append(_taken(lambda: place.smie("build", role)))
+        started = time.perf_counter()
+        rows = json.loads(place.smie("build", role, "--json"))
+        mine.append(time.perf_counter() - started)
+        steps = next(row["steps"] for row in rows if row["artifact"] == recipe.title)
+        alike.append(sum(steps[step] for step in ALIKE))
         other.append(plain_images([place.image(recipe)], place.systems / "roles"))
-    found = iter((statistics.median(mine), statistics.median(other)))
-    name, peer = f"smie build {role}, one task changed", "packer build, its own ansible provisioner, the same role"
-    return beside(name, lambda: next(found), peer, packer, lambda: next(found))
+    peer = "packer build, its own ansible provisioner, the same role"
+    name, theirs = f"smie build {role}, one task changed", statistics.median(other)
+    return [
+        beside(title, partial(statistics.median, taken), peer, packer, lambda: theirs)
+        for title, taken in ((name, mine), (f"{name}: the build alone", alike))
+    ]
 
 
 def _all(place: Place, packer: str) -> Row:
@@ -72,7 +84,9 @@ def _all(place: Place, packer: str) -> Row:
     def mine() -> float:
         shutil.rmtree(place.store, ignore_errors=True)
         shutil.rmtree(place.cache / "parts", ignore_errors=True)
-        return _taken(lambda: place.smie("build", SYSTEM, "--kind", "container"))
+        started = time.perf_counter()
+        place.smie("build", SYSTEM, "--kind", "container")
+        return time.perf_counter() - started
 
     def theirs() -> float:
         taken = _taken(lambda: place.base(next(one for one in recipes if one.parent is None)))
@@ -96,9 +110,10 @@ class Place:
         for name in FETCHED:
             (self.cache / name).symlink_to(ROOT / ".smie" / name)
 
-    def smie(self, *words: str) -> None:
+    def smie(self, *words: str) -> str:
         own = {"SMIE_CACHE": str(self.cache), "NAUST_STORE": f"file://{self.store}", "SETER_SYSTEMS": str(self.systems)}
-        subprocess.run(ours("smie", *words), cwd=ROOT, env=os.environ | own, check=True, capture_output=True)
+        done = subprocess.run(ours("smie", *words), cwd=ROOT, env=os.environ | own, check=True, capture_output=True)
+        return done.stdout.decode()
 
     def recipes(self, name: str) -> tuple[Recipe, ...]:
         """The container images that a name needs, with all packages and programs fetched."""
