@@ -8,10 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import subprocess
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +17,8 @@ from common.catalog import Catalog
 from common.probe.s3 import CLIENT
 from seter.secrets import identity_file, open_vault
 from tests.conftest import ROOT, Running
+from tests.lab.processes import sampled
 
-SAMPLE_EVERY = 0.02  # seconds
 SHORTEST = 16  # characters; less would be found by chance
 SMALL = 1 << 20  # bytes; manifests and configurations are smaller, layers larger
 
@@ -127,33 +124,8 @@ def test_no_secret_is_in_the_arguments_or_the_environment_of_a_process(
         assert "cluster" in running.seter("plan", "--json").out
         running.seter("deploy", "--yes")
         running.seter("exec", "cl1", "s3-client", "--", CLIENT, "round-trip", "--json")
-    assert any(b"ansible-playbook" in text for text in seen)
-    assert leaks(canaries, (("a process", text) for text in seen)) == []
-
-
-@contextmanager
-def sampled() -> Iterator[set[bytes]]:
-    """Arguments and environments of all processes of the machine, those in containers too, while the block runs."""
-    seen: set[bytes] = set()
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            for part in ("cmdline", "environ"):
-                for path in Path("/proc").glob(f"[0-9]*/{part}"):
-                    try:
-                        seen.add(path.read_bytes())
-                    except OSError:  # it has ended
-                        continue
-            time.sleep(SAMPLE_EVERY)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
+    assert any(b"ansible-playbook" in one.words for one in seen)
+    assert leaks(canaries, (("a process", one.words + one.environment) for one in seen)) == []
 
 
 def test_no_secret_is_in_a_manifest_or_a_configuration_in_the_store(

@@ -39,6 +39,7 @@ from tests.integration.test_secrets_stay_secret import forms, leaks
 from tests.integration.test_smie import Bench, wait_for
 from tests.lab import traces
 from tests.lab.engines import Engine
+from tests.lab.processes import sampled
 from tests.lab.programs import program
 
 BASE = "debian-13"
@@ -419,31 +420,6 @@ SECRET = """\
 PEM = f"-----BEGIN KEY-----\n{CANARY}\n{CANARY[::-1]}\n-----END KEY-----\n"
 
 
-@contextmanager
-def sampled() -> Iterator[set[tuple[bytes, bytes]]]:
-    """Words of all processes, and the environment of those that are cut off from the network."""
-    seen: set[tuple[bytes, bytes]] = set()
-    done, ours = threading.Event(), Path("/proc/self/ns/net").readlink()
-
-    def look() -> None:
-        while not done.is_set():
-            for folder in Path("/proc").glob("[0-9]*"):
-                try:
-                    words, env = ((folder / part).read_bytes() for part in ("cmdline", "environ"))
-                    seen.add((words, b"" if (folder / "ns" / "net").readlink() == ours else env))
-                except OSError:  # it has ended
-                    continue
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-
-
 @pytest.mark.parametrize("failing", ["", "  failed_when: true\n"], ids=["built", "failed"])
 def test_a_secret_is_nowhere_afterwards_however_much_is_told(faults: Faults, failing: str) -> None:
     """Bug case SM-03: in a variable of the role, in the environment, in a proxy's address; with --debug."""
@@ -456,13 +432,15 @@ def test_a_secret_is_nowhere_afterwards_however_much_is_told(faults: Faults, fai
     with sampled() as seen:
         ended = faults.smie("build", name, "--debug", code=1 if failing else 0, **env)
     canaries = {form: "the secret" for word in (CANARY, CANARY[::-1]) for form in forms(word.encode())}
-    places = [(words.decode(), words + env) for words, env in seen] + [("output", (ended.out + ended.err).encode())]
+    # The environment of those that have the network is the caller's own.
+    places = [(one.words.decode(), one.words + one.environment * one.alone) for one in seen]
+    places += [("output", (ended.out + ended.err).encode())]
     places += [(str(path), path.read_bytes()) for path in told(faults)]
     if failing:
         assert not faults.is_stored(name)
         remove = next(line for line in ended.err.splitlines() if line.startswith("Remove it:")).partition(":")[2]
         subprocess.run(["sh", "-c", remove], check=True, capture_output=True, timeout=60)
-    assert "task path:" in faults.log(name) and any(b"ansible-playbook" in words and env for words, env in seen)
+    assert "task path:" in faults.log(name) and any(b"ansible-playbook" in one.words and one.alone for one in seen)
     assert leaks(canaries, places) == []
 
 
