@@ -229,8 +229,8 @@ def _layers_known(engine: docker.DockerClient, wanted: Sequence[str]) -> int:
     for each in engine.api.images(all=True, quiet=True):
         try:
             layers = _layers_of(_inspect(engine, each))
-        except ImageNotFound:
-            continue  # removed since
+        except APIError:
+            continue  # gone since, or half gone: then the engine says that a layer does not exist (500)
         same = next((i for i, (a, b) in enumerate(zip(layers, wanted, strict=False)) if a != b), None)
         best = max(best, min(len(layers), len(wanted)) if same is None else same)
     return best
