@@ -155,7 +155,7 @@ def test_a_machine_is_gone_when_who_started_it_is_killed(tmp_path: Path) -> None
 def others() -> Iterator[tuple[str, Hardware]]:
     for kind in ("virtio", "scsi", "nvme", "ahci"):
         yield f"disk {kind}", Hardware(disk=kind)
-    for model in ("e1000e", "e1000", "rtl8139", "vmxnet3", "igb"):
+    for model in ("e1000e", "e1000", "rtl8139", "vmxnet3"):  # what QEMU 7.2, Debian 12's, can be
         yield f"card {model}", Hardware(nics=(Nic(model),))
     yield "other slot", Hardware(nics=(Nic(slot=20),))
     yield "two cards, the first wired", Hardware(nics=(Nic(), Nic("e1000e", wired=False)))
