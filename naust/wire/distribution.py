@@ -28,6 +28,7 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPTED = ", ".join((oci.MANIFEST, oci.INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 _PAGE = 1000  # names or tags that are asked for at once
 _MOST_PAGES = 100_000
+_CODE = re.compile(r'"code"\s*:\s*"([A-Z_]{1,40})"')
 _TRIES = 4  # of one request
 _LONGEST_WAIT = 1.0  # seconds; who wants us to wait for longer is heard by the user too: naust.store.retrying
 
@@ -264,12 +265,14 @@ def next_page(answer: Answer) -> str:
 
 def codes(answer: Answer) -> tuple[str, tuple[str, ...]]:
     """What a registry says of an error, as text, and its codes (specification, "Error Codes")."""
-    data = answer.content(1 << 16)
+    data = answer.beginning(1 << 16)
     try:
         errors = json.loads(data)["errors"]
         return data.decode("utf-8", "replace"), tuple(str(each["code"]) for each in errors)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return data.decode("utf-8", "replace"), ()
+        # Some put all that they did not like into it, and it was cut off above.
+        text = data.decode("utf-8", "replace")
+        return text, tuple(_CODE.findall(text))
 
 
 def refused_digest(digest: Digest | None, answer: Answer) -> Error | None:

@@ -302,12 +302,20 @@ def _check_end(source: BinaryIO, digest: Digest, size: int, begin: int | None) -
 
 
 def _explained(error: Error, digest: Digest, size: int, source: BinaryIO, begin: int | None) -> Error:
-    """What a source holds that is not what it should be, if it can be read again."""
+    """What is wrong with a source that holds something else than it should, if it can be read again; or with what the
+    registry made of it."""
     if not isinstance(error, Corrupt) or begin is None:
         return error
     source.seek(begin)
     found = _measured(source, digest.algorithm)
-    return mismatch(digest, size, *found) if found != (digest, size) else error
+    if found != (digest, size):
+        return mismatch(digest, size, *found)
+    # The source is right: what arrived is not, as when a registry counted bytes of a line that broke. It is sent anew.
+    return Unavailable(
+        f"the registry has put together something else than {digest}, which was sent to it",
+        details=error.details,
+        resolution="Run the command again. If it stays so, the line or the registry damages what passes through it.",
+    )
 
 
 def _measured(source: BinaryIO, algorithm: str) -> tuple[Digest, int]:

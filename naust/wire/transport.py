@@ -67,6 +67,13 @@ class Answer:
                 )
         return data.getvalue()
 
+    def beginning(self, at_most: int) -> bytes:
+        """So many bytes of the body, at most; the rest is not read. Raises Unavailable if it ends early."""
+        data = io.BytesIO()
+        while chunk := self.body.read(at_most - data.tell()):
+            data.write(chunk)
+        return data.getvalue()
+
     def json(self, at_most: int = LONGEST) -> object:
         """The body as JSON. Raises Corrupt if it is none."""
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import logging
 import os
 import random
@@ -436,6 +437,19 @@ def test_who_is_not_let_in_is_told_at_once(line: Line) -> None:
     with pytest.raises(Denied):
         line.far.manifest(NAME, "1.0")
     assert len(line.proxy.seen) <= 2 and not line.waits
+
+
+@pytest.mark.parametrize("kind", ["docker-registry", "ociserver"])
+@pytest.mark.parametrize("message", ["short", "x" * 100_000], ids=["short", "long"])
+def test_a_registry_that_put_together_something_else_is_sent_it_anew(kind: str, message: str, tmp_path: Path) -> None:
+    """As one does that counts bytes of a line that broke. Some put all of it into their answer."""
+    body = json.dumps({"errors": [{"code": "DIGEST_INVALID", "message": message}]}).encode()
+    with behind_a_proxy(kind, tmp_path) as line:
+        sending = random_bytes(SIZE)
+        ends = Fault(status=400, body=body, when=lambda seen: seen.method == "PUT" and "digest=" in seen.target)
+        line.proxy.add(ends)
+        assert content(line.near, sent(line, tmp_path / "file", sending)) == sending
+        assert ends.used == 1
 
 
 # More of the same
