@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 from common.console import Report
@@ -15,15 +13,12 @@ from common.model import Event
 from seter import checks
 from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
-from seter.provisioner.interface import Answer
 from seter.rollout import Batch, RolloutStopped
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
+from seter.traffic import CUT_AFTER, Traffic, stopped
 
 NODES_AT_ONCE = 8
-IDLE_PAUSE = 0.5  # seconds between two looks at a node's connections
-WORD_EVERY = 5  # seconds between two words about a wait
-CUT_AFTER = timedelta(seconds=30)  # connections that are still open then are cut
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -42,7 +37,7 @@ class Apply:
         self._survey = survey
         self._provisioner = survey.provisioner
         self._report = report
-        self._cut_after = cut_after
+        self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
 
     def make_network(self, network: str) -> None:
@@ -84,7 +79,7 @@ class Apply:
                 argv = [part.replace("{root}", root) for part in process.validate]
                 answer = self._provisioner.execute(node, seat.role.name, argv, user=process.user)
                 if answer.code != 0:
-                    raise _stopped(node, f"{seat.role.name} refuses its new files", answer)
+                    raise stopped(node, f"{seat.role.name} refuses its new files", answer)
 
     def _stop(self, node: str, steps: Sequence[Step], *, all_of_them: bool) -> None:
         """In the reverse order of starting; what is made anew is removed too, so that its name is free."""
@@ -148,49 +143,16 @@ class Apply:
         self._report(Event("reload", f"{role} on {node}"))
         answer = self._provisioner.execute(node, role, process.reload, user=process.user)
         if answer.code != 0:
-            raise _stopped(node, f"{role} could not be reloaded", answer)
+            raise stopped(node, f"{role} could not be reloaded", answer)
         self._provisioner.loaded(node, role, state.process)
 
     def withdraw(self, node: str) -> None:
-        """By the group's own command, then wait until no connection is open, at most `cut_after`."""
-        group = self._survey.blueprint.group(self._survey.blueprint.seats_of(node)[0].node.group)
-        self._report(Event("withdraw", node))
-        self._command(node, group.withdraw, "could not be withdrawn")
-        if group.idle_ports:
-            self._wait_until_idle(node, group.idle_ports)
-
-    def _wait_until_idle(self, node: str, ports: Sequence[int]) -> None:
-        started = told = time.monotonic()
-        while count := self._connections(node, ports):
-            now = time.monotonic()
-            left = self._cut_after.total_seconds() - (now - started)
-            if left <= 0:
-                self._report(Event("withdraw", node, f"{count} connections are still open and will be cut"))
-                return
-            if now - told >= WORD_EVERY:
-                told = now
-                self._report(Event("waiting", node, f"{count} connections are open; at most {left:.0f} s more"))
-            time.sleep(IDLE_PAUSE)
+        """What is still open after `cut_after` is cut when its process stops."""
+        self._traffic.withdraw(node)
 
     def admit(self, node: str) -> None:
-        """The same command with `admit` for `withdraw`: an agent that was not made anew still keeps traffic away."""
-        group = self._survey.blueprint.group(self._survey.blueprint.seats_of(node)[0].node.group)
-        self._report(Event("admit", node))
-        self._command(node, admission(group.withdraw), "could not be admitted")
-
-    def _command(self, node: str, argv: Sequence[str], failed: str) -> None:
-        role = agent_of([seat.role.name for seat in self._survey.blueprint.seats_of(node)], argv)
-        process = self._survey.blueprint.seat[node, role].role.process
-        answer = self._provisioner.execute(node, role, argv, user=process.user if process is not None else "")
-        if answer.code != 0:
-            raise _stopped(node, failed, answer)
-
-    def _connections(self, node: str, ports: Sequence[int]) -> int:
-        """Connections from other machines to these ports, as ss(8) lists them."""
-        role = next(seat.role.name for seat in self._survey.blueprint.seats_of(node)[::-1] if seat.role.process)
-        ports_filter = " or ".join(f"sport = :{port}" for port in ports)
-        argv = ["ss", "-Htn", "state", "established", f"( {ports_filter} )"]
-        return foreign_connections(self._provisioner.execute(node, role, argv).stdout)
+        """The node may get traffic again."""
+        self._traffic.admit(node)
 
     def check(self, nodes: Sequence[str]) -> None:
         """All checks of the nodes' roles."""
@@ -233,31 +195,3 @@ class Apply:
     def _each(act: Callable[[T], R], things: Sequence[T]) -> list[R]:
         with ThreadPoolExecutor(NODES_AT_ONCE) as threads:
             return list(threads.map(act, things))
-
-
-def foreign_connections(listing: str) -> int:
-    """How many lines of `ss -Htn` (queues, local, peer) are connections from elsewhere: a node's own probes are not."""
-    count = 0
-    for line in listing.splitlines():
-        local, peer = (end.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for end in line.split()[-2:])
-        count += peer != local and not peer.startswith("127.") and peer != "::1"
-    return count
-
-
-def admission(withdraw: Sequence[str]) -> tuple[str, ...]:
-    """What takes a withdrawal back: the same command, its word `withdraw` replaced by `admit`."""
-    return tuple("admit" if word == "withdraw" else word for word in withdraw)
-
-
-def agent_of(roles: Sequence[str], argv: Sequence[str]) -> str:
-    """Whose program a group's command is: the role of the program's name, else the role that starts last."""
-    program = PurePosixPath(argv[0]).name
-    return program if program in roles else roles[-1]
-
-
-def _stopped(node: str, what: str, answer: Answer) -> RolloutStopped:
-    return RolloutStopped(
-        f"{node}: {what}",
-        details=(answer.stderr.strip() or answer.stdout.strip()),
-        resolution="The node was left as it is now, the rest is as it was. Mend the cause and deploy again.",
-    )

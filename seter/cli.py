@@ -171,6 +171,71 @@ def exec(
     raise typer.Exit(answer.code)
 
 
+def document(
+    system: SystemName,
+    target: TargetName,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which; without it, the list of all.")] = "",
+    instance: Instance = "main",
+    systems: Systems = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Print what others have to set up around it, such as the routers in front, from the same definitions.
+
+    Exit codes: 0 printed, 2 bad input.
+    """
+    from seter.document import documents
+
+    found = documents(_request(system, target, instance, systems, store), console.reporter(), name)
+    if json:
+        console.json_result(found)
+    elif name:
+        console.result("\n".join(one.text for one in found).rstrip())
+    else:
+        console.table(("role", "document"), [(one.role, one.name) for one in found])
+
+
+def drain(
+    system: SystemName,
+    target: TargetName,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    instance: Instance = "main",
+    systems: Systems = None,
+    wait: Annotated[int, typer.Option(help="Seconds that what is under way may last.")] = 30,
+    json: Json = False,
+) -> None:
+    """Take a node out of traffic, and wait until nothing is under way on it; nothing is cut.
+
+    Exit codes: 0 nothing is open, 1 connections are still open after the time to wait (they go on), 2 bad input, 5 the
+    node does not do it, 7 lease.
+    """
+    from seter.drain import drain as take_out
+
+    found = take_out(_deployment(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait))
+    words = f"{found.open} connections are still open" if found.open else "nothing is open"
+    console.json_result(found) if json else console.result(f"{node}: out of traffic, {words}")
+    if found.open:
+        raise typer.Exit(1)
+
+
+def undrain(
+    system: SystemName,
+    target: TargetName,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    instance: Instance = "main",
+    systems: Systems = None,
+    json: Json = False,
+) -> None:
+    """Let traffic to a node in again, once its own checks hold.
+
+    Exit codes: 0 it has traffic, 2 bad input, 5 the node does not do it, 7 lease.
+    """
+    from seter.drain import undrain as let_in
+
+    found = let_in(_deployment(system, target, instance), systems, node, console.reporter())
+    console.json_result(found) if json else console.result(f"{node}: in traffic")
+
+
 def destroy(
     system: SystemName,
     target: TargetName,
@@ -254,5 +319,8 @@ VERBS: dict[str, Verb] = {
     "verify": verify,
     "prove": prove,
     "exec": exec,
+    "document": document,
+    "drain": drain,
+    "undrain": undrain,
     "destroy": destroy,
 }

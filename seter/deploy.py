@@ -14,10 +14,11 @@ from common.console import Report
 from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from seter import artifacts, record
-from seter.apply import CUT_AFTER, AddressesTaken, Apply
+from seter.apply import AddressesTaken, Apply
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
+from seter.traffic import CUT_AFTER
 
 TRIES = 5  # surveys in a row that may lose their addresses to somebody else
 Confirm = Callable[[Plan], bool]

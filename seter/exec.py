@@ -30,7 +30,12 @@ def _seat(blueprint: Blueprint, node: str, role: str) -> Seat:
         roles = [seat.role.name for seat in blueprint.seats_of(node)]
         names = roles or [each.name for each in blueprint.nodes]
         what, word = (f"role {role!r} on node {node}", role) if roles else (f"node {node!r}", node)
-        close = difflib.get_close_matches(word, names, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
-        raise BadInput(f"there is no {what}", resolution=hint)
+        raise no_such(what, word, names)
     return found
+
+
+def no_such(what: str, word: str, names: Sequence[str]) -> BadInput:
+    """The error for a name that nothing has, with the one that may have been meant."""
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+    return BadInput(f"there is no {what}", resolution=hint)

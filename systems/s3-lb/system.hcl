@@ -24,6 +24,9 @@ system "s3-lb" {
       asn      = 64512
       peers    = "gateways"
       peer_asn = 64513
+
+      ttl_security = true
+      password     = true
     }
   }
 
@@ -39,15 +42,23 @@ system "s3-lb" {
     role "radosgw" {
       monitors = "storage"
     }
+    role "traefik-guard" {}
     role "traefik" {
       backends      = "gateways"
       local_weight  = 10
       remote_weight = 1
     }
+    role "second-chance" {
+      members = "gateways"
+    }
     role "bird-gateway" {
       asn      = 64513
       peers    = "routers"
       peer_asn = 64512
+      ring     = "gateways"
+
+      ttl_security = true
+      password     = true
     }
     role "health" {}
     withdraw {

@@ -67,7 +67,7 @@ def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
 
 def weights(running: Running, node: str) -> dict[str, int]:
     """Server → weight, as the node's Traefik has them."""
-    url = "http://127.0.0.1:8080/api/http/services/radosgw@etcd"
+    url = "http://127.0.0.1:8080/api/http/services/radosgw@file"
     service = json.loads(run(running, node, "traefik", "curl", "-sf", url))
     return {server["url"]: server["weight"] for server in service["loadBalancer"]["servers"]}
 

@@ -30,6 +30,21 @@ role "bird-gateway" {
     type    = "asn"
     summary = "Autonomous system of the routers"
   }
+  parameter "ring" {
+    type    = "nodes"
+    summary = "Group of the gateways that hand flows to each other, this one among them (role second-chance); empty for none"
+    default = ""
+  }
+  parameter "ttl_security" {
+    type    = "flag"
+    summary = "Take BGP from the routers' own link alone (GTSM, RFC 5082); both sides have to have it"
+    default = false
+  }
+  parameter "password" {
+    type    = "flag"
+    summary = "Sign BGP with the secret bgp-password (TCP-MD5, RFC 2385); both sides have to"
+    default = false
+  }
   parameter "bfd_interval" {
     type    = "duration"
     summary = "Time between two BFD packets, both ways"
@@ -42,17 +57,25 @@ role "bird-gateway" {
   }
 
   process {
-    command      = ["bird", "-f", "-c", "/etc/seter/now/bird-gateway/bird.conf", "-s", "/run/bird/bird.ctl"]
+    command      = ["/usr/local/lib/seter/bird-launch", "/etc/seter/secrets/bird-gateway/bgp-password",
+                    "/usr/local/lib/seter/bird-watch", "--silence", "3", "vip4", "vip6", "--",
+                    "bird", "-f", "-c", "/etc/seter/now/bird-gateway/bird.conf", "-s", "/run/bird/bird.ctl"]
     user         = "bird"
     uid          = 950
     capabilities = ["NET_ADMIN", "NET_RAW", "NET_BROADCAST", "NET_BIND_SERVICE"]
     listens      = [179]
-    reads        = ["/etc/seter/now/bird-gateway"]
+    reads        = ["/etc/seter/now/bird-gateway", "/etc/seter/secrets/bird-gateway"]
     writes       = ["/run/bird"]
     validate     = ["bird", "-p", "-c", "{root}/bird-gateway/bird.conf"]
-    reload       = ["birdc", "-s", "/run/bird/bird.ctl", "configure"]
+    reload       = ["/usr/local/lib/seter/bird-launch", "/etc/seter/secrets/bird-gateway/bgp-password",
+                    "birdc", "-s", "/run/bird/bird.ctl", "configure"]
     on_change    = "reload"
     stop_within  = "10s"
+  }
+  # The same on both sides. BIRD reads it from a file that bird-launch writes for it alone.
+  secret "bgp-password" {
+    make  = "password"
+    scope = "deployment"
   }
   status {
     command = ["/usr/local/lib/seter/bird-status"]

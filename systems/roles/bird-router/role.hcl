@@ -29,6 +29,16 @@ role "bird-router" {
     type    = "asn"
     summary = "Autonomous system of the gateways"
   }
+  parameter "ttl_security" {
+    type    = "flag"
+    summary = "Take BGP from the gateways' own link alone (GTSM, RFC 5082); both sides have to have it"
+    default = false
+  }
+  parameter "password" {
+    type    = "flag"
+    summary = "Sign BGP with the secret bgp-password (TCP-MD5, RFC 2385); both sides have to"
+    default = false
+  }
   parameter "bfd_interval" {
     type    = "duration"
     summary = "Time between two BFD packets, both ways"
@@ -41,17 +51,24 @@ role "bird-router" {
   }
 
   process {
-    command      = ["bird", "-f", "-c", "/etc/seter/now/bird-router/bird.conf", "-s", "/run/bird/bird.ctl"]
+    command      = ["/usr/local/lib/seter/bird-launch", "/etc/seter/secrets/bird-router/bgp-password",
+                    "bird", "-f", "-c", "/etc/seter/now/bird-router/bird.conf", "-s", "/run/bird/bird.ctl"]
     user         = "bird"
     uid          = 950
     capabilities = ["NET_ADMIN", "NET_RAW", "NET_BROADCAST", "NET_BIND_SERVICE"]
     listens      = [179]
-    reads        = ["/etc/seter/now/bird-router"]
+    reads        = ["/etc/seter/now/bird-router", "/etc/seter/secrets/bird-router"]
     writes       = ["/run/bird"]
     validate     = ["bird", "-p", "-c", "{root}/bird-router/bird.conf"]
-    reload       = ["birdc", "-s", "/run/bird/bird.ctl", "configure"]
+    reload       = ["/usr/local/lib/seter/bird-launch", "/etc/seter/secrets/bird-router/bgp-password",
+                    "birdc", "-s", "/run/bird/bird.ctl", "configure"]
     on_change    = "reload"
     stop_within  = "10s"
+  }
+  # The same on both sides. BIRD reads it from a file that bird-launch writes for it alone.
+  secret "bgp-password" {
+    make  = "password"
+    scope = "deployment"
   }
   status {
     command = ["/usr/local/lib/seter/bird-status"]

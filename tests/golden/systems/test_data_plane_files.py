@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import second_chance_ring
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 from common.catalog import Catalog
 from common.role import Process
+from seter import document
 from seter.blueprint import process_block
 
 HERE = Path(__file__).parent
@@ -38,6 +40,8 @@ def node(name: str, group: str, number: int, *networks: str) -> dict[str, Any]:
 ROUTERS = [node("rt1", "routers", 1, "fabric", "clients"), node("rt2", "routers", 2, "fabric", "clients")]
 GATEWAYS = [node("gw1", "gateways", 3, "fabric"), node("gw2", "gateways", 4, "fabric")]
 VIPS = ["192.0.2.10", "2001:db8::10"]
+# The third of them has gone.
+RING = [{**GATEWAYS[0], "index": index, "name": f"gw{index}"} for index in (4, 1, 2, 5)]
 
 
 def templar(variables: dict[str, Any]) -> Templar:
@@ -61,7 +65,15 @@ def same(name: str, text: str) -> None:
 
 def bird(role: str, me: dict[str, Any], peers: list[dict[str, Any]], **changes: object) -> str:
     prefix = role.replace("-", "_")
-    parameters = {"vips": VIPS, "asn": 64513, "peer_asn": 64512, "peers": peers, "bfd_interval": 0.1}
+    parameters = {
+        "vips": VIPS,
+        "asn": 64513,
+        "peer_asn": 64512,
+        "peers": peers,
+        "bfd_interval": 0.1,
+        "ttl_security": True,
+        "password": True,
+    }
     parameters |= {"bfd_multiplier": 3} | changes
     variables = {f"{prefix}_{name}": value for name, value in parameters.items()}
     return rendered(ROLES / role / "templates" / "bird.conf.j2", {**variables, "node": me})
@@ -69,6 +81,51 @@ def bird(role: str, me: dict[str, Any], peers: list[dict[str, Any]], **changes: 
 
 def test_the_gateway_s_bird_announces_the_virtual_ips_alone_and_only_when_told() -> None:
     same("bird-gateway.conf", bird("bird-gateway", GATEWAYS[0], ROUTERS))
+
+
+def test_a_gateway_in_a_ring_has_a_way_to_the_next_and_one_round_it_for_every_hop() -> None:
+    same("bird-gateway-ring.conf", bird("bird-gateway", RING[1], ROUTERS, ring=RING))
+
+
+@pytest.mark.parametrize(
+    ("members", "near"), [([1], []), ([1, 2], [2]), ([1, 2, 3], [2, 3]), (range(1, 7), [2, 3, 5, 6])]
+)
+def test_a_ring_of_any_size_asks_for_bfd_with_those_who_are_near(members: list[int], near: list[int]) -> None:
+    ring = [{**RING[0], "index": index} for index in members]
+    text = bird("bird-gateway", ring[0], ROUTERS, ring=ring)
+    assert [f"198.18.1.{number}" in text for number in range(1, 7)] == [number in near for number in range(1, 7)]
+
+
+def second_chance(**changes: object) -> str:
+    given = {"vips": VIPS[::-1], "ports": [443, 80], "members": RING, "rate": 20000} | changes
+    variables = {f"second_chance_{name}": value for name, value in given.items()} | {"node": RING[1]}
+    return rendered(ROLES / "second-chance" / "templates" / "second-chance.json.j2", variables)
+
+
+def test_the_rules_of_the_ring(tmp_path: Path) -> None:
+    path = tmp_path / "second-chance.json"
+    path.write_text(second_chance())
+    same("second-chance.json", path.read_text())
+    same("second-chance.nft", second_chance_ring.rules(second_chance_ring.Config.read(str(path)), "eth0"))
+
+
+@pytest.mark.parametrize("role", ["bird-gateway", "bird-router"])
+def test_what_both_sides_have_to_have_is_left_out_where_it_is_not_asked_for(role: str) -> None:
+    text = bird(role, GATEWAYS[0], ROUTERS, ttl_security=False, password=False)
+    assert "ttl security" not in text and "password" not in text
+
+
+@pytest.mark.parametrize("name", ["bird", "frr", "eos", "junos"])
+@pytest.mark.parametrize("vips", [VIPS, VIPS[:1], VIPS[1:]], ids=["both", "ipv4", "ipv6"])
+def test_what_routers_of_others_are_told(name: str, vips: list[str]) -> None:
+    given = {"vips": vips, "asn": 64513, "peer_asn": 64512, "bfd_interval": 0.1, "bfd_multiplier": 3}
+    given |= {"ttl_security": True, "password": True}
+    variables = {f"bird_gateway_{key}": value for key, value in given.items()}
+    about = {"node": GATEWAYS[0], "groups_of": {"gateways": GATEWAYS}, "deployment": "s3-lb/lab/main"}
+    text = document.rendered(ROLES / "bird-gateway" / "documents" / f"{name}.j2", variables | about)
+    if vips == VIPS:
+        same(f"document-{name}.txt", text)
+    assert [vip in text for vip in VIPS] == [vip in vips for vip in VIPS]
 
 
 def test_the_router_s_bird_takes_the_virtual_ips_alone_and_tells_where_clients_are() -> None:

@@ -119,9 +119,9 @@ def test_traefik_s_static_configuration() -> None:
 
 
 def test_traefik_s_own_certificate_is_never_shown() -> None:
-    text = written("traefik", "node.yml", GATEWAYS[0], **TRAEFIK)
-    same("node.yml", text)
-    assert yaml.safe_load(text)["tls"]["stores"]["default"]["defaultCertificate"] == {
+    text = written("traefik-guard", "traefik-guard.json", GATEWAYS[0])
+    same("traefik-guard.json", text)
+    assert json.loads(text)["always"]["tls"]["stores"]["default"]["defaultCertificate"] == {
         "certFile": "/etc/seter/secrets/traefik/s3.crt",
         "keyFile": "/etc/seter/secrets/traefik/s3.key",
     }

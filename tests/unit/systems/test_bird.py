@@ -61,9 +61,11 @@ def test_status_tells_bfd_sessions_of_both_families_in_seconds() -> None:
     assert (second["neighbor"], second["up"]) == ("fd5b:ef3:7f82::1", False)
 
 
-def test_a_session_that_is_down_is_named_and_a_withdrawn_virtual_ip_is_no_problem() -> None:
-    report = {"protocols": bird_status.protocols(PROTOCOLS), "bfd": bird_status.bfd(BFD)}
-    assert bird_status.problems(report) == ["rt2_v4", "BFD fd5b:ef3:7f82::1"]
+def test_a_session_that_is_down_is_named_and_neither_a_withdrawn_virtual_ip_nor_another_gateway_is_a_problem() -> None:
+    router = "10.213.148.2          eth0       Down       2026-11-25 02:05:34.666    0.100    0.000"
+    gateway = "198.18.1.2            hop1       Down       2026-11-25 02:05:34.666    0.100    0.000"
+    report = {"protocols": bird_status.protocols(PROTOCOLS), "bfd": bird_status.bfd([router, gateway])}
+    assert bird_status.problems(report) == ["rt2_v4", "BFD 10.213.148.2"]
 
 
 def test_protocols_are_enabled_and_disabled_and_twice_is_once(tmp_path: Path) -> None:

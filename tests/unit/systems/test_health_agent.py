@@ -28,6 +28,8 @@ def config(folder: Path, **changes: object) -> Config:
         "timeout": 0.3,
         "fall": 2,
         "rise": 2,
+        "calm": 60.0,
+        "most": 300,
         "fresh_every": 3,
         "ca": str(folder / "ca.crt"),
         "bird": str(folder / "ctl"),
@@ -58,6 +60,35 @@ def test_bad_counts_at_once_slow_when_it_repeats_and_good_when_it_repeats(
 ) -> None:
     judge = Judge(fall=2, rise=2)
     assert [judge.hear(outcome) for outcome in outcomes] == verdicts
+
+
+def test_a_node_that_flaps_has_to_do_well_for_longer_each_time_and_is_forgiven_later() -> None:
+    judge, clock = Judge(fall=2, rise=2, calm=60, most=10), 0.0
+
+    def needed_after_a_fall() -> int:
+        judge.hear(BAD, clock)
+        count = 0
+        while not judge.healthy:
+            count += 1
+            judge.hear(GOOD, clock)
+        return count
+
+    judge.hear(GOOD), judge.hear(GOOD)
+    found = []
+    for _ in range(5):
+        clock += 10
+        found.append(needed_after_a_fall())
+    assert found == [2, 4, 8, 10, 10]
+    clock += 61
+    assert needed_after_a_fall() == 2
+
+
+def test_checks_of_a_node_that_is_down_are_no_flaps() -> None:
+    judge = Judge(fall=2, rise=2)
+    judge.hear(GOOD), judge.hear(GOOD)
+    for _ in range(100):
+        judge.hear(BAD, 1.0)
+    assert [judge.hear(GOOD, 2.0), judge.hear(GOOD, 2.0)] == [False, True]
 
 
 # What BIRD is told

@@ -6,9 +6,11 @@ import socket
 import time
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
 import s3_client
+import s3_flows
 from s3_load import Answer, Failure, Getter, Log, as_text, load, report
 from s3_round_trip import BLOCK, PART, Pattern, Sink, digest_of
 from s3_service import Service, resolved
@@ -139,3 +141,35 @@ def test_a_header_that_proxies_remove_is_not_signed(tmp_path: Path, monkeypatch:
     signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
     assert "connection" not in signed
     assert "host" in signed
+
+
+class Slow:
+    """Transfers of a moment, of which each third upload breaks."""
+
+    def __init__(self) -> None:
+        self.uploads = 0
+
+    def upload(self, vip: str, number: int) -> float:
+        time.sleep(0.1)
+        self.uploads += 1
+        if self.uploads % 3 == 0:
+            raise ConnectionResetError("reset")
+        return 0.0
+
+    def download(self, vip: str, number: int) -> float:
+        time.sleep(0.1)
+        return 0.25
+
+
+def test_slow_flows_are_counted_with_those_that_broke() -> None:
+    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10", "2001:db8::10"), 8, 0.5, 0.1)
+    assert found["transfers"] >= 8 * 3 and found["longest_gap"] == 0.25
+    assert found["broken"] == len(found["failures"]) > 0
+    assert {(one["kind"], one["error"]) for one in found["failures"]} == {("upload", "ConnectionResetError: reset")}
+    assert {one["vip"] for one in found["failures"]} <= {"192.0.2.10", "2001:db8::10"}
+    assert f"{found['broken']} broken" in s3_flows.as_text(found).splitlines()[0]
+
+
+def test_flows_that_take_all_the_time_are_made_once() -> None:
+    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10",), 4, 0.1, 0.1)
+    assert found["transfers"] == 4

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import traefik_etcd
 import traefik_tree
 from hypothesis import given
 from hypothesis import strategies as st
-from traefik_tree import Change, Failed, Seen, difference, digest_of, transaction
+from traefik_etcd import Change, Failed, Seen, difference, digest_of, transaction
 
 from seter.certificates import Pair, make_authority, make_certificate
 from tests.unit.systems.traefik_trees import good_tree
@@ -64,27 +65,20 @@ def test_a_transaction_fails_when_somebody_wrote_meanwhile() -> None:
     assert (noted["target"], noted["result"], noted["mod_revision"]) == ("MOD", "EQUAL", "17")
 
 
-def test_the_first_key_is_put_below_an_empty_root_alone() -> None:
-    request = traefik_tree.seeding()
-    (empty,) = request["compare"]
-    assert (empty["target"], empty["result"], empty["create_revision"]) == ("CREATE", "EQUAL", "0")
-    assert [text(part["request_put"]["key"]) for part in request["success"]] == ["traefik/seed"]
-
-
 def test_what_etcd_answers_is_read() -> None:
     def pair(key: str, value: str, revision: int) -> dict[str, str]:
-        return {"key": traefik_tree.b64(key), "value": traefik_tree.b64(value), "mod_revision": str(revision)}
+        return {"key": traefik_etcd.b64(key), "value": traefik_etcd.b64(value), "mod_revision": str(revision)}
 
     answer = {
         "header": {"revision": "9"},
         "responses": [
-            {"response_range": {"kvs": [pair("traefik/a/b", "ü", 5), {"key": traefik_tree.b64("traefik/c")}]}},
+            {"response_range": {"kvs": [pair("traefik/a/b", "ü", 5), {"key": traefik_etcd.b64("traefik/c")}]}},
             {"response_range": {"kvs": [pair("seter/traefik/digest", "sha256:x", 8)]}},
         ],
     }
-    assert traefik_tree.seen_in(answer) == Seen(9, {"a/b": "ü", "c": ""}, "sha256:x", 8)
+    assert traefik_etcd.seen_in(answer) == Seen(9, {"a/b": "ü", "c": ""}, "sha256:x", 8)
     empty = {"header": {"revision": "1"}, "responses": [{"response_range": {}}, {"response_range": {}}]}
-    assert traefik_tree.seen_in(empty) == Seen(1, {})
+    assert traefik_etcd.seen_in(empty) == Seen(1, {})
 
 
 def test_the_digest_covers_everything_but_private_keys() -> None:
@@ -156,9 +150,9 @@ def test_nobody_answering_is_told_apart_from_being_wrong(tmp_path: Path, pair: P
     for name in ("ca.crt", "etcd-client.crt"):
         (tmp_path / name).write_text(pair.certificate)
     (tmp_path / "etcd-client.key").write_text(pair.key)
-    etcd = traefik_tree.Etcd("127.0.0.1", 1, tmp_path)  # nothing listens on port 1
+    etcd = traefik_etcd.Etcd("127.0.0.1", 1, tmp_path)  # nothing listens on port 1
     with pytest.raises(Failed, match="does not answer") as caught:
-        etcd.call(traefik_tree.READ)
+        etcd.call(traefik_etcd.READ)
     assert caught.value.code == 3
 
 
@@ -175,7 +169,7 @@ def overview(errors: int) -> dict[str, Any]:
     ],
 )
 def test_status_says_whether_traefik_can_serve(errors: int, states: dict[str, str], ok: bool, summary: str) -> None:
-    told = traefik_tree.status_summary(overview(errors), [{"name": "radosgw@etcd", "serverStatus": states}])
+    told = traefik_tree.status_summary(overview(errors), [{"name": "radosgw@file", "serverStatus": states}])
     assert (told["ok"], told["summary"]) == (ok, summary)
 
 

@@ -9,12 +9,14 @@ from smie.checks.fixtures import AsUser
 
 # What the role's template asks of BIRD, without a neighbour that somebody might answer for.
 PARSED = """
+define bgp_password = "x";
 router id 192.0.2.1;
 protocol device {}
 protocol bfd bfd1 { interface "*" { interval 100 ms; multiplier 3; }; }
 protocol kernel kernel4 { merge paths on limit 16; ipv4 { import none; export none; }; }
 template bgp peer4 {
-  local as 64512; bfd on; hold time 9; graceful restart off; long lived graceful restart off;
+  local as 64512; bfd on; ttl security on; password bgp_password;
+  hold time 9; graceful restart off; long lived graceful restart off;
   ipv4 { import where net ~ [ 192.0.2.10/32 ]; export all; };
 }
 """

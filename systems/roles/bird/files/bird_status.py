@@ -3,7 +3,7 @@
 
     bird-status [--all-up]
 
-Exit code: 0 BIRD answers (and with --all-up every BGP and BFD session is up), 1 it does not.
+Exit code: 0 BIRD answers (and with --all-up every session with a router is up, BGP and BFD), 1 it does not.
 """
 
 from __future__ import annotations
@@ -74,9 +74,14 @@ def bfd(lines: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def problems(report: dict[str, Any]) -> list[str]:
-    """Sessions that are not up, by name. Pure."""
-    down = [entry["name"] for entry in report["protocols"] if entry["protocol"] == "BGP" and not entry["up"]]
-    return down + [f"BFD {entry['neighbor']}" for entry in report["bfd"] if not entry["up"]]
+    """Sessions with routers that are not up, by name. Pure.
+
+    BFD between gateways tells which of them are there: that one is gone is no fault of this node.
+    """
+    sessions = [entry for entry in report["protocols"] if entry["protocol"] == "BGP"]
+    routers = {entry.get("neighbor") for entry in sessions}
+    down = [entry["name"] for entry in sessions if not entry["up"]]
+    return down + [f"BFD {one['neighbor']}" for one in report["bfd"] if not one["up"] and one["neighbor"] in routers]
 
 
 def become_bird() -> None:

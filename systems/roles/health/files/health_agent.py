@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bird_control import Bird, Refused
+from bird_control import Bird, Refused, beat
 
 ADDRESS = ("127.0.0.1", 443)  # Traefik of this node
 PATH = "/swift/healthcheck"
@@ -23,7 +23,7 @@ PATH = "/swift/healthcheck"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What seter wrote. `interval` and `timeout` are seconds."""
+    """What seter wrote. `interval`, `timeout` and `calm` are seconds."""
 
     dns_name: str
     protocols: tuple[str, ...]
@@ -31,6 +31,8 @@ class Config:
     timeout: float
     fall: int
     rise: int
+    calm: float
+    most: int
     fresh_every: int
     ca: Path
     bird: str
@@ -49,6 +51,8 @@ class Config:
                 timeout=float(found["timeout"]),
                 fall=int(found["fall"]),
                 rise=int(found["rise"]),
+                calm=float(found["calm"]),
+                most=int(found["most"]),
                 fresh_every=int(found["fresh_every"]),
                 ca=Path(found["ca"]),
                 bird=str(found["bird"]),
@@ -72,23 +76,37 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Judge:
-    """Outcomes give a verdict: `bad` counts at once, `slow` after `fall` in a row, `good` after `rise` in a row."""
+    """Outcomes give a verdict: `bad` counts at once, `slow` after `fall` in a row, `good` after `rise` in a row.
+
+    A node that falls again within `calm` seconds has to do well for twice as long as before, at most for `most` checks:
+    one that comes and goes moves flows each time (compare RFC 2439 on route flap damping)."""
 
     fall: int
     rise: int
+    calm: float = 60.0
+    most: int = 300
     healthy: bool = False
+    needed: int = 0  # good outcomes in a row; 0 before the first
     _good: int = 0
     _slow: int = 0
+    _fell: float | None = None
 
-    def hear(self, outcome: Outcome) -> bool:
-        """Take one outcome into account; returns whether the node is healthy."""
+    def hear(self, outcome: Outcome, now: float = 0.0) -> bool:
+        """Take one outcome into account; returns whether the node is healthy. `now` in seconds, monotonic."""
         self._good = self._good + 1 if outcome is Outcome.GOOD else 0
         self._slow = self._slow + 1 if outcome is Outcome.SLOW else 0
         if outcome is Outcome.BAD or self._slow >= self.fall:
+            if self.healthy:
+                self._fall(now)
             self.healthy = False
-        elif self._good >= self.rise:
+        elif self._good >= max(self.needed, self.rise):
             self.healthy = True
         return self.healthy
+
+    def _fall(self, now: float) -> None:
+        again = self._fell is not None and now - self._fell < self.calm
+        self.needed = min(max(self.needed, self.rise) * 2, max(self.most, self.rise)) if again else self.rise
+        self._fell = now
 
 
 class Probe:
@@ -200,6 +218,7 @@ class State:
     changes: int = 0
     corrections: int = 0
     bird_failures: int = 0
+    needed: int = 0
 
     def report(self) -> dict[str, Any]:
         """For `health status`."""
@@ -211,6 +230,7 @@ class State:
             "check_seconds": round(self.seconds, 4),
             "checked_at": self.checked_at,
             "ticks": self.ticks,
+            "needed": self.needed,
             "settled": self.ticks > 0 and self.announced == (not self.withdrawn),
         }
 
@@ -225,6 +245,7 @@ class State:
             *_metric("health_changes_total", "counter", "Times that the announcement was changed", self.changes),
             *_metric("health_corrections_total", "counter", "Of them, against what BIRD had done", self.corrections),
             *_metric("health_bird_failures_total", "counter", "Ticks in which BIRD did not answer", self.bird_failures),
+            *_metric("health_needed_checks", "gauge", "Good checks in a row that admit this node", self.needed),
             "# HELP health_checks_total Checks by their outcome",
             "# TYPE health_checks_total counter",
             *(f'health_checks_total{{outcome="{name}"}} {count}' for name, count in self.outcomes.items()),
@@ -243,7 +264,7 @@ class Agent:
         self, config: Config, bird: Bird, check: Callable[[], tuple[Outcome, str]], wish: Wish, state: State
     ) -> None:
         self._config, self._bird, self._check, self._wish, self.state = config, bird, check, wish, state
-        self._judge = Judge(config.fall, config.rise)
+        self._judge = Judge(config.fall, config.rise, config.calm, config.most)
         self._last: bool | None = None  # what this agent asserted last
 
     def adopt(self) -> None:
@@ -260,7 +281,8 @@ class Agent:
         outcome, reason = self._outcome()
         self.state.seconds, self.state.checked_at = time.monotonic() - started, time.time()
         self.state.outcomes[outcome.value] += 1
-        healthy = self._judge.hear(outcome)
+        healthy = self._judge.hear(outcome, time.monotonic())
+        self.state.needed = self._judge.needed
         if healthy != self.state.healthy or (reason and reason != self.state.reason):
             log(f"{'healthy' if healthy else 'not healthy'}{': ' if reason else ''}{reason}")
         self.state.healthy, self.state.reason = healthy, reason
@@ -270,6 +292,7 @@ class Agent:
         self.state.withdrawn = withdrawn
         self._assert(healthy and not withdrawn)
         self.state.ticks += 1
+        beat()
 
     def withdraw(self) -> None:
         """At the end of the agent: nobody watches any more, so nothing may be announced. Raises OSError."""

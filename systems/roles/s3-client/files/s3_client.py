@@ -4,6 +4,7 @@
     s3-client run                                     the canary: a 1 KiB round every second, metrics; until SIGTERM
     s3-client round-trip --size N                     put, get, compare, delete one object of N bytes, or 64MiB
     s3-client load --seconds S --rate R               R new connections a second, each one GET of 1 KiB
+    s3-client flows --count N --seconds S --each E    keep N slow uploads and downloads going, each of E seconds
     s3-client status                                  JSON: how the canary fares
     s3-client check-config                            exit 0 when the file of --config can be used, else 2
 
@@ -29,6 +30,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
+import s3_flows
 from botocore.exceptions import BotoCoreError, ClientError
 from s3_load import Getter, as_json, as_text, load, prepare
 from s3_round_trip import round_trip
@@ -170,6 +172,21 @@ def one_load(service: Service, vips: tuple[str, ...], options: argparse.Namespac
     return 1 if found["failed"] else 0
 
 
+def slow_flows(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
+    """Slow transfers over all virtual IPs. Exit code 1 when one broke."""
+    try:
+        with resolved(service.dns_name, vips[0]):
+            transfers = s3_flows.Transfers(service, options.each)
+            transfers.prepare()
+    except (BotoCoreError, ClientError, OSError) as fault:
+        log(f"the object to read cannot be stored: {fault}")
+        return 1
+    log("flows begin")
+    found = s3_flows.flows(transfers, vips, options.count, options.seconds, options.each)
+    print(s3_flows.as_json(found) if options.json else s3_flows.as_text(found))
+    return 1 if found["broken"] else 0
+
+
 def status(service: Service) -> int:
     """The running canary's report."""
     with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/status", timeout=2) as answer:
@@ -217,6 +234,10 @@ def command_line() -> argparse.ArgumentParser:
     loading = verbs.add_parser("load", parents=[shared])
     loading.add_argument("--seconds", type=float, default=10.0)
     loading.add_argument("--rate", type=float, default=20.0)
+    flowing = verbs.add_parser("flows", parents=[shared])
+    flowing.add_argument("--count", type=int, default=20)
+    flowing.add_argument("--seconds", type=float, default=10.0)
+    flowing.add_argument("--each", type=float, default=10.0)
     return parser
 
 
@@ -246,6 +267,8 @@ def act(options: argparse.Namespace, service: Service, vips: tuple[str, ...]) ->
         return status(service)
     if options.verb == "round-trip":
         return one_round_trip(service, vips, options.size, as_json=options.json)
+    if options.verb == "flows":
+        return slow_flows(service, vips, options)
     return one_load(service, vips, options)
 
 

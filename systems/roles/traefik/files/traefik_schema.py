@@ -360,3 +360,45 @@ def problems(tree: Mapping[str, str]) -> list[str]:
     for folder, keys in below(tree).items():
         found += [*need_problems(folder, keys), *list_problems(tree, folder, keys)]
     return sorted(found)
+
+
+# The same as nested values, for Traefik's file provider, which takes numbers and flags for what they are.
+
+
+def document(tree: Mapping[str, str]) -> dict[str, object]:
+    """A good tree as Traefik's file provider reads it (doc.traefik.io, "File configuration reference")."""
+    root: dict[object, object] = {}
+    for key, value in sorted(tree.items()):
+        pattern = pattern_of(key, KEYS)
+        *folders, last = [
+            int(part) if mark == "#" else part for part, mark in zip(key.split("/"), pattern.split("/"), strict=True)
+        ]
+        place = root
+        for folder in folders:
+            inner = place.setdefault(folder, {})
+            assert isinstance(inner, dict), f"{key} is below a value"
+            place = inner
+        if pattern == "http/routers/*/tls":
+            if value == "true":
+                place.setdefault(last, {})
+        else:
+            place[last] = plain(KEYS[pattern], value)
+    listed = with_lists(root)
+    assert isinstance(listed, dict), "keys of the first level are names"
+    return listed
+
+
+def plain(check: Check, value: str) -> object:
+    """A value of the kind that the check is for."""
+    if check is flag:
+        return value == "true"
+    return int(value) if check in (count, positive, status) else value
+
+
+def with_lists(value: object) -> object:
+    """Places become lists."""
+    if not isinstance(value, dict):
+        return value
+    if value and all(isinstance(key, int) for key in value):
+        return [with_lists(value[key]) for key in sorted(value)]
+    return {key: with_lists(inner) for key, inner in value.items()}

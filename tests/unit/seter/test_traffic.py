@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seter.apply import admission, agent_of, foreign_connections
+from seter.traffic import admission, agent_of, foreign_connections
 
 
 def test_a_node_s_own_probes_do_not_keep_it_from_being_idle() -> None:

@@ -1,0 +1,103 @@
+"""Traffic to a node, taken away and given back by the group's own command (`withdraw` and `idle` in system.hcl)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import PurePosixPath
+
+from common.console import Report
+from common.model import Event
+from common.system import Group
+from seter.blueprint import Blueprint
+from seter.provisioner.interface import Answer, Provisioner
+from seter.rollout import RolloutStopped
+
+IDLE_PAUSE = 0.5  # seconds between two looks at a node's connections
+WORD_EVERY = 5  # seconds between two words about a wait
+CUT_AFTER = timedelta(seconds=30)  # connections that are still open then are cut
+
+
+class Traffic:
+    """Of one deployment's nodes."""
+
+    def __init__(
+        self, blueprint: Blueprint, provisioner: Provisioner, report: Report, cut_after: timedelta = CUT_AFTER
+    ) -> None:
+        self._blueprint, self._provisioner, self._report = blueprint, provisioner, report
+        self._cut_after = cut_after
+
+    def withdraw(self, node: str) -> int:
+        """New traffic goes elsewhere, and what is under way ends, or has had its time: how many connections are still
+        open. Raises RolloutStopped."""
+        group = self._group(node)
+        self._report(Event("withdraw", node))
+        self._command(node, group.withdraw, "could not be withdrawn")
+        return self._wait_until_idle(node, group.idle_ports) if group.idle_ports else 0
+
+    def admit(self, node: str) -> None:
+        """The same command with `admit` for `withdraw`: an agent that was not made anew still keeps traffic away.
+        Raises RolloutStopped."""
+        self._report(Event("admit", node))
+        self._command(node, admission(self._group(node).withdraw), "could not be admitted")
+
+    def _group(self, node: str) -> Group:
+        return self._blueprint.group(self._blueprint.seats_of(node)[0].node.group)
+
+    def _wait_until_idle(self, node: str, ports: Sequence[int]) -> int:
+        started = told = time.monotonic()
+        while count := self._connections(node, ports):
+            now = time.monotonic()
+            left = self._cut_after.total_seconds() - (now - started)
+            if left <= 0:
+                self._report(Event("withdraw", node, f"{count} connections are still open"))
+                return count
+            if now - told >= WORD_EVERY:
+                told = now
+                self._report(Event("waiting", node, f"{count} connections are open; at most {left:.0f} s more"))
+            time.sleep(IDLE_PAUSE)
+        return 0
+
+    def _command(self, node: str, argv: Sequence[str], failed: str) -> None:
+        role = agent_of([seat.role.name for seat in self._blueprint.seats_of(node)], argv)
+        process = self._blueprint.seat[node, role].role.process
+        answer = self._provisioner.execute(node, role, argv, user=process.user if process is not None else "")
+        if answer.code != 0:
+            raise stopped(node, failed, answer)
+
+    def _connections(self, node: str, ports: Sequence[int]) -> int:
+        """Connections from other machines to these ports, as ss(8) lists them."""
+        role = next(seat.role.name for seat in self._blueprint.seats_of(node)[::-1] if seat.role.process)
+        ports_filter = " or ".join(f"sport = :{port}" for port in ports)
+        argv = ["ss", "-Htn", "state", "established", f"( {ports_filter} )"]
+        return foreign_connections(self._provisioner.execute(node, role, argv).stdout)
+
+
+def foreign_connections(listing: str) -> int:
+    """How many lines of `ss -Htn` (queues, local, peer) are connections from elsewhere: a node's own probes are not."""
+    count = 0
+    for line in listing.splitlines():
+        local, peer = (end.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for end in line.split()[-2:])
+        count += peer != local and not peer.startswith("127.") and peer != "::1"
+    return count
+
+
+def admission(withdraw: Sequence[str]) -> tuple[str, ...]:
+    """What takes a withdrawal back: the same command, its word `withdraw` replaced by `admit`."""
+    return tuple("admit" if word == "withdraw" else word for word in withdraw)
+
+
+def agent_of(roles: Sequence[str], argv: Sequence[str]) -> str:
+    """Whose program a group's command is: the role of the program's name, else the role that starts last."""
+    program = PurePosixPath(argv[0]).name
+    return program if program in roles else roles[-1]
+
+
+def stopped(node: str, what: str, answer: Answer) -> RolloutStopped:
+    """The error of a node that did not do what it was told."""
+    return RolloutStopped(
+        f"{node}: {what}",
+        details=(answer.stderr.strip() or answer.stdout.strip()),
+        resolution="The node was left as it is now, the rest is as it was. Mend the cause and deploy again.",
+    )

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""Runs BIRD, and withdraws the virtual IPs when nobody watches any more whether this node serves.
+
+    bird-watch --silence SECONDS PROTOCOL... -- bird -f ...
+
+The health agent says with every check that it lives, to a socket beside BIRD's own. When it has been silent for so
+long, because it was killed, hangs or cannot start, the protocols are disabled; it enables them again when it is back.
+When this program dies, BIRD goes with it (the first process of its container or unit), and BFD withdraws the node.
+
+Exit code: BIRD's; 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from bird_control import SOCKET, WATCH, Bird, Refused
+
+LOOK_EVERY = 0.2  # seconds
+
+
+class Watch:
+    """What was heard of the agent, and what follows from it. `silence` and `now` are seconds on a monotonic clock."""
+
+    def __init__(self, bird: Bird, protocols: Sequence[str], silence: float, now: float) -> None:
+        self._bird, self._protocols, self._silence = bird, protocols, silence
+        self._heard, self._told = now, False
+
+    def hear(self, now: float) -> None:
+        """The agent lives."""
+        self._heard, self._told = now, False
+
+    def look(self, now: float) -> None:
+        """Disable what is enabled while it is silent. Whoever enables it in the meantime is corrected, too."""
+        if now - self._heard < self._silence:
+            return
+        try:
+            if enabled := [name for name in self._protocols if self._is_enabled(name)]:
+                self._bird.disable(enabled)
+                log(f"withdrawn: the health agent has been silent for {now - self._heard:.1f} s")
+        except OSError as fault:
+            if not self._told:
+                log(str(fault))
+            self._told = True
+
+    def _is_enabled(self, name: str) -> bool:
+        try:
+            return self._bird.announced((name,))[name]
+        except Refused:
+            return False  # there are virtual IPs of one family alone
+
+
+def listen(path: str) -> socket.socket:
+    """The socket that the agent speaks to; the group of the folder may. Raises OSError."""
+    with suppress(FileNotFoundError):
+        Path(path).unlink()
+    ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ears.bind(path)
+    Path(path).chmod(0o660)
+    ears.settimeout(LOOK_EVERY)
+    return ears
+
+
+def run(command: Sequence[str], protocols: Sequence[str], silence: float) -> int:
+    """Until BIRD ends. Raises OSError."""
+    ears = listen(WATCH)
+    bird = subprocess.Popen(command)
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        bird.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    watch = Watch(Bird(SOCKET), protocols, silence, time.monotonic())
+    while bird.poll() is None:
+        with suppress(TimeoutError):
+            ears.recv(16)
+            watch.hear(time.monotonic())
+        watch.look(time.monotonic())
+    return bird.returncode if bird.returncode >= 0 else 128 - bird.returncode
+
+
+def log(text: str) -> None:
+    """One line to stderr."""
+    print(f"bird-watch: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    words, command = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    try:
+        option, silence, *protocols = words
+        seconds = float(silence)
+    except ValueError:
+        option, seconds, protocols = "", 0.0, []
+    if option != "--silence" or seconds <= 0 or not protocols or not command:
+        print(__doc__, file=sys.stderr)
+        return 2
+    os.umask(0o007)
+    try:
+        return run(command, protocols, seconds)
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+"""Keeps this node in the ring of gateways (`second_chance_ring`): hop interfaces, rules, metrics.
+
+    second-chance run            see that all is in place, again and again; until SIGTERM, which leaves it there
+    second-chance status         JSON; with --in-place exit 1 while something is missing
+    second-chance check-config   exit 0 when the file of --config can be used, else 2 and the reason
+
+Options before the verb: --config FILE. Exit codes: 0 done, 1 the kernel refused, 2 wrong file or usage.
+Needs CAP_NET_ADMIN. When it ends, the rules stay: flows are handed on by the kernel alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+import sys
+import threading
+import urllib.request
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+from typing import Any
+
+from second_chance_ring import FAMILIES, MAC, Config, Kernel, links, rules
+
+CONFIG = "/etc/seter/now/second-chance/second-chance.json"
+EVERY = 2.0  # seconds between two looks
+
+
+@dataclass(slots=True)
+class State:
+    """What is known since the last look; written by one thread, read by those of the server."""
+
+    in_place: bool = False
+    reason: str = "not looked at yet"
+    corrections: int = 0
+    packets: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def report(self) -> dict[str, Any]:
+        """For `second-chance status`."""
+        return {
+            "in_place": self.in_place,
+            "reason": self.reason,
+            "corrections": self.corrections,
+            "packets": self.packets,
+        }
+
+    def metrics(self) -> str:
+        """Prometheus text format 0.0.4."""
+        rows = [(family, name, count) for family, found in self.packets.items() for name, count in found.items()]
+        lines = [
+            "# HELP second_chance_in_place 1 while hop interfaces and rules are there",
+            "# TYPE second_chance_in_place gauge",
+            f"second_chance_in_place {int(self.in_place)}",
+            "# HELP second_chance_corrections_total Times that they had to be made again",
+            "# TYPE second_chance_corrections_total counter",
+            f"second_chance_corrections_total {self.corrections}",
+            "# HELP second_chance_packets_total Packets handed on, by how many nodes were asked then",
+            "# TYPE second_chance_packets_total counter",
+            *(
+                f'second_chance_packets_total{{family="{family}",asked="{name.removeprefix("asked")}"}} {count}'
+                for family, name, count in rows
+                if name.startswith("asked")
+            ),
+            "# HELP second_chance_given_up_packets_total Packets whose flow no node has, or that were too many",
+            "# TYPE second_chance_given_up_packets_total counter",
+            *(
+                f'second_chance_given_up_packets_total{{family="{family}"}} {count}'
+                for family, name, count in rows
+                if name == "gave_up"
+            ),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class Server(ThreadingHTTPServer):
+    """/metrics for Prometheus, /status for `status`; on every address of both families."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+    def __init__(self, port: int, state: State) -> None:
+        self.state = state
+        super().__init__(("::", port), Handler)
+
+    def server_bind(self) -> None:
+        """One socket for IPv4 and IPv6."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET only."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        assert isinstance(self.server, Server)
+        if self.path not in ("/metrics", "/status"):
+            self.send_error(404)
+            return
+        state = self.server.state
+        body = (state.metrics() if self.path == "/metrics" else json.dumps(state.report())).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4" if self.path == "/metrics" else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not worth a line."""
+
+
+class Keeper:
+    """Looks whether all is in place, and puts it there."""
+
+    def __init__(self, config: Config, kernel: Kernel, state: State) -> None:
+        self._config, self._kernel, self.state = config, kernel, state
+        self._loaded = ""  # the rules that this process has loaded
+
+    def look(self) -> None:
+        """Once; never raises for what the kernel does."""
+        try:
+            self._correct()
+            self.state.packets = {
+                FAMILIES[version][0]: self._kernel.counters(version)
+                for version in FAMILIES
+                if self._config.of_family(version)
+            }
+            self._say(True, "")
+        except (OSError, ValueError, KeyError) as fault:
+            self._say(False, str(fault))
+
+    def _correct(self) -> None:
+        config, kernel = self._config, self._kernel
+        uplink, present = kernel.uplink(config.address), kernel.hops()
+        wanted = {f"hop{hop}": MAC.format(hop=hop, number=config.number) for hop in config.hops}
+        there = all(kernel.counters(version) for version in FAMILIES if config.of_family(version) and config.hops)
+        text = rules(config, uplink)
+        if present == wanted and there and text == self._loaded:
+            return
+        again = bool(self._loaded)
+        if lines := links(config, uplink, present):
+            kernel.link(lines)
+        if text:
+            kernel.load(text)
+        self._loaded = text
+        self.state.corrections += again
+        log(f"{'put back' if again else 'put in place'}: {len(config.hops)} hops on {uplink}")
+
+    def _say(self, in_place: bool, reason: str) -> None:
+        if reason != self.state.reason and reason:
+            log(reason)
+        self.state.in_place, self.state.reason = in_place, reason
+
+
+def run(config: Config) -> int:
+    """Until SIGTERM or SIGINT."""
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    keeper = Keeper(config, Kernel(), State())
+    keeper.look()
+    threading.Thread(target=Server(config.metrics_port, keeper.state).serve_forever, daemon=True).start()
+    while not ending.wait(EVERY):
+        keeper.look()
+    return 0
+
+
+def status(config: Config, *, in_place: bool) -> int:
+    """Print the running program's report. Raises OSError."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
+        report = json.load(answer)
+    print(json.dumps(report))
+    return 1 if in_place and not report["in_place"] else 0
+
+
+def log(text: str) -> None:
+    """One line to stderr."""
+    print(f"second-chance: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(
+        "second-chance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default=CONFIG)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("run", "check-config"):
+        verbs.add_parser(verb)
+    verbs.add_parser("status").add_argument("--in-place", action="store_true")
+    options = parser.parse_args(argv)
+    try:
+        config = Config.read(options.config)
+        if options.verb == "status":
+            return status(config, in_place=options.in_place)
+        return run(config) if options.verb == "run" else 0
+    except ValueError as fault:
+        log(str(fault))
+        return 2
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+"""The tree of Traefik's dynamic configuration in etcd: how it is read and written, and what tells two trees apart."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = "traefik/"
+DIGEST = "seter/traefik/digest"  # beside the root: Traefik's own provider would look at every key below it
+TIMEOUT = 5.0  # seconds
+
+
+class Failed(Exception):
+    """Something went wrong; `code` is the exit code."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What etcd had at a revision: keys below the root, and the digest that was noted (with its revision)."""
+
+    revision: int
+    tree: Mapping[str, str]
+    digest: str = ""
+    digest_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has to be written and deleted, keys relative to the root."""
+
+    write: Mapping[str, str]
+    delete: tuple[str, ...]
+    digest: str
+
+
+def pair_problems(tree: Mapping[str, str], folder: Path) -> list[str]:
+    """Certificates whose key does not fit; the files that ssl wants are made in this folder."""
+    found = []
+    for key in sorted(key for key in tree if key.endswith("/certFile")):
+        certificate = folder / "pair"
+        certificate.touch(0o600)
+        certificate.write_text(tree[key] + "\n" + tree.get(key.replace("/certFile", "/keyFile"), ""))
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate)
+        except (ssl.SSLError, OSError) as error:
+            found.append(f"{key}: this certificate and its key are no pair: {getattr(error, 'reason', error)}")
+        finally:
+            certificate.unlink()
+    return found
+
+
+def digest_of(tree: Mapping[str, str]) -> str:
+    """Of a tree without its private keys: each of them changes with its certificate."""
+    public = {key: value for key, value in tree.items() if not key.endswith("/keyFile")}
+    return "sha256:" + hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
+
+
+def difference(wanted: Mapping[str, str], seen: Seen) -> Change:
+    """What makes etcd's tree the wanted one."""
+    write = {key: value for key, value in wanted.items() if seen.tree.get(key) != value}
+    return Change(write, tuple(sorted(set(seen.tree) - set(wanted))), digest_of(wanted))
+
+
+# etcd by its JSON gateway (etcd.io, "gRPC gateway"; keys and values are base64). The library for it in Debian brings
+# two dozen packages; what we need of it is one call.
+
+
+def b64(value: str) -> str:
+    """Base64 of a text."""
+    return base64.b64encode(value.encode()).decode()
+
+
+def text_of(value: str) -> str:
+    """The text of a base64."""
+    return base64.b64decode(value).decode()
+
+
+def end_of(prefix: str) -> str:
+    """The first key after all that start with this prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def transaction(seen: Seen, change: Change) -> dict[str, Any]:
+    """The transaction that makes this change, unless a key below the root or the digest is newer than what was seen."""
+    puts = {ROOT + key: value for key, value in change.write.items()} | {DIGEST: change.digest}
+    return {
+        "compare": [
+            {
+                "key": b64(ROOT),
+                "range_end": b64(end_of(ROOT)),
+                "target": "MOD",
+                "result": "LESS",
+                "mod_revision": str(seen.revision + 1),
+            },
+            {"key": b64(DIGEST), "target": "MOD", "result": "EQUAL", "mod_revision": str(seen.digest_revision)},
+        ],
+        "success": [
+            *({"request_put": {"key": b64(key), "value": b64(value)}} for key, value in sorted(puts.items())),
+            *({"request_delete_range": {"key": b64(ROOT + key)}} for key in change.delete),
+        ],
+    }
+
+
+def seen_in(answer: Mapping[str, Any]) -> Seen:
+    """What etcd had, from the answer to READ."""
+    below, noted = (part.get("response_range", {}).get("kvs", []) for part in answer["responses"])
+    tree = {text_of(pair["key"]).removeprefix(ROOT): text_of(pair.get("value", "")) for pair in below}
+    digest = [(text_of(pair.get("value", "")), int(pair["mod_revision"])) for pair in noted]
+    return Seen(int(answer["header"]["revision"]), tree, *(digest[0] if digest else ("", 0)))
+
+
+READ = {
+    "success": [
+        {"request_range": {"key": b64(ROOT), "range_end": b64(end_of(ROOT))}},
+        {"request_range": {"key": b64(DIGEST)}},
+    ]
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """A member of etcd, reached over mutual TLS."""
+
+    host: str
+    port: int
+    secrets: Path
+
+    def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send one transaction. Raises Failed, with code 3 when nobody answers or there is no leader."""
+        context = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))
+        context.load_cert_chain(self.secrets / "etcd-client.crt", self.secrets / "etcd-client.key")
+        connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=TIMEOUT)
+        try:
+            connection.request("POST", "/v3/kv/txn", json.dumps(request), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"etcd on {self.host}:{self.port} does not answer: {error}", 3) from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise Failed(f"etcd answered {answer.status}: {body.strip()[:300]}", 3 if answer.status >= 500 else 1)
+        done: dict[str, Any] = json.loads(body)
+        return done
