@@ -21,6 +21,7 @@ apt "debian" {
     "etcd-client",
     "etcd-server",
     "iproute2",
+    "nftables",
     "procps",
     "prometheus",
     "python3",

@@ -27,6 +27,18 @@ role "prometheus" {
     default = "2GiB"
   }
 
+  parameter "errors_per_million" {
+    type    = "count"
+    summary = "Objective of availability: so many requests of a million may be answered with 5xx, over 30 days"
+    default = 1000
+  }
+
+  parameter "slow_per_million" {
+    type    = "count"
+    summary = "Objective of latency: so many GET requests of a million may take longer than 1.2 s"
+    default = 10000
+  }
+
   process {
     command     = ["/usr/bin/prometheus", "@/etc/seter/now/prometheus/flags"]
     user        = "prometheus"

@@ -166,6 +166,16 @@ def prometheus(targets: list[dict[str, Any]]) -> str:
     return written("prometheus", "prometheus.yml", STORAGE[0], prometheus_interval=5, metrics_targets=targets)
 
 
+def test_the_rules_of_prometheus() -> None:
+    given = {"prometheus_errors_per_million": 1000, "prometheus_slow_per_million": 10000}
+    text = written("prometheus", "rules.yml", STORAGE[0], **given)
+    same("rules.yml", text)
+    groups = yaml.safe_load(text)["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert all({"summary", "action"} == set(alert["annotations"]) for alert in alerts)
+    assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
+
+
 def test_prometheus_asks_every_target_grouped_by_job() -> None:
     targets = [
         {"job": job, "node": gateway["name"], "address": gateway["address"], "port": port}

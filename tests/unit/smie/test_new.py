@@ -132,7 +132,7 @@ def test_a_system_of_our_roles_says_what_has_to_be_said_and_begins_what_is_neede
     catalog = Catalog(tmp_path / "systems")
     new.new_system(catalog, "lab", ["health"])
     names = [use.role.name for use in catalog.system("lab").groups[0].roles]
-    assert names == ["network", "bird-gateway", "etcd", "traefik", "health"]
+    assert names == ["network", "bird-gateway", "etcd", "traefik-guard", "traefik", "health"]
     with pytest.raises(BadInput):
         new.new_system(catalog, "lab-2", ["nothing"])
     assert not (catalog.folder / "lab-2").exists()

@@ -11,7 +11,6 @@ from second_chance_ring import Config, Kernel, counters_in, hops_in, links, rule
 
 DOCUMENT: dict[str, Any] = {
     "address": "10.0.0.1",
-    "address6": "fd00::1",
     "number": 1,
     "members": [3, 1, 2],
     "vips": ["192.0.2.10", "2001:db8::10"],

@@ -9,7 +9,7 @@ from testinfra.host import Host
 from smie.checks.fixtures import AsUser
 
 SETTINGS = {
-    "address": "10.0.0.1", "address6": "", "number": 1, "members": [1, 2, 3], "vips": ["192.0.2.10", "2001:db8::10"],
+    "address": "10.0.0.1", "number": 1, "members": [1, 2, 3], "vips": ["192.0.2.10", "2001:db8::10"],
     "ports": [80, 443], "rate": 20000, "metrics_port": 9553,
 }  # fmt: skip
 CHECK = "echo '%s' >$1/c.json; exec /usr/local/lib/seter/second-chance --config $1/c.json check-config"

@@ -1,0 +1,75 @@
+"""What Prometheus computes and when somebody is called: promtool's tests of the rules, and the rules in the lab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Running
+from tests.integration.test_roles_services import container, run, soon
+
+GOLDEN = ROOT / "tests" / "golden" / "systems"
+DEPLOYED = "/etc/seter/now/prometheus/rules.yml"
+
+
+def judged(running: Running, rules: str) -> subprocess.CompletedProcess[str]:
+    """What promtool says of rules, by our tests of them."""
+    argv = ["docker", "exec", "-i", container(running, "mo1", "prometheus"), "sh", "-c"]
+    for name, text in (("rules.yml", rules), ("rules_test.yml", (GOLDEN / "rules_test.yml").read_text())):
+        subprocess.run([*argv, f"cat >/tmp/{name}"], input=text, text=True, check=True, timeout=60)
+    test = [*argv, "promtool test rules /tmp/rules_test.yml 2>&1"]
+    return subprocess.run(test, capture_output=True, text=True, timeout=120)
+
+
+def test_the_deployed_rules_call_for_what_they_should_and_for_nothing_else(running: Running) -> None:
+    rules = run(running, "mo1", "prometheus", "cat", DEPLOYED)
+    ended = judged(running, rules)
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("> 14.4 * 0.001", "> 144 * 0.001"), ("== 0 and on (node)", "== 0 or on (node)"), ("!= min", "== min")],
+)
+def test_rules_that_are_wrong_do_not_pass_these_tests(running: Running, before: str, after: str) -> None:
+    rules = (GOLDEN / "rules.yml").read_text()
+    assert before in rules
+    assert judged(running, rules.replace(before, after)).returncode == 1
+
+
+def asked(running: Running, query: str) -> list[dict[str, object]]:
+    url = f"http://127.0.0.1:9090/api/v1/query?query={quote(query)}"
+    found: list[dict[str, object]] = json.loads(run(running, "mo1", "prometheus", "curl", "-sg", url))["data"]["result"]
+    return found
+
+
+def test_every_metric_that_a_rule_reads_is_there_in_the_lab(running: Running) -> None:
+    """An alert on a metric that nobody has never comes."""
+    names = {
+        "health_announced", "health_withdrawn", "health_changes_total", "second_chance_in_place",
+        "second_chance_given_up_packets_total", "traefik_guard_refused", "traefik_guard_applied_revision",
+        "traefik_tls_certs_not_after", "etcd_server_has_leader", "etcd_mvcc_db_total_size_in_bytes",
+        "etcd_server_quota_backend_bytes", "up", "s3_client_rounds_total",
+        'traefik_service_requests_total{service="radosgw@file"}',
+        'traefik_service_request_duration_seconds_bucket{service="radosgw@file",method="GET",le="1.2"}',
+        "s3:errors:ratio_rate5m",
+    }  # fmt: skip
+    text = Path(GOLDEN / "rules.yml").read_text()
+    assert [name for name in names if name.partition("{")[0].removesuffix("5m") not in text] == []
+    soon(lambda: all(asked(running, name) for name in names), 60, "all metrics")
+
+
+def test_nothing_calls_for_anybody_where_all_is_well(running: Running) -> None:
+    alerts = [
+        rule["alert"]
+        for group in yaml.safe_load((GOLDEN / "rules.yml").read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(alerts) > 15
+    soon(lambda: asked(running, 'ALERTS{severity="page",alertstate="firing"}') == [], 60, "no page")
