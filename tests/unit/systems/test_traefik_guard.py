@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return found
 
 
-def guard(folder: Path) -> Guard:
-    made = Guard(Config(Etcd("127.0.0.1", 1, folder), folder, 9554, ALWAYS), State())
+def guard(folder: Path, always: Mapping[str, Any] = ALWAYS) -> Guard:
+    made = Guard(Config(Etcd("127.0.0.1", 1, folder), folder, 9554, always), State())
     made.begin()
     return made
 
@@ -130,7 +131,9 @@ def test_a_certificate_without_its_key_is_refused(
     assert one.state.refused == "no pair" and given(tmp_path) == ALWAYS
 
 
-def test_a_guard_that_starts_without_etcd_leaves_the_last_good_tree(tmp_path: Path, store: Store) -> None:
+def test_a_guard_that_starts_without_etcd_leaves_the_last_good_tree(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     store.tree = good_tree()
     guard(tmp_path).look()
     before = given(tmp_path)
@@ -139,11 +142,24 @@ def test_a_guard_that_starts_without_etcd_leaves_the_last_good_tree(tmp_path: Pa
     with pytest.raises(Failed):
         later.look()
     later.lost("etcd does not answer")
+    later.lost("etcd does not answer")
+    assert capsys.readouterr().err.count("etcd does not answer") == 1
     assert given(tmp_path) == before and later.state.applied == 5
     assert later.state.report()["summary"] == "etcd is away" and "traefik_guard_etcd_up 0" in later.state.metrics()
     store.away = False
     later.look()
     assert later.state.in_step and later.state.changes == 0
+
+
+def test_what_always_holds_now_is_taken_up_with_the_same_tree(tmp_path: Path, store: Store) -> None:
+    store.tree = good_tree()
+    guard(tmp_path).look()
+    before = given(tmp_path)
+    other = guard(tmp_path, {"tls": {"stores": {"default": {"defaultCertificate": {"certFile": "/c"}}}}})
+    assert given(tmp_path) == before  # etcd may be away
+    other.look()
+    assert given(tmp_path)["tls"]["stores"]["default"]["defaultCertificate"] == {"certFile": "/c"}
+    assert given(tmp_path)["http"] == before["http"] and other.state.in_step
 
 
 def test_a_note_without_its_tree_or_a_broken_one_counts_for_nothing(tmp_path: Path, store: Store) -> None:

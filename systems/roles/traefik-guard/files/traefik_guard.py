@@ -117,6 +117,7 @@ class Guard:
 
     def __init__(self, config: Config, state: State) -> None:
         self._config, self.state = config, state
+        self._lost = False
 
     def begin(self) -> None:
         """What an earlier life applied counts; without one Traefik gets what always holds. Raises OSError."""
@@ -126,6 +127,8 @@ class Guard:
             self.state.applied, self.state.digest = int(found["revision"]), str(found["digest"])
             if not (self._config.folder / TREE).exists():
                 raise ValueError("its tree is gone")
+            if found["always"] != self._config.always:
+                self.state.digest = ""  # so it is written anew, with what always holds now, as soon as etcd answers
         except (OSError, KeyError, TypeError, ValueError):
             self.state.applied, self.state.digest = 0, ""
             self._write(TREE, self._config.always)
@@ -135,7 +138,7 @@ class Guard:
         OSError."""
         seen, newest = read(self._config)
         state = self.state
-        state.reachable, state.looked_at, state.stored = True, time.time(), newest
+        state.reachable, state.looked_at, state.stored, self._lost = True, time.time(), newest, False
         digest = digest_of(seen.tree)
         if (newest, digest) == (state.applied, state.digest):
             self._refuse("")
@@ -146,16 +149,16 @@ class Guard:
         self._refuse("; ".join(found))
         if not found:
             self._write(TREE, merged(traefik_schema.document(seen.tree), self._config.always))
-            self._write(KNOWN, {"revision": newest, "digest": digest})
+            self._write(KNOWN, {"revision": newest, "digest": digest, "always": self._config.always})
             state.applied, state.digest, state.changes = newest, digest, state.changes + 1
             log(f"applied: revision {newest}, {len(seen.tree)} keys")
         return int(seen.revision)
 
     def lost(self, reason: str) -> None:
         """etcd does not answer; said once."""
-        if self.state.reachable or not self.state.looked_at:
+        if not self._lost:
             log(f"{reason}; Traefik goes on with revision {self.state.applied}")
-        self.state.reachable, self.state.looked_at = False, self.state.looked_at or time.time()
+        self.state.reachable, self._lost = False, True
 
     def _refuse(self, reason: str) -> None:
         if reason and reason != self.state.refused:
