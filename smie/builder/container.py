@@ -152,8 +152,9 @@ def _remove(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iter
 
 def _forget(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iterator[str]:
     """Take away the names that images had while they were checked, and with them images that have no other."""
-    for image in client.images.list(CHECKED):
-        for name in image.tags:
+    # As the engine lists them: to look at each would fail for one that another smie is just taking away.
+    for image in client.api.images(CHECKED):
+        for name in image["RepoTags"] or ():
             repository, _, build = name.rpartition(":")
             if repository == CHECKED and is_ours(build):
                 with suppress(docker.errors.NotFound):

@@ -34,6 +34,7 @@ from smie.packer import variables
 from smie.wanted import recipes_of
 from smie.workspace import Workspace
 from tests.conftest import ROOT, Ended, Tools
+from tests.lab.images import listed
 from tests.lab.programs import program
 
 ROLE = "smie-apply-role"
@@ -157,7 +158,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[Fi
         yield Field(folder, made, image)
     finally:
         client = docker.from_env()
-        for one in client.images.list():
+        for one in listed(client):
             if any("naust/smie-apply-" in tag for tag in one.tags):
                 client.images.remove(str(one.id), force=True)
 

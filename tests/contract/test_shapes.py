@@ -27,6 +27,7 @@ from naust.transfer.pull_layout import pull_layout
 from naust.transfer.push_any import push
 from naust.transfer.push_folder import push_folder
 from naust.transfer.push_layout import push_layout
+from tests.lab.images import listed
 from tests.lab.shapes import Made, blobs, full_tree, layer, sparse, state, two_platforms
 from tests.lab.stores import STORES
 
@@ -58,7 +59,7 @@ def image(client: docker.DockerClient) -> Iterator[str]:
         client.api.import_image_from_data(layer("f", 2 << 20) + os.urandom(512), repository=name, tag="made")
         yield name
     finally:
-        for each in client.images.list(all=True):
+        for each in listed(client, all=True):
             for tag in each.tags:
                 if name in tag:
                     client.images.remove(tag, force=True)

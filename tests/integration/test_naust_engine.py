@@ -21,6 +21,7 @@ from naust.manifest import Blob, ContainerImage
 from naust.push import push_container, push_file
 from naust.store.directory import DirectoryStore
 from tests.conftest import Tools
+from tests.lab.images import listed
 
 SIZE = 3 << 20  # bytes; more than is passed at once
 
@@ -56,7 +57,7 @@ def name(client: docker.DockerClient) -> Iterator[str]:
     try:
         yield name
     finally:
-        for image in client.images.list(all=True):
+        for image in listed(client, all=True):
             for each in image.tags:
                 if name in each:
                     client.images.remove(each, force=True)
@@ -110,7 +111,7 @@ def forget(client: docker.DockerClient, *images: str) -> None:
 
 
 def has(client: docker.DockerClient, image: str) -> bool:
-    return image in {each.id for each in client.images.list(all=True)}
+    return image in {each.id for each in listed(client, all=True)}
 
 
 def test_an_image_comes_back_as_exactly_the_image_that_it_was(

@@ -22,6 +22,7 @@ from naust.manifest import INDEX
 from naust.store.directory import DirectoryStore
 from naust.transfer.push_layout import push_layout
 from tests.conftest import Tools
+from tests.lab.images import listed
 from tests.lab.programs import program
 from tests.lab.registries import Registry, docker_registry
 from tests.lab.shapes import Made, blobs, full_tree, layer, ran, sparse, state, two_platforms
@@ -55,7 +56,7 @@ def name(client: docker.DockerClient) -> Iterator[str]:
     try:
         yield name
     finally:
-        for image in client.images.list(all=True):
+        for image in listed(client, all=True):
             for each in image.tags:
                 if name in each:
                     client.images.remove(each, force=True)

@@ -34,6 +34,7 @@ from naust.store import open_store
 from naust.store.interface import Store
 from naust.transfer.verified import content
 from tests.conftest import ROOT, Ended, Tools
+from tests.lab.images import listed
 from tests.lab.programs import program
 from tests.lab.snapshots import published, snapshot
 
@@ -186,7 +187,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterato
 
 def remove_images(prefix: str) -> None:
     client = docker.from_env()
-    for image in client.images.list():
+    for image in listed(client):
         if any(tag.startswith(prefix) for tag in image.tags):
             client.images.remove(str(image.id), force=True)
 

@@ -29,6 +29,7 @@ from naust.push import push_container
 from naust.store import open_store
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Ended, Tools, printed_by
+from tests.lab.images import listed
 
 BASE = "smie-test-base"
 ROLE = """\
@@ -140,7 +141,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
     finally:
         client = docker.from_env()
-        for image in client.images.list():
+        for image in listed(client):
             if any(tag.startswith("naust/smie-test-") for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
 

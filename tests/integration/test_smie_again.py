@@ -13,6 +13,7 @@ import pytest
 from smie.leftovers import LABEL, MEMORY
 from tests.conftest import ROOT, Tools
 from tests.integration.test_smie import Bench
+from tests.lab.images import listed
 
 BASE = "debian-13"
 SAME = """\
@@ -73,7 +74,7 @@ def nothing_is_left(bench: Bench) -> Iterator[None]:
     assert not [
         one for one in client.containers.list(all=True, filters={"label": LABEL}) if ".again-" in one.labels[LABEL]
     ]
-    assert not [tag for image in client.images.list() for tag in image.tags if "again-" in tag]
+    assert not [tag for image in listed(client) for tag in image.tags if "again-" in tag]
     assert not list((ROOT / ".smie" / "work").glob("*.check.*"))
     assert not list(MEMORY.glob("*smie-*"))
     assert stored(bench) == before
@@ -87,7 +88,7 @@ def step(bench: Bench) -> Iterator[str]:
     yield name
     shutil.rmtree(ROOT / ".smie" / "parts" / name, ignore_errors=True)
     client = docker.from_env()
-    for image in client.images.list(f"naust/{name}"):
+    for image in listed(client, f"naust/{name}"):
         client.images.remove(image.id, force=True, noprune=True)
 
 

@@ -24,6 +24,7 @@ import pytest
 
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Ended, Tools, printed_by
+from tests.lab.images import listed
 
 NEW = "smie-author-new"
 FAILING = "\n- name: Do what cannot be done\n  ansible.builtin.command: /bin/false\n"
@@ -96,7 +97,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[Des
         client = docker.from_env()
         for container in containers_of_the_test(client):
             container.remove(force=True)
-        for image in client.images.list():
+        for image in listed(client):
             if any(tag.startswith("naust/smie-author-") for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
         for path in (*(made.cache / "work").glob("*.smie-author-*"), *(made.cache / "times").glob("*/smie-author-*")):
@@ -123,7 +124,7 @@ def test_a_new_role_is_without_fault_and_builds_and_runs(desk: Desk) -> None:
     built = desk.smie("build", NEW, "--json").json()[-1]
     assert (built["artifact"], built["act"]) == (f"container/{NEW}", "built")
     image = f"naust/{NEW}"
-    tags = [tag for one in docker.from_env().images.list() for tag in one.tags if tag.startswith(f"{image}:")]
+    tags = [tag for one in listed(docker.from_env()) for tag in one.tags if tag.startswith(f"{image}:")]
     said = printed_by(
         tags[0], "sh", "-c", f'echo \'{{"greeting": "hi"}}\' >/tmp/f; /usr/local/lib/seter/{NEW} check /tmp/f; hello'
     )

@@ -20,6 +20,7 @@ from smie.builder.container import CHECKED
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Tools
 from tests.integration.test_smie import Bench, wait_for
+from tests.lab.images import listed
 
 BASE = "debian-13"
 HOLDS = "def test_the_file_is_there(host):\n    assert host.file('/usr/local/file').content_string == 'x'\n"
@@ -59,7 +60,7 @@ def checks(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[C
         yield Checks(folder, Tools(folder, env))
     finally:
         client = docker.from_env()
-        for image in client.images.list():
+        for image in listed(client):
             if any("/smie-check-" in tag or tag.startswith(CHECKED) for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
 
@@ -77,7 +78,7 @@ def engine_holds(name: str) -> list[str]:
     client = docker.from_env()
     containers = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
     labels = [one.labels[LABEL] for one in containers if f".{name}" in one.labels[LABEL]]
-    return labels + [tag for image in client.images.list(CHECKED) for tag in image.tags if f".{name}" in tag]
+    return labels + [tag for image in listed(client, CHECKED) for tag in image.tags if f".{name}" in tag]
 
 
 @pytest.fixture(scope="module")

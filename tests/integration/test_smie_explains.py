@@ -24,6 +24,7 @@ from naust.manifest import IMAGE_ID
 from naust.store import open_store
 from smie.attachments import Documents, documents_of
 from tests.conftest import ROOT, Tools, printed_by
+from tests.lab.images import listed
 
 NAME = "smie-test-explained"
 ROLE = """\
@@ -136,7 +137,7 @@ def bench(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
         yield made
     finally:
         client = docker.from_env()
-        for image in client.images.list():
+        for image in listed(client):
             if any(tag.startswith(f"naust/{NAME}:") for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
 

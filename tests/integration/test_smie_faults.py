@@ -39,6 +39,7 @@ from tests.integration.test_secrets_stay_secret import forms, leaks
 from tests.integration.test_smie import Bench, wait_for
 from tests.lab import traces
 from tests.lab.engines import Engine
+from tests.lab.images import listed
 from tests.lab.processes import sampled
 from tests.lab.programs import program
 
@@ -115,7 +116,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Iterator[F
         for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
             if MARK in container.labels[LABEL]:
                 container.remove(force=True)
-        for image in client.images.list():
+        for image in listed(client):
             if any(f"/{MARK}" in tag for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
         shutil.rmtree(temporary)

@@ -21,6 +21,7 @@ from naust import manifest as oci
 from naust.listing import resolve
 from naust.store import open_store
 from tests.conftest import ROOT, Tools
+from tests.lab.images import listed
 from tests.lab.programs import program
 
 ROLE = "smie-test-machine"
@@ -108,7 +109,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield Made(folder, tools, {each["artifact"]: each for each in results})
     finally:
         client = docker.from_env()
-        for image in client.images.list():
+        for image in listed(client):
             if any(tag.startswith(f"naust/{ROLE}") for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
 

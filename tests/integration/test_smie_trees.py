@@ -22,6 +22,7 @@ import pytest
 
 from naust.store import open_store
 from tests.conftest import ROOT, Tools
+from tests.lab.images import listed
 from tests.lab.programs import program
 
 GROUP = "smie-test-farm.barns"
@@ -108,7 +109,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
         yield made
     finally:
         client = docker.from_env()
-        for image in client.images.list():
+        for image in listed(client):
             if any(tag.startswith("naust/smie-test-") for tag in image.tags):
                 client.images.remove(str(image.id), force=True)
 

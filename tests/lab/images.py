@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import docker
 
 from common.model import Digest
 from naust import manifest as oci
@@ -81,3 +84,17 @@ def two_platforms(store: Store, name: str, tag: str) -> tuple[Blob, Blob, Blob, 
     whole = index(store, name, {"linux/amd64": first, "linux/arm64": second}, tag)
     signature, sbom = refer(store, name, first, b"signature"), refer(store, name, first, b"sbom", SBOM)
     return whole, first, second, [signature, sbom, refer(store, name, sbom, b"signature of the sbom")]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image of the engine."""
+
+    id: str
+    tags: tuple[str, ...]
+
+
+def listed(client: docker.DockerClient, name: str | None = None, *, all: bool = False) -> list[Listed]:
+    """The engine's images, as it lists them: Docker's library looks at each again, and fails for one that has gone."""
+    rows = client.api.images(name=name, all=all)
+    return [Listed(row["Id"], tuple(tag for tag in row["RepoTags"] or () if "<none>" not in tag)) for row in rows]

@@ -15,6 +15,7 @@ import docker
 
 from smie.builder.container import CHECKED
 from smie.leftovers import LABEL
+from tests.lab.images import listed
 from tests.lab.programs import program
 
 
@@ -55,7 +56,7 @@ def of_builds(*marks: str) -> list[str]:
     client = docker.from_env()
     containers = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
     names = [one.labels[LABEL] for one in containers]
-    names += [tag for image in client.images.list(CHECKED) for tag in image.tags]
+    names += [tag for image in listed(client, CHECKED) for tag in image.tags]
     client.close()
     return [name for name in names if _has(marks, name)]
 
