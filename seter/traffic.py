@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,8 +16,10 @@ from seter.provisioner.interface import Answer, Provisioner
 from seter.rollout import RolloutStopped
 
 IDLE_PAUSE = 0.5  # seconds between two looks at a node's connections
+QUIET = 5000  # milliseconds
 WORD_EVERY = 5  # seconds between two words about a wait
 CUT_AFTER = timedelta(seconds=30)  # connections that are still open then are cut
+_AGE = re.compile(r"\blast(?:snd|rcv):(\d+)")
 
 
 class Traffic:
@@ -67,19 +70,25 @@ class Traffic:
             raise stopped(node, failed, answer)
 
     def _connections(self, node: str, ports: Sequence[int]) -> int:
-        """Connections from other machines to these ports, as ss(8) lists them."""
+        """Connections from other machines to these ports on which something moves, as ss(8) lists them."""
         role = next(seat.role.name for seat in self._blueprint.seats_of(node)[::-1] if seat.role.process)
         ports_filter = " or ".join(f"sport = :{port}" for port in ports)
-        argv = ["ss", "-Htn", "state", "established", f"( {ports_filter} )"]
+        argv = ["ss", "-HtniO", "state", "established", f"( {ports_filter} )"]
         return foreign_connections(self._provisioner.execute(node, role, argv).stdout)
 
 
 def foreign_connections(listing: str) -> int:
-    """How many lines of `ss -Htn` (queues, local, peer) are connections from elsewhere: a node's own probes are not."""
+    """How many lines of `ss -HtniO` (queues, local, peer, details) are connections from elsewhere with something under
+    way: a node's own probes are not, and none on which nothing was sent or received for QUIET ms, as those that
+    clients keep for later (`lastsnd`, `lastrcv`). A process that is told to stop closes these and lets the rest end."""
     count = 0
     for line in listing.splitlines():
-        local, peer = (end.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for end in line.split()[-2:])
-        count += peer != local and not peer.startswith("127.") and peer != "::1"
+        waiting, unsent, *ends = line.split()[:4]
+        local, peer = (end.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for end in ends)
+        foreign = peer != local and not peer.startswith("127.") and peer != "::1"
+        ages = [int(age) for age in _AGE.findall(line)]
+        quiet = len(ages) == 2 and min(ages) >= QUIET and waiting == unsent == "0"
+        count += foreign and not quiet
     return count
 
 

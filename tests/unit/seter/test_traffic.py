@@ -31,3 +31,16 @@ def test_admission_takes_the_withdrawal_back() -> None:
     assert admission(("/usr/local/lib/seter/health", "withdraw", "--now")) == (
         *("/usr/local/lib/seter/health", "admit", "--now"),
     )
+
+
+def test_connections_that_clients_keep_for_later_are_not_waited_for() -> None:
+    line = "{waiting} {unsent} [::ffff:192.0.2.10]:443 [::ffff:10.0.0.7]:40000 cubic lastsnd:{sent} lastrcv:{got} x:1"
+    cases = [
+        ({"waiting": 0, "unsent": 0, "sent": 6000, "got": 7000}, 0),
+        ({"waiting": 0, "unsent": 0, "sent": 60000, "got": 100}, 1),  # an upload
+        ({"waiting": 0, "unsent": 0, "sent": 100, "got": 60000}, 1),  # a download
+        ({"waiting": 0, "unsent": 900, "sent": 60000, "got": 60000}, 1),  # a download to somebody slow
+        ({"waiting": 5, "unsent": 0, "sent": 60000, "got": 60000}, 1),
+    ]
+    for values, count in cases:
+        assert foreign_connections(line.format(**values)) == count, values

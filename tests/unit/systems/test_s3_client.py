@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -162,7 +163,9 @@ class Slow:
 
 
 def test_slow_flows_are_counted_with_those_that_broke() -> None:
-    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10", "2001:db8::10"), 8, 0.5, 0.1)
+    found = s3_flows.flows(
+        cast(s3_flows.Transfers, Slow()), ("192.0.2.10", "2001:db8::10"), 8, 0.5, 0.1, threading.Event()
+    )
     assert found["transfers"] >= 8 * 3 and found["longest_gap"] == 0.25
     assert found["broken"] == len(found["failures"]) > 0
     assert {(one["kind"], one["error"]) for one in found["failures"]} == {("upload", "ConnectionResetError: reset")}
@@ -171,5 +174,13 @@ def test_slow_flows_are_counted_with_those_that_broke() -> None:
 
 
 def test_flows_that_take_all_the_time_are_made_once() -> None:
-    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10",), 4, 0.1, 0.1)
+    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10",), 4, 0.1, 0.1, threading.Event())
     assert found["transfers"] == 4
+
+
+def test_flows_end_when_they_are_told_to() -> None:
+    ending = threading.Event()
+    threading.Timer(0.3, ending.set).start()
+    started = time.monotonic()
+    found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10",), 2, 60, 0.1, ending)
+    assert time.monotonic() - started < 10 and found["transfers"] >= 4

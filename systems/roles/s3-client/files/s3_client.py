@@ -173,7 +173,7 @@ def one_load(service: Service, vips: tuple[str, ...], options: argparse.Namespac
 
 
 def slow_flows(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
-    """Slow transfers over all virtual IPs. Exit code 1 when one broke."""
+    """Slow transfers over all virtual IPs, until the time is over or SIGTERM. Exit code 1 when one broke."""
     try:
         with resolved(service.dns_name, vips[0]):
             transfers = s3_flows.Transfers(service, options.each)
@@ -182,7 +182,14 @@ def slow_flows(service: Service, vips: tuple[str, ...], options: argparse.Namesp
         log(f"the object to read cannot be stored: {fault}")
         return 1
     log("flows begin")
-    found = s3_flows.flows(transfers, vips, options.count, options.seconds, options.each)
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    found = s3_flows.flows(transfers, vips, options.count, options.seconds, options.each, ending)
     print(s3_flows.as_json(found) if options.json else s3_flows.as_text(found))
     return 1 if found["broken"] else 0
 

@@ -131,14 +131,16 @@ def _pieces(content: bytes) -> Iterator[bytes]:
         yield content[at : at + PIECE]
 
 
-def flows(transfers: Transfers, vips: tuple[str, ...], count: int, seconds: float, each: float) -> dict[str, Any]:
-    """Keep `count` transfers going for `seconds`, half of them uploads, over the virtual IPs in turn; none begins that
-    would take longer."""
+def flows(
+    transfers: Transfers, vips: tuple[str, ...], count: int, seconds: float, each: float, ending: threading.Event
+) -> dict[str, Any]:
+    """Keep `count` transfers going for `seconds`, or until `ending` is set, half of them uploads, over the virtual IPs
+    in turn; none begins that would take longer, and those that have begun end."""
     tally, start, numbers = Tally(), time.monotonic(), itertools.count()
 
     def go(kind: str, vip: str, act: Callable[[str, int], float]) -> None:
         _one(tally, start, kind, vip, lambda: act(vip, next(numbers)))
-        while time.monotonic() - start <= seconds - each:
+        while time.monotonic() - start <= seconds - each and not ending.is_set():
             _one(tally, start, kind, vip, lambda: act(vip, next(numbers)))
 
     threads = []
