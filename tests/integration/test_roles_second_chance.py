@@ -124,7 +124,7 @@ def test_without_the_ring_they_do_break(running: Running) -> None:
             for node in GATEWAYS:
                 running.docker("kill", container(running, node, "second-chance"))
                 running.docker("start", container(running, node, "second-chance"))
-                soon(lambda node=node: ring(running, node)["in_place"], 10, f"the ring on {node}")  # type: ignore[misc]
+            soon(lambda: all(ring(running, node)["in_place"] for node in GATEWAYS), 20, "the ring on every gateway")
 
 
 def test_rules_that_somebody_took_away_are_put_back(running: Running) -> None:

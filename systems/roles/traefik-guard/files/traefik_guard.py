@@ -266,15 +266,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         assert isinstance(self.server, Server)
-        texts = {
-            "/metrics": (self.server.state.metrics, "text/plain; version=0.0.4"),
-            "/status": (lambda: json.dumps(self.server.state.report()), "application/json"),  # type: ignore[attr-defined]
-        }
-        if self.path not in texts:
+        state = self.server.state
+        if self.path == "/metrics":
+            text, media_type = state.metrics(), "text/plain; version=0.0.4"
+        elif self.path == "/status":
+            text, media_type = json.dumps(state.report()), "application/json"
+        else:
             self.send_error(404)
             return
-        text, media_type = texts[self.path]
-        body = text().encode()
+        body = text.encode()
         self.send_response(200)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
