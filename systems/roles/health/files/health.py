@@ -21,63 +21,21 @@ import json
 import os
 import pwd
 import signal
-import socket
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
 from bird_control import Bird
 from health_agent import Agent, Config, Probe, State, Wish, log
+from metrics_server import serve
 
 CONFIG = "/etc/seter/now/health/health.json"
 WITHDRAW_WITHIN = 10.0  # seconds
 ADMIT_WITHIN = 30.0  # seconds
-
-
-class Server(ThreadingHTTPServer):
-    """/metrics for Prometheus, /status for `health status`; on every address of both families."""
-
-    address_family = socket.AF_INET6
-    daemon_threads = True
-
-    def __init__(self, port: int, state: State) -> None:
-        self.state = state
-        super().__init__(("::", port), Handler)
-
-    def server_bind(self) -> None:
-        """One socket for IPv4 and IPv6."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """GET only."""
-
-    def do_GET(self) -> None:
-        """Answer one request."""
-        assert isinstance(self.server, Server)
-        if self.path == "/metrics":
-            self._send(self.server.state.metrics(), "text/plain; version=0.0.4")
-        elif self.path == "/status":
-            self._send(json.dumps(self.server.state.report()), "application/json")
-        else:
-            self.send_error(404)
-
-    def _send(self, text: str, media_type: str) -> None:
-        body = text.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not worth a line."""
 
 
 def run(config: Config) -> int:
@@ -90,8 +48,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     state = State()
-    server = Server(config.metrics_port, state)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    serve(config.metrics_port, state)
     agent = Agent(config, Bird(config.bird), Probe(config).check, Wish(config.folder / "wish"), state)
     agent.adopt()
     try:

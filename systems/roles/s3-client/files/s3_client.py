@@ -20,18 +20,17 @@ import os
 import pwd
 import re
 import signal
-import socket
 import sys
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
 import s3_flows
 from botocore.exceptions import BotoCoreError, ClientError
+from metrics_server import serve
 from s3_load import Getter, as_json, as_text, load, prepare
 from s3_round_trip import round_trip
 from s3_service import Service, resolved
@@ -77,48 +76,6 @@ class Canary:
         return "\n".join(lines) + "\n"
 
 
-class Server(ThreadingHTTPServer):
-    """/metrics for Prometheus, /status for `status`; on every address of both families."""
-
-    address_family = socket.AF_INET6
-    daemon_threads = True
-
-    def __init__(self, port: int, canary: Canary) -> None:
-        self.canary = canary
-        super().__init__(("::", port), Handler)
-
-    def server_bind(self) -> None:
-        """One socket for IPv4 and IPv6."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """GET only."""
-
-    def do_GET(self) -> None:
-        """Answer one request."""
-        assert isinstance(self.server, Server)
-        canary = self.server.canary
-        if self.path == "/metrics":
-            self._send(canary.metrics(), "text/plain; version=0.0.4")
-        elif self.path == "/status":
-            self._send(json.dumps(canary.report()), "application/json")
-        else:
-            self.send_error(404)
-
-    def _send(self, text: str, media_type: str) -> None:
-        body = text.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not worth a line."""
-
-
 def run(service: Service, vips: tuple[str, ...]) -> int:
     """Rounds start every `interval`, over the virtual IPs in turn, until SIGTERM."""
     ending = threading.Event()
@@ -129,8 +86,7 @@ def run(service: Service, vips: tuple[str, ...]) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     canary = Canary()
-    server = Server(service.metrics_port, canary)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    serve(service.metrics_port, canary)
     due, number = time.monotonic(), 0
     while not ending.wait(max(0.0, due - time.monotonic())):
         round_of_canary(service, vips[number % len(vips)], canary)

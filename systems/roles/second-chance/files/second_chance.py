@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
 import sys
 import threading
 import urllib.request
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
+from metrics_server import serve
 from second_chance_ring import FAMILIES, MAC, Config, Kernel, links, rules
 
 CONFIG = "/etc/seter/now/second-chance/second-chance.json"
@@ -73,43 +72,6 @@ class State:
             ),
         ]
         return "\n".join(lines) + "\n"
-
-
-class Server(ThreadingHTTPServer):
-    """/metrics for Prometheus, /status for `status`; on every address of both families."""
-
-    address_family = socket.AF_INET6
-    daemon_threads = True
-
-    def __init__(self, port: int, state: State) -> None:
-        self.state = state
-        super().__init__(("::", port), Handler)
-
-    def server_bind(self) -> None:
-        """One socket for IPv4 and IPv6."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """GET only."""
-
-    def do_GET(self) -> None:
-        """Answer one request."""
-        assert isinstance(self.server, Server)
-        if self.path not in ("/metrics", "/status"):
-            self.send_error(404)
-            return
-        state = self.server.state
-        body = (state.metrics() if self.path == "/metrics" else json.dumps(state.report())).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4" if self.path == "/metrics" else "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not worth a line."""
 
 
 class Keeper:
@@ -166,7 +128,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
-    threading.Thread(target=Server(config.metrics_port, keeper.state).serve_forever, daemon=True).start()
+    serve(config.metrics_port, keeper.state)
     while not ending.wait(EVERY):
         keeper.look()
     return 0

@@ -19,7 +19,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import sys
 import tempfile
@@ -29,12 +28,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import traefik_schema
+from metrics_server import serve
 from traefik_etcd import READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, pair_problems, seen_in
 
 CONFIG = "/etc/seter/now/traefik-guard/traefik-guard.json"
@@ -244,47 +243,6 @@ def follow(guard: Guard, config: Config, ending: threading.Event) -> None:
             ending.wait(PAUSE)
 
 
-class Server(ThreadingHTTPServer):
-    """/metrics for Prometheus, /status for `status`; on every address of both families."""
-
-    address_family = socket.AF_INET6
-    daemon_threads = True
-
-    def __init__(self, port: int, state: State) -> None:
-        self.state = state
-        super().__init__(("::", port), Handler)
-
-    def server_bind(self) -> None:
-        """One socket for IPv4 and IPv6."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """GET only."""
-
-    def do_GET(self) -> None:
-        """Answer one request."""
-        assert isinstance(self.server, Server)
-        state = self.server.state
-        if self.path == "/metrics":
-            text, media_type = state.metrics(), "text/plain; version=0.0.4"
-        elif self.path == "/status":
-            text, media_type = json.dumps(state.report()), "application/json"
-        else:
-            self.send_error(404)
-            return
-        body = text.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not worth a line."""
-
-
 def run(config: Config) -> int:
     """Until SIGTERM or SIGINT. Raises OSError."""
     ending = threading.Event()
@@ -296,7 +254,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     guard = Guard(config, State())
     guard.begin()
-    threading.Thread(target=Server(config.metrics_port, guard.state).serve_forever, daemon=True).start()
+    serve(config.metrics_port, guard.state)
     threading.Thread(target=follow, args=(guard, config, ending), daemon=True).start()
     ending.wait()
     return 0
