@@ -45,14 +45,14 @@ class Server:
 
     def by(self, address: str) -> Server:
         """The same server, reached by another address (HOST:PORT)."""
-        endpoint = f"http://{address}"
+        endpoint = f"{self.endpoint.partition(':')[0]}://{address}"
         return Server(endpoint, replace(self.access, endpoint=endpoint))
 
 
-def server(endpoint: str, access_key: str, secret_key: str) -> Server:
+def server(endpoint: str, access_key: str, secret_key: str, ca: Path | None = None) -> Server:
     """A server whose bucket is made now, unless it is there."""
-    access = Access(endpoint=endpoint, access_key=access_key, secret_key=Secret(secret_key), idle=timedelta(seconds=10))
-    found = Server(endpoint, access)
+    secret, idle = Secret(secret_key), timedelta(seconds=10)
+    found = Server(endpoint, Access(endpoint=endpoint, access_key=access_key, secret_key=secret, idle=idle, ca=ca))
     made = found.bucket("").signer.client
     if BUCKET not in {each["Name"] for each in made.list_buckets()["Buckets"]}:
         made.create_bucket(Bucket=BUCKET)
@@ -89,13 +89,16 @@ def fresh_prefix() -> str:
 
 
 def radosgw(deployment: Running) -> Server:
-    """The RadosGW on the first gateway of a deployment, by its own plain HTTP port."""
+    """The RadosGW on the first gateway of a deployment, by the port that it has for other gateways."""
     secrets = "/etc/seter/secrets/radosgw"
-    access_key, secret_key = (
+    access_key, secret_key, authority = (
         deployment.seter("exec", "gw1", "radosgw", "--", "cat", f"{secrets}/{name}").out.strip()
-        for name in ("s3-access-key", "s3-secret-key")
+        for name in ("s3-access-key", "s3-secret-key", "ca.crt")
     )
+    with tempfile.NamedTemporaryFile("w", prefix="seter-ca-", suffix=".pem", delete=False) as ca:
+        ca.write(authority + "\n")
+    atexit.register(Path(ca.name).unlink, missing_ok=True)
     gateway = next(name for name in deployment.containers() if name.endswith(".gw1"))
     shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     address = deployment.docker("inspect", "--format", shape, gateway)
-    return server(f"http://{address}:7480", access_key, secret_key)
+    return server(f"https://{address}:7443", access_key, secret_key, Path(ca.name))

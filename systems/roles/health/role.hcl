@@ -28,6 +28,11 @@ role "health" {
     summary = "An answer may take this long; a busy node is slow, and slow is not dead"
     default = "1s"
   }
+  parameter "connect_within" {
+    type    = "duration"
+    summary = "Traefik passes over a RadosGW that takes no connection for this long; a check must have time for two of them"
+    default = "300ms"
+  }
   parameter "fall" {
     type    = "count"
     summary = "So many timeouts in a row withdraw the node; a refusal or a wrong answer withdraws it at once"

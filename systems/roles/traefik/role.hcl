@@ -50,6 +50,30 @@ role "traefik" {
     default = "250ms"
   }
 
+  parameter "connect_within" {
+    type    = "duration"
+    summary = "A RadosGW that takes no connection for this long is passed over; another is tried"
+    default = "300ms"
+  }
+
+  parameter "backend_idle" {
+    type    = "duration"
+    summary = "RadosGW closes a connection that is idle for this long; Traefik gives it up after half of it"
+    default = "65s"
+  }
+
+  parameter "client_idle" {
+    type    = "duration"
+    summary = "A client's idle connection is kept for this long; SDKs keep theirs for 60 s"
+    default = "180s"
+  }
+
+  parameter "api_from" {
+    type    = "list(address)"
+    summary = "Who may read Traefik's API and dashboard, on port 8083 of a gateway's own address; empty is nobody but the node itself"
+    default = []
+  }
+
   parameter "drain" {
     type    = "duration"
     summary = "When stopped, new requests are still taken for this long"
@@ -67,7 +91,7 @@ role "traefik" {
     user         = "traefik"
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
-    listens      = [80, 443, 8080, 8082]
+    listens      = [80, 443, 8080, 8082, 8083]
     reads        = ["/etc/seter", "/var/lib/seter/traefik-guard"]
     validate     = ["/usr/local/lib/seter/traefik-tree", "check", "{root}/traefik/tree.json"]
     restart      = "always"
@@ -91,7 +115,7 @@ role "traefik" {
   }
 
   check "ready" {
-    http   = "http://127.0.0.1:8082/ping"
+    http   = "http://127.0.0.1:8080/ping"
     expect = "200"
     within = "20s"
   }

@@ -29,6 +29,7 @@ class Config:
     protocols: tuple[str, ...]
     interval: float
     timeout: float
+    connect_within: float
     fall: int
     rise: int
     calm: float
@@ -49,6 +50,7 @@ class Config:
                 protocols=tuple(str(name) for name in found["protocols"]),
                 interval=float(found["interval"]),
                 timeout=float(found["timeout"]),
+                connect_within=float(found["connect_within"]),
                 fall=int(found["fall"]),
                 rise=int(found["rise"]),
                 calm=float(found["calm"]),
@@ -63,6 +65,8 @@ class Config:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
         if not config.protocols or min(config.interval, config.timeout, config.fall, config.rise) <= 0:
             raise ValueError(f"{path}: there has to be a virtual IP, and interval, timeout, fall and rise are above 0")
+        if config.timeout <= 2 * config.connect_within:
+            raise ValueError(f"{path}: timeout must be above twice connect_within: a dead RadosGW elsewhere looks slow")
         return config
 
 

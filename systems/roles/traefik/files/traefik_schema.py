@@ -249,6 +249,7 @@ KEYS: dict[str, Check] = {
     "http/serversTransports/*/maxIdleConnsPerHost": positive,
     "http/serversTransports/*/disableHTTP2": flag,
     "http/serversTransports/*/serverName": text,
+    "http/serversTransports/*/rootCAs/#": pem("CERTIFICATE"),
     "http/serversTransports/*/forwardingTimeouts/dialTimeout": duration,
     "http/serversTransports/*/forwardingTimeouts/responseHeaderTimeout": duration,
     "http/serversTransports/*/forwardingTimeouts/idleConnTimeout": duration,

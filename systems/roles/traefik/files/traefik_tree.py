@@ -31,6 +31,7 @@ from typing import Any
 import traefik_schema
 from traefik_etcd import READ, Etcd, Failed, difference, digest_of, pair_problems, seen_in, transaction
 
+TIMEOUTS = "timeouts.json"
 SECRETS = Path("/etc/seter/secrets/traefik")
 API = "http://127.0.0.1:8080/api"
 TIMEOUT = 5.0  # seconds
@@ -62,7 +63,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def checked_tree(file: Path) -> dict[str, str]:
     """The tree in this file, known to be good. Raises Failed with everything that is wrong."""
     tree = read_tree(file)
-    found = traefik_schema.problems(tree)
+    found = traefik_schema.problems(tree) + order_problems(file.with_name(TIMEOUTS))
     with tempfile.TemporaryDirectory(prefix="traefik-tree-") as folder:
         found = found or pair_problems(tree, Path(folder))
     if found:
@@ -70,12 +71,27 @@ def checked_tree(file: Path) -> dict[str, str]:
     return tree
 
 
+def order_problems(file: Path) -> list[str]:
+    """Time-outs that end in the wrong order, by the list of pairs beside the tree; nothing without such a list."""
+    if not file.exists():
+        return []
+    return [
+        f"time-outs: {pair['why']}: {pair['first']:g} s must be shorter than {pair['then']:g} s by {pair['margin']:g} s"
+        for pair in json.loads(file.read_text())
+        if pair["first"] + pair["margin"] > pair["then"]
+    ]
+
+
 def hidden(tree: Mapping[str, str]) -> dict[str, str]:
     """The tree as it may be shown."""
-    return {
-        key: "***" if key.endswith("/keyFile") else fingerprint(value) if key.endswith("/certFile") else value
-        for key, value in sorted(tree.items())
-    }
+    return {key: shown(key, value) for key, value in sorted(tree.items())}
+
+
+def shown(key: str, value: str) -> str:
+    """A value as it may be shown."""
+    if key.endswith("/keyFile"):
+        return "***"
+    return fingerprint(value) if key.endswith("/certFile") or "/rootCAs/" in key else value
 
 
 def fingerprint(certificate: str) -> str:
