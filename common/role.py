@@ -148,6 +148,17 @@ class SecretNeed:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """Ports of the role that others reach, and who they are; what no opening names, nobody else has to reach."""
+
+    name: str
+    ports: tuple[str, ...]  # "443", or "6800-7300"
+    sources: tuple[str, ...]  # "anyone", or names of parameters that hold a group's nodes or addresses
+    protocol: str = "tcp"  # or "udp"
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Role:
     """An Ansible role with its `role.hcl`."""
 
@@ -165,6 +176,7 @@ class Role:
     process: Process | None = None
     secrets: tuple[SecretNeed, ...] = ()
     checks: tuple[Check, ...] = ()
+    openings: tuple[Opening, ...] = ()
     status: tuple[str, ...] = ()
     setuid: tuple[str, ...] = ()  # files that may be setuid or setgid
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none

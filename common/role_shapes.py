@@ -31,6 +31,7 @@ from common.role import (
     Check,
     Image,
     OnChange,
+    Opening,
     Parameter,
     ParameterType,
     Place,
@@ -46,6 +47,7 @@ from common.values import (
     as_duration,
     as_label,
     as_port,
+    as_ports,
     as_size,
     as_text,
     did_you_mean,
@@ -222,6 +224,26 @@ SECRET = Shape(
     ),
 )
 
+OPEN = Shape(
+    name="open",
+    summary="Ports that others reach; the role `firewall` of the node lets in who is named, and nobody else",
+    make=Opening,
+    label="name",
+    label_summary="what they come for",
+    settings=(
+        Setting("ports", "list of ports", many(as_ports), "Ports, or a range as text: `6800-7300`", True),
+        Setting("protocol", "choice", one_of("tcp", "udp"), "`tcp` or `udp`"),
+        Setting(
+            "from",
+            "list of text",
+            many(as_text),
+            "`anyone`, or parameters with nodes or addresses",
+            True,
+            field="sources",
+        ),
+    ),
+)
+
 
 def command_only(command: tuple[str, ...]) -> tuple[str, ...]:
     """A block that holds a command and nothing else is that command."""
@@ -285,6 +307,16 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
                 known = {"node", *parameters}
                 message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
                 yield Wrong(message, did_you_mean(name, known, "names here"))
+    hold = {
+        parameter.name
+        for parameter in role.parameters
+        if parameter.type in (ParameterType.NODES, ParameterType.ADDRESS)
+    }
+    for opening in role.openings:
+        for name in opening.sources:
+            if name != "anyone" and name not in hold:
+                message = f'open "{opening.name}": {shown(name)} is neither "anyone" nor a parameter with addresses'
+                yield Wrong(message, did_you_mean(name, {"anyone", *hold}, "names here"))
 
 
 ROLE = Shape(
@@ -322,6 +354,7 @@ ROLE = Shape(
         Inner(SECRET, "secrets"),
         Inner(STATUS, "status", one=True),
         Inner(ROLE_CHECK, "checks"),
+        Inner(OPEN, "openings"),
     ),
     faults=_role_faults,
 )

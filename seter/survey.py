@@ -26,7 +26,7 @@ from seter.render import describe, make_work, render
 from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
 from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
-from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role
+from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role, openings
 
 if TYPE_CHECKING:
     from naust.store.interface import Store
@@ -149,6 +149,7 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "groups_of": groups,
         "deployment": str(blueprint.deployment),
         "metrics_targets": metrics_targets(map, node, blueprint.roles_of_groups()),
+        "openings": openings([(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups),
         "access": "container",
         "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }

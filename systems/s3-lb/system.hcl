@@ -36,11 +36,15 @@ system "s3-lb" {
     role "network" {
       addresses = "vips"
     }
+    role "firewall" {
+      watchers = "monitoring"
+    }
     role "etcd" {
       members = "gateways"
     }
     role "radosgw" {
-      monitors = "storage"
+      monitors  = "storage"
+      balancers = "gateways"
     }
     role "traefik-guard" {}
     role "traefik" {

@@ -18,6 +18,7 @@ from common.model import Secret
 from naust.store.access import Access
 from naust.store.s3 import S3Store
 from naust.store.s3_bucket import Bucket
+from tests.lab.doors import Door
 from tests.lab.programs import free_port, program, running
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ class Server:
 
     def by(self, address: str) -> Server:
         """The same server, reached by another address (HOST:PORT)."""
-        endpoint = f"{self.endpoint.partition(':')[0]}://{address}"
+        endpoint = f"http://{address}"
         return Server(endpoint, replace(self.access, endpoint=endpoint))
 
 
-def server(endpoint: str, access_key: str, secret_key: str, ca: Path | None = None) -> Server:
+def server(endpoint: str, access_key: str, secret_key: str) -> Server:
     """A server whose bucket is made now, unless it is there."""
-    secret, idle = Secret(secret_key), timedelta(seconds=10)
-    found = Server(endpoint, Access(endpoint=endpoint, access_key=access_key, secret_key=secret, idle=idle, ca=ca))
+    access = Access(endpoint=endpoint, access_key=access_key, secret_key=Secret(secret_key), idle=timedelta(seconds=10))
+    found = Server(endpoint, access)
     made = found.bucket("").signer.client
     if BUCKET not in {each["Name"] for each in made.list_buckets()["Buckets"]}:
         made.create_bucket(Bucket=BUCKET)
@@ -89,16 +90,12 @@ def fresh_prefix() -> str:
 
 
 def radosgw(deployment: Running) -> Server:
-    """The RadosGW on the first gateway of a deployment, by the port that it has for other gateways."""
+    """The RadosGW on the first gateway of a deployment, by the plain HTTP that it speaks on its node."""
     secrets = "/etc/seter/secrets/radosgw"
-    access_key, secret_key, authority = (
+    access_key, secret_key = (
         deployment.seter("exec", "gw1", "radosgw", "--", "cat", f"{secrets}/{name}").out.strip()
-        for name in ("s3-access-key", "s3-secret-key", "ca.crt")
+        for name in ("s3-access-key", "s3-secret-key")
     )
-    with tempfile.NamedTemporaryFile("w", prefix="seter-ca-", suffix=".pem", delete=False) as ca:
-        ca.write(authority + "\n")
-    atexit.register(Path(ca.name).unlink, missing_ok=True)
     gateway = next(name for name in deployment.containers() if name.endswith(".gw1"))
-    shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = deployment.docker("inspect", "--format", shape, gateway)
-    return server(f"https://{address}:7443", access_key, secret_key, Path(ca.name))
+    pid = int(deployment.docker("inspect", "--format", "{{.State.Pid}}", gateway))
+    return server(f"http://{Door(pid, 7480).address}", access_key, secret_key)

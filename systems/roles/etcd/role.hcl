@@ -49,6 +49,11 @@ role "etcd" {
     names = ["node"]
   }
 
+  open "members" {
+    ports = [2379, 2380]
+    from  = ["members"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/etcd-status"]
   }

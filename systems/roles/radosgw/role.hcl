@@ -18,6 +18,11 @@ role "radosgw" {
     summary = "Name that clients use; buckets answer below it too"
   }
 
+  parameter "balancers" {
+    type    = "nodes"
+    summary = "Nodes whose balancers send it requests, by TLS"
+  }
+
   parameter "backend_idle" {
     type    = "duration"
     summary = "A connection on which a balancer says nothing is closed after this; it must have given it up before"
@@ -54,6 +59,11 @@ role "radosgw" {
   secret "s3-secret-key" {
     make  = "password"
     scope = "deployment"
+  }
+
+  open "balancers" {
+    ports = [7443]
+    from  = ["balancers"]
   }
 
   status {

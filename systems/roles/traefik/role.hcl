@@ -110,6 +110,16 @@ role "traefik" {
     names = ["node"]
   }
 
+  open "clients" {
+    ports = [80, 443]
+    from  = ["anyone"]
+  }
+
+  open "api" {
+    ports = [8083]
+    from  = ["api_from"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/traefik-tree", "status"]
   }
