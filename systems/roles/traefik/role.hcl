@@ -87,7 +87,7 @@ role "traefik" {
   }
 
   process {
-    command      = ["/usr/local/bin/traefik", "--configFile=/etc/seter/now/traefik/traefik.yml"]
+    command      = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:8080/ping", "--", "/usr/local/bin/traefik", "--configFile=/etc/seter/now/traefik/traefik.yml"]
     user         = "traefik"
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
