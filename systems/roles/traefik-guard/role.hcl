@@ -23,9 +23,10 @@ role "traefik-guard" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   status {

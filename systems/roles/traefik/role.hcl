@@ -81,9 +81,10 @@ role "traefik" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   status {

@@ -1,0 +1,156 @@
+"""etcd in the deployment: certificates drawn anew, a member's disk lost, backups taken and brought back, under load."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.conftest import Running
+from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run
+
+SECRETS = "/etc/seter/secrets/etcd"
+SLICE = 5  # seconds; a load has read its CA when it began
+# Writes a key every 20 ms by mutual TLS, at the first member that takes it; files are read for each connection.
+WRITE = """
+import base64, http.client, json, os, ssl, sys, time
+end, written, failed = time.monotonic() + float(sys.argv[1]), 0, []
+folder = "/etc/seter/secrets/etcd/"
+key = base64.b64encode(b"written").decode()
+while time.monotonic() < end:
+    faults = []
+    for member in sys.argv[2:]:
+        try:
+            context = ssl.create_default_context(cafile=folder + "ca.crt")
+            context.load_cert_chain(folder + "member.crt", folder + "member.key")
+            connection = http.client.HTTPSConnection(member, 2379, context=context, timeout=5)
+            connection.request("POST", "/v3/kv/put", json.dumps({"key": key, "value": key}))
+            if (status := connection.getresponse().status) == 200:
+                written += 1
+                break
+            faults.append([member, status])
+        except (OSError, http.client.HTTPException) as fault:
+            faults.append([member, str(fault)])
+    else:
+        failed.append(faults)
+    time.sleep(0.02)
+print(json.dumps([written, failed]))
+"""
+
+
+class Load:
+    """S3 requests from the clients' network and writes to etcd, slice after slice, in containers of their own beside
+    the nodes: what a roll-out restarts does not stop them."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._ending = threading.Event()
+        self.requests, self.writes = 0, 0
+        self.failed: list[Any] = []
+
+    def _beside(self, node: str, role: str, *argv: str) -> str:
+        running = self._running
+        image = running.docker("inspect", "--format", "{{.Image}}", container(running, node, role))
+        user = running.docker("exec", container(running, node, role), "stat", "-c", "%u", f"/var/lib/seter/{role}")
+        host = f"s3-lb.container.{running.instance}.{node}"
+        return running.docker(
+            "run", "--rm", "--network", f"container:{host}", "--volumes-from", host, "--user", user, "--tmpfs", "/tmp",
+            image, *argv, check=False,
+        )  # fmt: skip
+
+    def _s3(self) -> None:
+        while not self._ending.is_set():
+            argv = (f"{PROGRAMS}/s3-client", "load", "--seconds", str(SLICE), "--rate", "10", "--json")
+            told = json.loads(self._beside("cl1", "s3-client", *argv))
+            self.requests += told["requests"]
+            self.failed += told["failures"]
+
+    def _etcd(self) -> None:
+        while not self._ending.is_set():
+            argv = ("python3", "-c", WRITE, str(SLICE), *(address(self._running, node) for node in GATEWAYS))
+            written, failed = json.loads(self._beside("gw1", "etcd", *argv))
+            self.writes += written
+            self.failed += failed
+
+    @contextmanager
+    def going(self) -> Iterator[Load]:
+        threads = [threading.Thread(target=self._s3), threading.Thread(target=self._etcd)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._ending.set()
+            for thread in threads:
+                thread.join()
+
+
+def address(running: Running, node: str) -> str:
+    words = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    return running.docker("inspect", "--format", words, f"s3-lb.container.{running.instance}.{node}").split()[0]
+
+
+def rotated(running: Running, load: Load, *words: str) -> None:
+    """Draw something anew under load; no request and no write fails."""
+    with load.going():
+        time.sleep(SLICE)
+        running.seter("rotate", *words, "--yes", "--cut-after", "10", timeout=900)
+    assert load.requests > 50 and load.writes > 50
+    assert not load.failed, load.failed[:5]
+
+
+def certificates(running: Running, folder: str) -> None:
+    """What the member of gw1 has now, into a folder of its container that only its user reads."""
+    argv = ("sh", "-c", f"umask 077; mkdir -p {folder}; cp {SECRETS}/* {folder}/")
+    run(running, "gw1", "etcd", *argv, user="etcd")
+
+
+def asked_with(running: Running, folder: str) -> str:
+    """What gw1's member says to the certificate in this folder; the CA that is trusted is today's."""
+    argv = (
+        "etcdctl", "--endpoints=https://127.0.0.1:2379", f"--cacert={SECRETS}/ca.crt", f"--cert={folder}/member.crt",
+        f"--key={folder}/member.key", "--command-timeout=3s", "get", "written", "--keys-only",
+    )  # fmt: skip
+    return run(running, "gw1", "etcd", "sh", "-c", f"{' '.join(argv)} 2>&1", user="etcd", check=False)
+
+
+def started(running: Running, role: str) -> list[str]:
+    names = [container(running, node, role) for node in GATEWAYS]
+    return running.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", *names).splitlines()
+
+
+def serial(running: Running, node: str) -> str:
+    """Of the certificate that a member shows."""
+    ask = (
+        f"openssl s_client -connect {address(running, node)}:2379 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    )
+    return run(running, "gw1", "traefik", "sh", "-c", ask, check=False)
+
+
+def test_members_show_new_certificates_without_a_restart_and_nobody_notices(running: Running) -> None:
+    before, shown = started(running, "etcd"), [serial(running, node) for node in GATEWAYS]
+    rotated(running, Load(running), "--role", "etcd")
+    assert started(running, "etcd") == before
+    now = [serial(running, node) for node in GATEWAYS]
+    assert all(now) and not set(now) & set(shown)
+
+
+@pytest.mark.long
+def test_the_ca_is_changed_under_load_and_what_the_old_one_signed_is_refused(running: Running) -> None:
+    folder = "/var/lib/seter/etcd/test-old"
+    certificates(running, folder)
+    try:
+        assert "written" in asked_with(running, folder)
+        rotated(running, Load(running), "--authority")
+        said = asked_with(running, folder)
+        assert "written" in asked_with(running, SECRETS)
+        assert "written" not in said and "certificate" in said.lower(), said
+    finally:
+        run(running, "gw1", "etcd", "rm", "-rf", folder, user="etcd")
+    running.seter("plan", "--exit-code")
+    running.seter("verify")
