@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Tools
-from tests.lab.etcds import Etcds, etcds, image_of, soon
+from tests.lab.etcds import Etcds, b64, docker, etcds, image_of, soon
 
 MEBI = 1 << 20
 
@@ -151,3 +152,44 @@ def test_members_are_defragmented_one_by_one_the_leader_last_and_no_write_fails(
     assert [one["name"] for one in done["defragmented"]][-1] == leader
     assert all(one["after"] < one["before"] / 2 for one in done["defragmented"]), done
     assert not failures
+
+
+def test_a_backup_makes_a_cluster_again_of_which_two_disks_are_lost_and_watchers_notice(
+    three: Etcds, tmp_path: Path
+) -> None:
+    three.start(1, 2, 3)
+    soon(lambda: three.good(1, 2, 3), 30, "three members")
+    assert three.put(1, "before")
+    saved = three.program(1, "etcd-backup", "save")
+    assert saved["revision"] == 2 and saved["entries"] > 1 and saved["version"].endswith("-r2"), saved
+    assert three.run(1, "stat", "-c", "%a %u", saved["file"].rpartition("/")[0]) == "700 952"
+    assert three.put(1, "after")
+    copy = tmp_path / "0123.copy"
+    docker("cp", f"{three.container(1)}:{saved['file']}", str(copy))
+    for number in (2, 3):
+        three.lose(number, 3)
+    three.start(2, 3)
+    soon(lambda: "no quorum" in three.log(2) and "no quorum" in three.log(3), 20, "two that wait")
+    copy.chmod(0o644)
+    for number in (1, 2, 3):
+        docker("cp", str(copy), f"{three.container(number)}:/var/lib/seter/etcd/0123.copy")
+        assert three.program(number, "etcd-backup", "prepare", "/var/lib/seter/etcd/0123.copy")["revision"] == 2
+    for number in (1, 2, 3):
+        assert three.program(number, "etcd-backup", "commit") == {"at_next_start": True}
+    docker("restart", "--time", "5", *(three.container(number) for number in (1, 2, 3)))
+    soon(lambda: three.good(1, 2, 3), 40, "three members of the restored cluster")
+    assert three.keys(2, "before") == {"before"} and not three.keys(2, "after")
+    watch = {"create_request": {"key": b64("before"), "start_revision": "3"}}
+    told = three.first_line(3, "/v3/watch", watch, lambda line: "canceled" in line)
+    assert int(told["result"]["compact_revision"]) >= 1_000_000_000
+    assert three.run(1, "ls", "/var/lib/seter/etcd").split().count("data.before") == 1
+
+
+def test_a_damaged_backup_changes_nothing(three: Etcds, tmp_path: Path) -> None:
+    three.start(1, 2, 3)
+    soon(lambda: three.good(1, 2, 3), 30, "three members")
+    saved = three.program(1, "etcd-backup", "save")
+    three.run(1, "sh", "-c", f"printf x | dd of={saved['file']} bs=1 seek=9000 conv=notrunc 2>/dev/null")
+    assert not three.program(1, "etcd-backup", "prepare", saved["file"])
+    assert not three.program(1, "etcd-backup", "commit")
+    assert three.good(1, 2, 3)

@@ -50,30 +50,34 @@ class Load:
     def __init__(self, running: Running) -> None:
         self._running = running
         self._ending = threading.Event()
+        # Asked now: a roll-out takes the containers of roles away for a moment.
+        self._images = {
+            seat: running.docker("inspect", "--format", "{{.Image}}", container(running, *seat))
+            for seat in (("cl1", "s3-client"), ("gw1", "etcd"))
+        }
+        self._members = [address(running, node) for node in GATEWAYS]
         self.requests, self.writes = 0, 0
         self.failed: list[Any] = []
 
-    def _beside(self, node: str, role: str, *argv: str) -> str:
-        running = self._running
-        image = running.docker("inspect", "--format", "{{.Image}}", container(running, node, role))
-        user = running.docker("exec", container(running, node, role), "stat", "-c", "%u", f"/var/lib/seter/{role}")
-        host = f"s3-lb.container.{running.instance}.{node}"
-        return running.docker(
-            "run", "--rm", "--network", f"container:{host}", "--volumes-from", host, "--user", user, "--tmpfs", "/tmp",
-            image, *argv, check=False,
+    def _beside(self, node: str, role: str, user: int, *argv: str) -> Any:
+        host = f"s3-lb.container.{self._running.instance}.{node}"
+        said = self._running.docker(
+            "run", "--rm", "--network", f"container:{host}", "--volumes-from", host, "--user", str(user),
+            "--tmpfs", "/tmp", self._images[node, role], *argv, check=False,
         )  # fmt: skip
+        return json.loads(said)
 
     def _s3(self) -> None:
         while not self._ending.is_set():
             argv = (f"{PROGRAMS}/s3-client", "load", "--seconds", str(SLICE), "--rate", "10", "--json")
-            told = json.loads(self._beside("cl1", "s3-client", *argv))
+            told = self._beside("cl1", "s3-client", 956, *argv)
             self.requests += told["requests"]
             self.failed += told["failures"]
 
     def _etcd(self) -> None:
         while not self._ending.is_set():
-            argv = ("python3", "-c", WRITE, str(SLICE), *(address(self._running, node) for node in GATEWAYS))
-            written, failed = json.loads(self._beside("gw1", "etcd", *argv))
+            argv = ("python3", "-c", WRITE, str(SLICE), *self._members)
+            written, failed = self._beside("gw1", "etcd", 952, *argv)
             self.writes += written
             self.failed += failed
 

@@ -127,6 +127,21 @@ class Etcds:
         finally:
             connection.close()
 
+    def first_line(
+        self, number: int, path: str, request: Mapping[str, Any], wanted: Callable[[str], bool]
+    ) -> dict[str, Any]:
+        """The first line of a stream that is wanted."""
+        connection = http.client.HTTPSConnection(self.address(number), 2379, context=self._context, timeout=10)
+        try:
+            connection.request("POST", path, json.dumps(request))
+            answer = connection.getresponse()
+            while not wanted(line := answer.readline().decode()):
+                assert line, "the stream ended"
+            found: dict[str, Any] = json.loads(line)
+            return found
+        finally:
+            connection.close()
+
     def put(self, number: int, key: str, value: str = "x") -> bool:
         return "refused" not in self.call(number, "/v3/kv/put", {"key": b64(key), "value": b64(value)})
 

@@ -20,6 +20,8 @@ CLUSTER = "/etc/seter/now/etcd/cluster.json"
 SECRETS = Path("/etc/seter/secrets/etcd")
 TIMEOUT = 5.0  # seconds
 PEER_PORT, CLIENT_PORT = 2380, 2379
+# A data folder that the next start takes, and what it puts in the place of; both beside the data.
+GOING, BEFORE = "restored.go", "data.before"
 
 
 class Failed(Exception):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Copies of what etcd holds, and the way back.
 
-    etcd-backup save            write a snapshot beside this member's data; JSON: file, version, revision, keys, bytes
+    etcd-backup save            write a snapshot beside this member's data; JSON: file, version, revision, entries, bytes
     etcd-backup prepare FILE    make a data folder of a snapshot, and change nothing yet
     etcd-backup commit          let etcd-launch take that folder at the next start
 
@@ -25,8 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from etcd_api import CLIENT_PORT, CLUSTER, Cluster, become
-from etcd_launch import GOING
+from etcd_api import CLIENT_PORT, CLUSTER, GOING, Cluster, become
 
 BUMP = 1_000_000_000  # revisions
 READY = "restored"
@@ -72,7 +71,7 @@ def looked_at(file: Path) -> dict[str, Any]:
     """What etcdutl finds in a snapshot. Raises Failed."""
     try:
         found = json.loads(output_of(["etcdutl", "snapshot", "status", str(file), "--write-out=json"]))
-        return {"revision": int(found["revision"]), "keys": int(found["totalKey"]), "bytes": int(found["totalSize"])}
+        return {"revision": int(found["revision"]), "entries": int(found["totalKey"]), "bytes": int(found["totalSize"])}
     except (KeyError, TypeError, ValueError) as fault:
         raise Failed(f"etcdutl says of {file} what is not understood: {fault}") from fault
 

@@ -30,13 +30,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from etcd_api import CLUSTER, PEER_PORT, Api, Cluster, Failed, Member, become
+from etcd_api import BEFORE, CLUSTER, GOING, PEER_PORT, Api, Cluster, Failed, Member, become
 
 ETCD = "/usr/bin/etcd"
 ASKED = 2.0  # seconds that another has to answer
 PAUSE = 0.3  # seconds between two looks at the others
 SETTLED_WITHIN = 60.0  # seconds
-GOING, BEFORE = "restored.go", "data.before"  # made by etcd-backup
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ LEASE = 120  # seconds; a defragmentation takes a second or so for 100 MB
 DEFRAGMENTED_WITHIN = 110.0  # seconds
 IN_STEP_WITHIN = 30.0  # seconds
 LAG = 100  # entries of raft that a member may be behind and count as in step
-KEPT = 1_000  # revisions that a compaction leaves, for those who watch and are a little behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +131,10 @@ class Maintenance:
         return list(found)
 
     def _compact(self) -> None:
+        """All history goes: who watches and is behind is told to read anew."""
         revision = max(status.revision for status in self._status())
         try:
-            request = {"revision": str(max(1, revision - KEPT)), "physical": True}
+            request = {"revision": str(revision), "physical": True}
             self._api.call(self._here, "/v3/kv/compaction", request, DEFRAGMENTED_WITHIN)
         except Failed as refused:
             if "compacted" not in str(refused):  # already so far, and further
