@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Running
-from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run
+from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says, soon
 
 SECRETS = "/etc/seter/secrets/etcd"
 SLICE = 5  # seconds; a load has read its CA when it began
@@ -47,8 +48,9 @@ class Load:
     """S3 requests from the clients' network and writes to etcd, slice after slice, in containers of their own beside
     the nodes: what a roll-out restarts does not stop them."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, *, s3: bool = True, writes: bool = True) -> None:
         self._running = running
+        self._kinds = [kind for kind, wanted in ((self._s3, s3), (self._etcd, writes)) if wanted]
         self._ending = threading.Event()
         # Asked now: a roll-out takes the containers of roles away for a moment.
         self._images = {
@@ -83,7 +85,7 @@ class Load:
 
     @contextmanager
     def going(self) -> Iterator[Load]:
-        threads = [threading.Thread(target=self._s3), threading.Thread(target=self._etcd)]
+        threads = [threading.Thread(target=kind) for kind in self._kinds]
         for thread in threads:
             thread.start()
         try:
@@ -116,10 +118,7 @@ def certificates(running: Running, folder: str) -> None:
 
 def asked_with(running: Running, folder: str) -> str:
     """What gw1's member says to the certificate in this folder; the CA that is trusted is today's."""
-    argv = (
-        "etcdctl", "--endpoints=https://127.0.0.1:2379", f"--cacert={SECRETS}/ca.crt", f"--cert={folder}/member.crt",
-        f"--key={folder}/member.key", "--command-timeout=3s", "get", "written", "--keys-only",
-    )  # fmt: skip
+    argv = [word.replace(f"{SECRETS}/member", f"{folder}/member") for word in etcdctl("get", "written", "--keys-only")]
     return run(running, "gw1", "etcd", "sh", "-c", f"{' '.join(argv)} 2>&1", user="etcd", check=False)
 
 
@@ -158,3 +157,71 @@ def test_the_ca_is_changed_under_load_and_what_the_old_one_signed_is_refused(run
         run(running, "gw1", "etcd", "rm", "-rf", folder, user="etcd")
     running.seter("plan", "--exit-code")
     running.seter("verify")
+
+
+def put(running: Running, value: str) -> None:
+    run(running, "gw2", "etcd", *etcdctl("put", "kept", value), user="etcd")
+
+
+def kept(running: Running, node: str) -> str:
+    argv = etcdctl("get", "kept", "--print-value-only")
+    return run(running, node, "etcd", *argv, user="etcd", check=False)
+
+
+def etcdctl(*words: str) -> tuple[str, ...]:
+    return (
+        "etcdctl", "--endpoints=https://127.0.0.1:2379", f"--cacert={SECRETS}/ca.crt", f"--cert={SECRETS}/member.crt",
+        f"--key={SECRETS}/member.key", *words,
+    )  # fmt: skip
+
+
+def test_a_backup_is_brought_back_while_traefik_serves_and_the_next_deploy_has_the_last_word(
+    running: Running, tmp_path: Path
+) -> None:
+    put(running, "before")
+    (made,) = running.seter("backup", "--keep", "1", "--json").json()
+    put(running, "after")
+    running.tools("naust", "pull", made["artifact"], str(tmp_path / "copy"))
+    sealed = (tmp_path / "copy").read_bytes()
+    assert sealed.startswith(b"age-encryption.org/v1") and b"PRIVATE KEY" not in sealed
+    with Load(running, writes=False).going() as load:
+        time.sleep(SLICE)
+        told = running.seter("restore", made["artifact"], "--yes", "--json").json()
+        assert told["nodes"] == list(GATEWAYS)
+        assert [kept(running, node) for node in GATEWAYS] == ["before"] * 3
+        # The copy is older than what is deployed, so the next deploy writes what the definitions say.
+        assert {step["act"] for step in running.seter("plan", "--json").json()["steps"]} == {"cluster"}
+        running.seter("deploy", "--yes")
+    assert load.requests > 20 and not load.failed, load.failed[:5]
+    soon(
+        lambda: all(says(running, node, "traefik-guard", "traefik-guard", "status")["ok"] for node in GATEWAYS), 20, ""
+    )
+    (again,) = running.seter("backup", "--keep", "1", "--json").json()
+    assert again["removed"] == [made["artifact"]]
+    left = "ls -d /var/lib/seter/etcd/backup-* /var/lib/seter/etcd/*.copy 2>/dev/null | wc -l"
+    assert [run(running, node, "etcd", "sh", "-c", left, user="etcd") for node in GATEWAYS] == ["0"] * 3
+    run(running, "gw1", "etcd", *etcdctl("del", "kept"), user="etcd")
+
+
+def test_what_is_no_backup_of_ours_is_refused_before_anything_is_touched(running: Running) -> None:
+    refused = running.seter("restore", "container/etcd", "--yes", code=2)
+    assert "is no backup" in refused.err
+    assert "needs a yes" in running.seter("restore", "--role", "etcd", code=2).err
+
+
+def test_a_member_whose_disk_is_lost_comes_back_by_itself_while_writes_go_on(running: Running) -> None:
+    name = container(running, "gw3", "etcd")
+    with Load(running, s3=False).going() as load:
+        run(running, "gw3", "etcd", "rm", "-rf", "/var/lib/seter/etcd/data", user="etcd")
+        running.docker("kill", "--signal", "KILL", name)
+        running.docker("start", name)
+        soon(lambda: bool(says(running, "gw3", "etcd", "etcd-status").get("ok")), 60, "the member votes again")
+    assert load.writes > 50 and not load.failed, load.failed[:5]
+    assert says(running, "gw1", "etcd", "etcd-launch", "settle") == {"members": list(GATEWAYS)}
+    running.seter("plan", "--exit-code")
+
+
+def test_maintenance_by_seter_does_nothing_where_there_is_nothing_to_do(running: Running) -> None:
+    (told,) = running.seter("maintain", "--json").json()
+    assert (told["role"], told["says"]["alarms_cleared"]) == ("etcd", [])
+    assert "defragmented" in running.seter("maintain").out

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Copies of what etcd holds, and the way back.
 
-    etcd-backup save            write a snapshot beside this member's data; JSON: file, version, revision, entries, bytes
+    etcd-backup save            write a snapshot beside the data; JSON: file, version, revision, entries, bytes
     etcd-backup prepare FILE    make a data folder of a snapshot, and change nothing yet
     etcd-backup commit          let etcd-launch take that folder at the next start
 
