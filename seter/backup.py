@@ -100,7 +100,11 @@ def _store(
 def _is_own(copy: str, seat: Seat) -> bool:
     """Whether the file lies in a folder of its own below the role's state: that folder is removed afterwards."""
     parts = Path(copy).parts
-    return len(parts) >= 6 and copy.startswith(f"{STATE}/{seat.role.name}/") and ".." not in parts
+    return (
+        len(parts) > len(Path(STATE, seat.role.name).parts) + 1
+        and copy.startswith(f"{STATE}/{seat.role.name}/")
+        and ".." not in parts
+    )
 
 
 def _fetch_encrypted(provisioner: Provisioner, seat: Seat, copy: str, sink: BinaryIO) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import etcd_status
 import prometheus_targets
 import pytest
@@ -47,6 +49,12 @@ def test_nobody_answering_is_no_good_member(
     assert etcd_status.main([]) == 1
     assert '"ok": false' in capsys.readouterr().out
     assert etcd_status.main(["--nonsense"]) == 2
+
+
+def test_a_member_that_waits_says_for_what(tmp_path: Path) -> None:
+    assert etcd_status.absent("refused", tmp_path) == {"ok": False, "error": "refused"}
+    (tmp_path / "waiting").write_text("gw2 must say first")
+    assert etcd_status.absent("refused", tmp_path)["summary"] == "waits: gw2 must say first"
 
 
 def target(health: str, error: str = "") -> dict[str, object]:

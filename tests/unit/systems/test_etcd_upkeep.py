@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from etcd_api import Cluster, Failed
-from etcd_backup import restore_argv, save_argv
+from etcd_backup import restore_argv, save_argv, sweep
 from etcd_maintain import Status, order, status_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +46,14 @@ def test_no_key_is_in_an_argument_and_a_restored_cluster_has_an_identity_of_its_
     argv = restore_argv(CLUSTER, Path("/state/0123.copy"), Path("/state/new"))
     assert "--initial-cluster-token=token-0123" in argv
     assert argv[-2:] == ["--bump-revision=1000000000", "--mark-compacted"]
+
+
+def test_what_cut_off_runs_left_goes_and_what_others_are_at_stays(tmp_path: Path) -> None:
+    cluster = Cluster("b", "token", {"b": "10.0.0.2"}, tmp_path, Path("/secrets"))
+    for name in ("backup-old", "backup-new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "0123.copy").write_text("x")
+    for name in ("backup-old", "0123.copy"):
+        os.utime(tmp_path / name, (0, 0))
+    sweep(cluster)
+    assert [path.name for path in tmp_path.iterdir()] == ["backup-new"]

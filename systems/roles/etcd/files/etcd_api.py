@@ -22,6 +22,7 @@ TIMEOUT = 5.0  # seconds
 PEER_PORT, CLIENT_PORT = 2380, 2379
 # A data folder that the next start takes, and what it puts in the place of; both beside the data.
 GOING, BEFORE = "restored.go", "data.before"
+WAITING = "waiting"  # a file beside the data: why etcd has not been started yet
 
 
 class Failed(Exception):

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from etcd_api import CLIENT_PORT, CLUSTER, GOING, Cluster, become
 BUMP = 1_000_000_000  # revisions
 READY = "restored"
 TIMEOUT = 300.0  # seconds
+ABANDONED = 3600.0  # seconds
 
 
 class Failed(Exception):
@@ -76,8 +78,16 @@ def looked_at(file: Path) -> dict[str, Any]:
         raise Failed(f"etcdutl says of {file} what is not understood: {fault}") from fault
 
 
+def sweep(cluster: Cluster) -> None:
+    """Take away what was left by runs that were cut off."""
+    for old in (*cluster.state.glob("backup-*"), *cluster.state.glob("*.copy")):
+        if time.time() - old.stat().st_mtime > ABANDONED:
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+
+
 def save(cluster: Cluster) -> dict[str, Any]:
     """A snapshot of what the cluster agrees on: this member must not lag behind. Raises Failed."""
+    sweep(cluster)
     ask = save_argv(cluster, Path())[:-3]
     output_of([*ask, "endpoint", "health"])  # reads what has a quorum
     folder = Path(tempfile.mkdtemp(prefix="backup-", dir=cluster.state))

@@ -30,7 +30,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from etcd_api import BEFORE, CLUSTER, GOING, PEER_PORT, Api, Cluster, Failed, Member, become
+from etcd_api import BEFORE, CLUSTER, GOING, PEER_PORT, WAITING, Api, Cluster, Failed, Member, become
 
 ETCD = "/usr/bin/etcd"
 ASKED = 2.0  # seconds that another has to answer
@@ -161,6 +161,7 @@ class Launch:
         if reason != self._said:
             log(reason)
             self._said = reason
+            (self._cluster.state / WAITING).write_text(reason, encoding="utf-8")
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -210,7 +211,9 @@ def configuration(text: str, start: Start, token: str) -> str:
 
 def run(cluster: Cluster, source: Path) -> int:
     """Become etcd. Raises OSError."""
+    (cluster.state / WAITING).unlink(missing_ok=True)
     start = Launch(cluster).start()
+    (cluster.state / WAITING).unlink(missing_ok=True)
     written = cluster.state / "etcd.yml"
     written.write_text(configuration(source.read_text(encoding="utf-8"), start, cluster.token), encoding="utf-8")
     promote_aside(cluster)

@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from etcd_api import become
+from etcd_api import WAITING, become
 
 PLAIN = "http://127.0.0.1:2381"
 CLIENTS = "https://127.0.0.1:2379"
 SECRETS = Path("/etc/seter/secrets/etcd")
+STATE = Path("/var/lib/seter/etcd")
 TIMEOUT = 5.0  # seconds
 METRICS = {
     "has_leader": "etcd_server_has_leader",
@@ -65,6 +66,14 @@ def member_summary(fault: str, found: Mapping[str, int]) -> dict[str, Any]:
     return {"ok": not fault, "summary": f"{place}, {fault}{advice}" if fault else place, **found}
 
 
+def absent(error: str, state: Path) -> dict[str, Any]:
+    """What is said of a member that does not answer: what it waits for, if it has not been started yet."""
+    try:
+        return {"ok": False, "summary": f"waits: {(state / WAITING).read_text(encoding='utf-8')}", "error": error}
+    except OSError:
+        return {"ok": False, "error": error}
+
+
 def context_of(*, certificate: bool) -> ssl.SSLContext:
     """TLS that trusts the deployment's CA, with or without the member's own certificate."""
     context = ssl.create_default_context(cafile=str(SECRETS / "ca.crt"))
@@ -100,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         become("etcd")
         told = look(mutual_tls=bool(arguments))
     except (OSError, ValueError) as error:
-        told = {"ok": False, "error": str(error)}
+        told = absent(str(error), STATE)
     print(json.dumps(told))
     return 0 if told["ok"] else 1
 
