@@ -99,12 +99,8 @@ def _store(
 
 def _is_own(copy: str, seat: Seat) -> bool:
     """Whether the file lies in a folder of its own below the role's state: that folder is removed afterwards."""
-    parts = Path(copy).parts
-    return (
-        len(parts) > len(Path(STATE, seat.role.name).parts) + 1
-        and copy.startswith(f"{STATE}/{seat.role.name}/")
-        and ".." not in parts
-    )
+    folder, state = Path(copy).parent, Path(STATE, seat.role.name)
+    return ".." not in folder.parts and state in folder.parents
 
 
 def _fetch_encrypted(provisioner: Provisioner, seat: Seat, copy: str, sink: BinaryIO) -> None:

@@ -18,7 +18,7 @@ from common.model import Artifact, Event
 from seter import checks
 from seter.able import able, asked
 from seter.backup import DEPLOYMENT, ROLE, backup_of
-from seter.blueprint import Blueprint, Seat
+from seter.blueprint import Blueprint, Seat, read_blueprint
 from seter.provisioner.interface import Answer
 from seter.record import leased
 from seter.rollout import RolloutStopped
@@ -50,25 +50,28 @@ def restore(request: Request, wanted: str, *, role: str = "", ask: Question, rep
     """
     from naust.listing import resolve
     from naust.revoke import check
+    from naust.store import open_store
 
+    blueprint = read_blueprint(request.deployment, request.systems)
+    store = open_store(request.store)
+    artifact = resolve(store, wanted or str(backup_of(blueprint, _only(blueprint, role))))
+    check(store, artifact)
+    role = artifact.annotation(ROLE)
+    if not role:
+        raise BadInput(f"{artifact.reference} is no backup", resolution="See naust list; those of seter are files.")
+    seats = able(blueprint, role, "restore")[role]
+    made = artifact.created.isoformat(timespec="seconds")
+    nodes = tuple(seat.node.name for seat in seats)
+    ask(
+        f"{role} on {', '.join(nodes)} goes back to {made}, as {artifact.annotation(DEPLOYMENT)} was; "
+        "what was changed there since is lost."
+    )
     with leased(request.deployment, "restore"):
         seen = survey(request, report)
-        artifact = resolve(seen.store, wanted or str(backup_of(seen.blueprint, _only(seen.blueprint, role))))
-        check(seen.store, artifact)
-        role = artifact.annotation(ROLE)
-        if not role:
-            raise BadInput(f"{artifact.reference} is no backup", resolution="See naust list file for what seter made.")
-        seats = able(seen.blueprint, role, "restore")[role]
-        made = artifact.created.isoformat(timespec="seconds")
-        nodes = tuple(seat.node.name for seat in seats)
-        ask(
-            f"{role} on {', '.join(nodes)} goes back to {made}, as {artifact.annotation(DEPLOYMENT)} was; "
-            "what was changed there since is lost."
-        )
         _bring(seen, artifact, seats, report)
         _owe(seen, seats)
         _conclude(checks.check_nodes(seen, nodes, report))
-        return Restored(str(artifact.reference), role, nodes, made)
+    return Restored(str(artifact.reference), role, nodes, made)
 
 
 def _only(blueprint: Blueprint, role: str) -> str:
