@@ -33,7 +33,7 @@ role "etcd" {
   }
 
   process {
-    command     = ["/usr/bin/etcd", "--config-file=/etc/seter/now/etcd/etcd.yml"]
+    command     = ["/usr/local/lib/seter/etcd-launch", "run"]
     user        = "etcd"
     uid         = 952
     listens     = [2379, 2380, 2381]
@@ -44,9 +44,10 @@ role "etcd" {
   }
 
   secret "member" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   open "members" {
@@ -56,6 +57,19 @@ role "etcd" {
 
   status {
     command = ["/usr/local/lib/seter/etcd-status"]
+  }
+
+  backup {
+    command = ["/usr/local/lib/seter/etcd-backup", "save"]
+  }
+
+  restore {
+    prepare = ["/usr/local/lib/seter/etcd-backup", "prepare", "{file}"]
+    commit  = ["/usr/local/lib/seter/etcd-backup", "commit"]
+  }
+
+  maintain {
+    command = ["/usr/local/lib/seter/etcd-maintain"]
   }
 
   check "healthy" {

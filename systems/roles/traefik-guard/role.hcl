@@ -29,9 +29,10 @@ role "traefik-guard" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   status {

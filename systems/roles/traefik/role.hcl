@@ -105,9 +105,10 @@ role "traefik" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   open "clients" {

@@ -109,6 +109,10 @@ def test_etcd_s_members_find_each_other_over_mutual_tls() -> None:
     )  # fmt: skip
     same("etcd.yml", text)
     found = yaml.safe_load(text)
+    assert not any(key.startswith("initial-cluster") for key in found), "that is etcd-launch's to say"
+    text = written("etcd", "cluster.json", GATEWAYS[0], etcd_members=GATEWAYS)
+    same("etcd-cluster.json", text)
+    assert json.loads(text)["members"] == {gateway["name"]: gateway["address"] for gateway in GATEWAYS}
     for side in ("client-transport-security", "peer-transport-security"):
         assert found[side]["client-cert-auth"] is True
     urls = [url for key in ("listen-peer-urls", "listen-client-urls") for url in found[key].split(",")]
