@@ -47,7 +47,7 @@ role "traefik" {
   parameter "access_log" {
     type    = "choice"
     choices = ["errors", "all"]
-    summary = "Requests that are logged: failed, repeated and slow ones, or every one, for a third more CPU"
+    summary = "Requests that are logged: those that failed, were tried again or were slow, or all, for a tenth more CPU"
     default = "errors"
   }
 

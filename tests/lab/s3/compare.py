@@ -18,6 +18,7 @@ _OF_THE_HOP = ("connection", "keep-alive", "transfer-encoding", "date")
 _MADE_BY_THE_SERVER = (
     (r"tx[0-9a-f]{21}-[0-9a-f]{10}-[0-9a-f]+-default", "REQUEST-ID"),
     (r"<HostId>[^<]*</HostId>", "<HostId/>"),
+    (r"HostId: [\w-]+", "HostId"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?", "TIME"),
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
     (r"\b2~[\w.-]{31}", "UPLOAD-ID"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,6 +86,12 @@ def sides(running: Running, folder: Path) -> tuple[Side, Side]:
 def pid_of(running: Running, node: str) -> int:
     """A process of the container that holds a node's network."""
     return int(running.docker("inspect", "--format", "{{.State.Pid}}", f"s3-lb.container.{running.instance}.{node}"))
+
+
+def alike(side: Side, other: Side) -> tuple[Side, Side]:
+    """The same two sides with buckets that nobody has used."""
+    mark = os.urandom(2).hex()
+    return replace(side, letter=f"{side.letter[0]}{mark}"), replace(other, letter=f"{other.letter[0]}{mark}")
 
 
 def until_ready(side: Side) -> None:

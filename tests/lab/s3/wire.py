@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -106,7 +106,8 @@ def exchange(way: Way, request: Request, *, wait: float = 0.0, timeout: float = 
     seconds without it, and not at all after a final answer (RFC 9110, 10.1.1)."""
     with way.connect(timeout) as sock, sock.makefile("rb") as stream:
         if not wait:
-            sock.sendall(request.head() + request.body)
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):  # an answer may come before the end
+                sock.sendall(request.head() + request.body)
             return receive(stream, request.method)
         sock.sendall(request.head())
         sock.settimeout(wait)
