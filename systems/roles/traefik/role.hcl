@@ -44,6 +44,19 @@ role "traefik" {
     default = "12h"
   }
 
+  parameter "access_log" {
+    type    = "choice"
+    choices = ["errors", "all"]
+    summary = "Requests that are logged: those that failed, were tried again or were slow, or all, for a tenth more CPU"
+    default = "errors"
+  }
+
+  parameter "slow" {
+    type    = "duration"
+    summary = "A request that takes longer is logged"
+    default = "2s"
+  }
+
   parameter "probe_interval" {
     type    = "duration"
     summary = "Every RadosGW is asked this often whether it serves"

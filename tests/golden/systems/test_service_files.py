@@ -26,6 +26,8 @@ TRAEFIK: dict[str, Any] = {
     "traefik_local_weight": 10,
     "traefik_remote_weight": 1,
     "traefik_longest_upload": 43200,
+    "traefik_access_log": "errors",
+    "traefik_slow": 2,
     "traefik_probe_interval": 0.25,
     "traefik_connect_within": 0.3,
     "traefik_backend_idle": 65,
@@ -128,6 +130,10 @@ def test_traefik_s_static_configuration() -> None:
         "requestAcceptGraceTimeout": "2s",
         "graceTimeOut": "20s",
     }
+    assert found["accessLog"]["fields"]["queryParameters"] == {"defaultMode": "drop"}, "a signed URL is a key"
+    assert found["accessLog"]["filters"]["minDuration"] == "2s"
+    every = yaml.safe_load(written("traefik", "traefik.yml", GATEWAYS[0], **TRAEFIK | {"traefik_access_log": "all"}))
+    assert "filters" not in every["accessLog"]
 
 
 def test_traefik_s_own_certificate_is_never_shown() -> None:
