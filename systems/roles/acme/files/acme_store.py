@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from traefik_etcd import OVER, ROOT, Etcd, Failed, b64, below, values
+from traefik_etcd import OVER, ROOT, Failed, b64, below, values
 
 BASE = "seter/acme/"
 LEADER, TOKENS = BASE + "leader", BASE + "token/"
@@ -27,6 +27,14 @@ ROUTE = {
     "http/routers/acme/service": "acme",
     "http/services/acme/loadBalancer/servers/00/url": "http://127.0.0.1:{port}",
 }
+
+
+class Calls(Protocol):
+    """What of traefik_etcd.Etcd is needed."""
+
+    def call(self, request: Mapping[str, Any], path: str = "/v3/kv/txn") -> dict[str, Any]:
+        """One request. Raises Failed."""
+        ...
 
 
 class Lost(Exception):
@@ -114,7 +122,7 @@ def seen_in(answer: Mapping[str, Any]) -> Seen:
 class Lead:
     """Whether this node leads: a key in etcd that is bound to a lease, which is kept alive as long as we are."""
 
-    def __init__(self, etcd: Etcd, node: str, life: int) -> None:
+    def __init__(self, etcd: Calls, node: str, life: int) -> None:
         """`life` of the lease in seconds; etcd grants no less than its election takes."""
         self._etcd, self._node, self._life = etcd, node, life
         self._lease, self._made, self._until = "", "", 0.0
@@ -198,13 +206,13 @@ def route(port: int) -> dict[str, str]:
     return {OVER + key: value.format(port=port) for key, value in ROUTE.items()}
 
 
-def tokens(etcd: Etcd) -> dict[str, str]:
+def tokens(etcd: Calls) -> dict[str, str]:
     """Token → answer, of the order under way. Raises Failed."""
     answer = etcd.call({"success": [{"request_range": below(TOKENS)}]})
     return values(answer["responses"][0].get("response_range", {}).get("kvs", []), TOKENS)
 
 
-def clear(etcd: Etcd) -> bool:
+def clear(etcd: Calls) -> bool:
     """Take away what lies over the tree, whoever leads: the deployment's own certificate holds again. Whether there was
     anything. Raises Failed."""
     answer = etcd.call({"success": [{"request_delete_range": below(OVER)}]})
