@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,31 +80,34 @@ class Pebble:
         """How many accounts it was asked for."""
         return self.log.read_text().count(" accounts in memory")
 
-    def running(self, **faults: str) -> object:
-        """A context manager; faults are Pebble's own (PEBBLE_…), as its manual has them."""
+    def running(self, life: int = 3600, **faults: str) -> AbstractContextManager[None]:
+        """While the block runs, certificates live for `life` seconds; faults are Pebble's own (PEBBLE_…, its manual).
+        It looks for challenges on port 80, as others do."""
         config = self.folder / "pebble.json"
+        config.write_text(json.dumps({"pebble": self._settings(life)}))
         argv = [program("pebble"), "-strict", "-config", str(config), "-dnsserver", f"{self.place.address}:{DNS_PORT}"]
         return started(self.place.argv(*argv), self.log, "Listening on: ", faults)
 
+    def _settings(self, life: int) -> dict[str, object]:
+        return {
+            "listenAddress": f"{self.place.address}:{DIRECTORY_PORT}",
+            "managementListenAddress": f"{self.place.address}:{MANAGEMENT_PORT}",
+            "certificate": str(self.folder / "pebble.crt"),
+            "privateKey": str(self.folder / "pebble.key"),
+            "httpPort": 80,
+            "tlsPort": 443,
+            "retryAfter": {"authz": 1, "order": 1},
+            "keyAlgorithm": "ecdsa",
+            "profiles": {"default": {"description": "short", "validityPeriod": life}},
+        }
 
-def pebble(place: Place, folder: Path, life: int) -> Pebble:
-    """Not running yet. Certificates live for `life` seconds; it looks for challenges on port 80, as others do."""
+
+def pebble(place: Place, folder: Path) -> Pebble:
+    """Not running yet."""
     authority = make_authority("the ACME server")
     pair = make_certificate(authority, "pebble", [place.address])
     (folder / "pebble.crt").write_text(pair.certificate)
     (folder / "pebble.key").write_text(pair.key)
-    settings = {
-        "listenAddress": f"{place.address}:{DIRECTORY_PORT}",
-        "managementListenAddress": f"{place.address}:{MANAGEMENT_PORT}",
-        "certificate": str(folder / "pebble.crt"),
-        "privateKey": str(folder / "pebble.key"),
-        "httpPort": 80,
-        "tlsPort": 443,
-        "retryAfter": {"authz": 1, "order": 1},
-        "keyAlgorithm": "ecdsa",
-        "profiles": {"default": {"description": "short", "validityPeriod": life}},
-    }
-    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     return Pebble(place, folder, authority.certificate)
 
 

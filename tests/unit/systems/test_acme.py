@@ -259,7 +259,7 @@ def test_a_record_that_is_none_is_nothing(text: str) -> None:
 
 
 def test_what_lies_over_a_tree_fits_it(pair: Pair) -> None:
-    over = {key.removeprefix(OVER): text for key, text in acme_store.route(9561).items()}
+    over = {key.removeprefix(OVER): text for key, text in acme_store.route(9561, ["10.0.0.1", "10.0.0.2"]).items()}
     over |= {key.removeprefix(OVER): text for key, text in acme_store.over(pair.certificate, pair.key).items()}
     rendered = {key.replace("certificates/0/", "certificates/00/"): text for key, text in good_tree().items()}
     assert traefik_schema.problems(rendered | over) == []

@@ -126,9 +126,10 @@ class Agent:
 
     def work(self, seen: Seen) -> None:
         """What there is to do now, if anything. Raises Failed, Lost."""
-        route = acme_store.route(self._config.solver_port)
-        if any(seen.over.get(key.removeprefix(OVER)) != text for key, text in route.items()):
-            self._lead.write(route)
+        route = acme_store.route(self._config.solver_port, self._config.members)
+        there = {OVER + key: text for key, text in seen.over.items() if not key.startswith("tls/")}
+        if there != route:
+            self._lead.write(route, [key for key in there if key not in route])
         now = time.time()
         if seen.order is not None and not self._fits(seen.order):
             self._lead.write({}, [ORDER])
@@ -239,7 +240,10 @@ class Agent:
         """The server may be sent to any of them, and an agent may just start there."""
         end = time.monotonic() + ALL_SHOW
         left = [(address, proof) for address in self._config.members for proof in proofs]
-        while left := [(one, proof) for one, proof in left if not shows(one, proof.name, proof.place, proof.text)]:
+        port = self._config.solver_port
+        while left := [
+            (one, proof) for one, proof in left if not shows(one, port, proof.name, proof.place, proof.text)
+        ]:
             if time.monotonic() > end:
                 self.say(f"no challenge is answered by {', '.join(sorted({one for one, _ in left}))}")
                 return

@@ -57,23 +57,29 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """On the loopback: Traefik is in front."""
+    """For the Traefik of this node, and of one whose agent does not run."""
 
     daemon_threads = True
 
     def __init__(self, port: int, answers: Answers) -> None:
         self.answers = answers
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(("", port), Handler)
 
 
-def shows(address: str, host: str, token: str, answer: str) -> bool:
-    """Whether the gateway with this address answers a challenge as it should, asked as the server will ask. One that
-    takes no connection gets none from the server either: it is not announced."""
-    connection = http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
+def shows(address: str, port: int, host: str, token: str, answer: str) -> bool:
+    """Whether a challenge is answered as it should be: by the agent itself (`port`), and by the gateway, asked as the
+    server will ask. A gateway that takes no connection gets none from the server either: it is not announced."""
+    if not _answers(address, port, host, token, answer, otherwise=False):
+        return False
+    return _answers(address, 80, host, token, answer, otherwise=True)
+
+
+def _answers(address: str, port: int, host: str, token: str, answer: str, *, otherwise: bool) -> bool:
+    connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT)
     try:
         connection.connect()
     except OSError:
-        return True
+        return otherwise
     try:
         connection.request("GET", f"/.well-known/acme-challenge/{token}", headers={"Host": host})
         got = connection.getresponse()

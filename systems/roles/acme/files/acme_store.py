@@ -20,12 +20,16 @@ BASE = "seter/acme/"
 LEADER, TOKENS = BASE + "leader", BASE + "token/"
 PLACE = "tls/certificates/00/"  # where the rendered tree has the certificate of the deployment's CA
 CERTIFICATE, KEY = PLACE + "certFile", PLACE + "keyFile"
-# Requests of ACME servers, at whichever node they arrive, go to the agent of that node.
+# A challenge may arrive at any gateway, and any agent knows the answer: one that does not run is passed over.
 ROUTE = {
     "http/routers/acme/rule": "PathPrefix(`/.well-known/acme-challenge/`)",
     "http/routers/acme/entryPoints/00": "http",
+    "http/routers/acme/middlewares/00": "acme",
     "http/routers/acme/service": "acme",
-    "http/services/acme/loadBalancer/servers/00/url": "http://127.0.0.1:{port}",
+    "http/middlewares/acme/retry/attempts": "4",
+    "http/middlewares/acme/retry/initialInterval": "50ms",
+    "http/services/acme/loadBalancer/serversTransport": "acme",
+    "http/serversTransports/acme/forwardingTimeouts/dialTimeout": "500ms",
 }
 
 
@@ -201,9 +205,11 @@ def over(certificate: str, key: str) -> dict[str, str]:
     return {OVER + CERTIFICATE: certificate, OVER + KEY: key}
 
 
-def route(port: int) -> dict[str, str]:
-    """Keys and values that bring challenges to the agents, which listen on this port."""
-    return {OVER + key: value.format(port=port) for key, value in ROUTE.items()}
+def route(port: int, members: Sequence[str]) -> dict[str, str]:
+    """Keys and values that bring challenges to the agents, which listen on this port of the members' addresses."""
+    servers = OVER + "http/services/acme/loadBalancer/servers/"
+    urls = {f"{servers}{place:02}/url": f"http://{address}:{port}" for place, address in enumerate(members)}
+    return {OVER + key: value for key, value in ROUTE.items()} | urls
 
 
 def tokens(etcd: Calls) -> dict[str, str]:
