@@ -25,8 +25,10 @@ apt "debian" {
     "procps",
     "prometheus",
     "python3",
+    "python3-acme",
     "python3-apt",
     "python3-boto3",
+    "python3-dnspython",
     "radosgw",
     "tini",
   ]

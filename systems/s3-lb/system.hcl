@@ -52,6 +52,11 @@ system "s3-lb" {
       local_weight  = 10
       remote_weight = 1
     }
+    # Without a directory the certificate of the deployment's CA is served.
+    role "acme" {
+      members   = "gateways"
+      directory = ""
+    }
     role "second-chance" {
       members = "gateways"
     }

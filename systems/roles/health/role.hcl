@@ -18,6 +18,11 @@ role "health" {
     type    = "list(address)"
     summary = "Addresses that come and go with the verdict; their families name BIRD's protocols vip4 and vip6"
   }
+  parameter "trust" {
+    type    = "text"
+    summary = "CA certificates (PEM) to trust, beside the deployment's CA and Debian's"
+    default = ""
+  }
   parameter "interval" {
     type    = "duration"
     summary = "Time between the starts of two checks"

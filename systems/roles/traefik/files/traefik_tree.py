@@ -2,9 +2,9 @@
 """Checks the tree of Traefik's dynamic configuration and writes it to etcd in one transaction.
 
 `traefik-tree check FILE` says what is wrong with a tree and touches nothing. `apply FILE` writes the difference to what
-etcd has, stale keys deleted, all in one transaction that fails when somebody else wrote meanwhile. `show` prints what
-etcd has, keys of certificates hidden. `status` prints what this node's Traefik makes of it. How the tree gets from etcd
-to Traefik: role traefik-guard.
+etcd has, stale keys deleted, all in one transaction that fails when somebody else wrote meanwhile; what other programs
+laid over the tree (role acme) stays. `show` prints what etcd has, keys of certificates hidden. `status` prints what
+this node's Traefik makes of it. How the tree gets from etcd to Traefik: role traefik-guard.
 
 FILE is a JSON object: key below the root → text, or {"file": PATH} for a value that is read from a file (certificates
 and their keys, which thus never are an argument or part of a rendered file).
@@ -137,7 +137,8 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
     """Show what etcd has."""
     seen = seen_in(etcd_of(options).call(READ))
     as_noted = digest_of(seen.tree) == seen.digest
-    return {"revision": seen.revision, "digest": seen.digest, "as_noted": as_noted, "tree": hidden(seen.tree)}
+    shown = {"tree": hidden(seen.tree), "over": hidden(seen.over)}
+    return {"revision": seen.revision, "digest": seen.digest, "as_noted": as_noted, **shown}
 
 
 def status(options: argparse.Namespace) -> dict[str, Any]:
