@@ -14,6 +14,7 @@ system "s3-lb" {
     role "ceph-mon" {}
     role "ceph-mgr" {}
     role "ceph-osd" {}
+    role "node-exporter" {}
   }
 
   group "routers" {
@@ -28,6 +29,10 @@ system "s3-lb" {
       ttl_security = true
       password     = true
     }
+    role "bird-exporter" {
+      expects = "vips"
+    }
+    role "node-exporter" {}
   }
 
   group "gateways" {
@@ -42,6 +47,7 @@ system "s3-lb" {
     role "radosgw" {
       monitors = "storage"
     }
+    role "radosgw-exporter" {}
     role "traefik-guard" {}
     role "traefik" {
       backends      = "gateways"
@@ -60,7 +66,9 @@ system "s3-lb" {
       ttl_security = true
       password     = true
     }
+    role "bird-exporter" {}
     role "health" {}
+    role "node-exporter" {}
     withdraw {
       command = ["/usr/local/lib/seter/health", "withdraw"]
     }
@@ -71,7 +79,13 @@ system "s3-lb" {
 
   group "monitoring" {
     role "network" {}
-    role "prometheus" {}
+    role "node-exporter" {}
+    role "alertmanager" {
+      members = "monitoring"
+    }
+    role "prometheus" {
+      alertmanagers = "monitoring"
+    }
   }
 
   group "clients" {

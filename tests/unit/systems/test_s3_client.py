@@ -117,7 +117,7 @@ def test_the_keys_never_show_in_what_is_printed_of_the_service(tmp_path: Path) -
     file = tmp_path / "s3-client.json"
     file.write_text(
         '{"dns_name": "s3.example.test", "vips": ["192.0.2.10"], "interval": 1, "ca": "/ca", '
-        '"access_key": "/access", "secret_key": "/secret", "metrics_port": 9552}'
+        '"access_key": "/access", "secret_key": "/secret", "metrics_port": 9552, "metrics_address": "127.0.0.1"}'
     )
     assert "secret" not in repr(Service.read(str(file)))
     assert s3_client.main(["--config", str(file), "check-config"]) == 0
