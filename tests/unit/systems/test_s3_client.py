@@ -136,7 +136,7 @@ def test_a_header_that_proxies_remove_is_not_signed(tmp_path: Path, monkeypatch:
     """A signature over Connection held against RadosGW itself and got 403 behind Traefik, which removes the header."""
     monkeypatch.setattr(Service, "keys", lambda self: ("access", "secret"))
     monkeypatch.setattr(Service, "tls", lambda self: None)
-    service = Service("s3.example.test", ("192.0.2.10",), 1.0, tmp_path, tmp_path, tmp_path, 9552)
+    service = Service("s3.example.test", ("192.0.2.10",), 1.0, tmp_path, tmp_path, tmp_path, 9552, "")
     headers = {name.lower(): value for name, value in Getter(service, b"")._headers().items()}
     assert headers["connection"] == "close"
     signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
