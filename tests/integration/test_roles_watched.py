@@ -190,3 +190,36 @@ def test_the_pages_of_prometheus_have_values_in_every_row(
         return set(rows) == keys and all(row and "-" not in row[:2] for row in rows.values())
 
     soon(whole, 60, f"values of {table}")
+
+
+def queries() -> list[tuple[str, str, str]]:
+    """Dashboard, panel, query; variables as Grafana fills them in for a look at one gateway."""
+    found = []
+    for path in sorted((ROOT / "systems" / "s3-lb" / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                query = target["expr"].replace("$__rate_interval", "1m").replace("$node", "gw1")
+                found.append((path.stem, panel["title"], query))
+    return found
+
+
+def test_every_query_of_the_dashboards_returns_data(running: Running) -> None:
+    """All at once, a line each: a shell in the container asks, so the lab is not entered a hundred times."""
+    wanted = queries()
+    assert len(wanted) > 60
+
+    def empty() -> list[tuple[str, str, str]]:
+        script = 'while read -r query; do curl -s --data-urlencode "query=$query" $0 || exit 1; echo; done'
+        argv = ["docker", "exec", "-i", container(running, "mo1", "prometheus"), "sh", "-c", script]
+        ended = subprocess.run(
+            [*argv, "http://127.0.0.1:9090/api/v1/query"],
+            input="".join(f"{query}\n" for _, _, query in wanted), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        answers = [json.loads(line) for line in ended.stdout.splitlines() if line]
+        pairs = zip(wanted, answers, strict=True)
+        return [one for one, answer in pairs if not (answer["status"] == "success" and answer["data"]["result"])]
+
+    deadline = time.monotonic() + 90
+    while missing := empty():
+        assert time.monotonic() < deadline, missing
+        time.sleep(2)
