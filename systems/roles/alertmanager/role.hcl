@@ -63,6 +63,11 @@ role "alertmanager" {
     summary = "What belongs together is collected for this long before a page goes out"
     default = "5s"
   }
+  parameter "page_updates" {
+    type    = "duration"
+    summary = "What came or ended since is told after this long at the earliest"
+    default = "30s"
+  }
   parameter "page_again" {
     type    = "duration"
     summary = "A page that still holds is sent again after this long"

@@ -5,9 +5,10 @@ target "container" {
 
   # A lab is looked at while it is broken: who is called is whoever runs alert-listen there, and soon.
   parameters {
-    pages    = "http://127.0.0.1:9599/pages"
-    tickets  = "http://127.0.0.1:9599/tickets"
-    patience = "10s"
+    pages        = "http://127.0.0.1:9599/pages"
+    tickets      = "http://127.0.0.1:9599/tickets"
+    patience     = "10s"
+    page_updates = "5s"
   }
 
   network "fabric" {}

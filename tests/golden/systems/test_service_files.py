@@ -244,6 +244,7 @@ TOLD: dict[str, Any] = {
     "alertmanager_mail_user": "",
     "alertmanager_mail_login_file": "",
     "alertmanager_page_wait": 5,
+    "alertmanager_page_updates": 30,
     "alertmanager_page_again": 3600,
 }
 
