@@ -30,7 +30,7 @@ check: ## formatting, lint, strict types, import contracts, generated files
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
 	@MYPYPATH=$$(echo systems/roles/*/files | tr ' ' ':') .venv/bin/mypy --strict --ignore-missing-imports \
-	  systems/roles/*/files/*.py systems/s3-lb/demo.py
+	  systems/roles/*/files/*.py systems/s3-lb/*.py
 	@.venv/bin/lint-imports --no-cache >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 	@$(PYTHON) -m common.specs --check

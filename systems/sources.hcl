@@ -24,6 +24,8 @@ apt "debian" {
     "nftables",
     "procps",
     "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-node-exporter",
     "python3",
     "python3-acme",
     "python3-apt",

@@ -14,6 +14,7 @@ system "s3-lb" {
     role "ceph-mon" {}
     role "ceph-mgr" {}
     role "ceph-osd" {}
+    role "node-exporter" {}
   }
 
   group "routers" {
@@ -28,6 +29,10 @@ system "s3-lb" {
       ttl_security = true
       password     = true
     }
+    role "bird-exporter" {
+      expects = "vips"
+    }
+    role "node-exporter" {}
   }
 
   group "gateways" {
@@ -46,6 +51,7 @@ system "s3-lb" {
       monitors  = "storage"
       balancers = "gateways"
     }
+    role "radosgw-exporter" {}
     role "traefik-guard" {}
     role "traefik" {
       backends      = "gateways"
@@ -69,7 +75,9 @@ system "s3-lb" {
       ttl_security = true
       password     = true
     }
+    role "bird-exporter" {}
     role "health" {}
+    role "node-exporter" {}
     withdraw {
       command = ["/usr/local/lib/seter/health", "withdraw"]
     }
@@ -80,7 +88,13 @@ system "s3-lb" {
 
   group "monitoring" {
     role "network" {}
-    role "prometheus" {}
+    role "node-exporter" {}
+    role "alertmanager" {
+      members = "monitoring"
+    }
+    role "prometheus" {
+      alertmanagers = "monitoring"
+    }
   }
 
   group "clients" {

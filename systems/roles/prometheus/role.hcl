@@ -27,6 +27,18 @@ role "prometheus" {
     default = "2GiB"
   }
 
+  parameter "patience" {
+    type    = "duration"
+    summary = "What is mended within this time calls nobody"
+    default = "60s"
+  }
+
+  parameter "alertmanagers" {
+    type    = "nodes"
+    summary = "Nodes with an Alertmanager (role alertmanager), which tells people; empty for none"
+    default = ""
+  }
+
   parameter "errors_per_million" {
     type    = "count"
     summary = "Objective of availability: so many requests of a million may be answered with 5xx, over 30 days"
@@ -47,6 +59,8 @@ role "prometheus" {
     reads       = ["/etc/seter"]
     writes      = ["/var/lib/seter/prometheus"]
     validate    = ["/usr/bin/promtool", "check", "config", "{root}/prometheus/prometheus.yml"]
+    reload      = ["/usr/local/lib/seter/prometheus-reload"]
+    on_change   = "reload"
     restart     = "always"
     stop_within = "30s"
   }

@@ -3,6 +3,14 @@ target "container" {
   image       = "debian-13"
   experiments = true
 
+  # A lab is looked at while it is broken: who is called is whoever runs alert-listen there, and soon.
+  parameters {
+    pages        = "http://127.0.0.1:9599/pages"
+    tickets      = "http://127.0.0.1:9599/tickets"
+    patience     = "10s"
+    page_updates = "5s"
+  }
+
   network "fabric" {}
   network "clients" {}
 

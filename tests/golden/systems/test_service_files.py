@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ceph_launch
+import prometheus_reload
 import pytest
 import traefik_schema
 import traefik_tree
@@ -214,13 +215,16 @@ def test_the_tree_names_files_of_secrets_and_holds_none() -> None:
     assert "PRIVATE" not in json.dumps(found)
 
 
-def prometheus(targets: list[dict[str, Any]]) -> str:
-    return written("prometheus", "prometheus.yml", STORAGE[0], prometheus_interval=5, metrics_targets=targets)
+RULES: dict[str, Any] = {
+    "prometheus_errors_per_million": 1000,
+    "prometheus_slow_per_million": 10000,
+    "prometheus_patience": 60,
+    "prometheus_alertmanagers": [node("mo1", "monitoring", 9, "fabric")],
+}
 
 
 def test_the_rules_of_prometheus() -> None:
-    given = {"prometheus_errors_per_million": 1000, "prometheus_slow_per_million": 10000}
-    text = written("prometheus", "rules.yml", STORAGE[0], **given)
+    text = written("prometheus", "rules.yml", STORAGE[0], **RULES)
     same("rules.yml", text)
     groups = yaml.safe_load(text)["groups"]
     alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
@@ -228,21 +232,126 @@ def test_the_rules_of_prometheus() -> None:
     assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
 
 
-def test_prometheus_asks_every_target_grouped_by_job() -> None:
+def test_without_an_alertmanager_there_is_no_rule_for_it() -> None:
+    text = written("prometheus", "rules.yml", STORAGE[0], **RULES | {"prometheus_alertmanagers": []})
+    assert "alertmanager" not in text and "NodeGone" in text
+
+
+def test_patience_is_how_long_an_alert_waits() -> None:
+    text = written("prometheus", "rules.yml", STORAGE[0], **RULES | {"prometheus_patience": 10})
+    waits = {
+        rule["alert"]: rule.get("for")
+        for group in yaml.safe_load(text)["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    assert (waits["GatewayOut"], waits["NodeGone"], waits["TreesDiffer"]) == ("10s", "10s", "15s")
+
+
+def test_prometheus_asks_every_target_that_is_in_its_file() -> None:
     targets = [
         {"job": job, "node": gateway["name"], "address": gateway["address"], "port": port}
         for gateway in GATEWAYS
         for job, port in (("traefik", 8082), ("etcd", 2381))
     ]
-    text = prometheus(targets)
-    same("prometheus.yml", text)
-    assert prometheus(list(reversed(targets))) == text
-    jobs = {job["job_name"]: job["static_configs"] for job in yaml.safe_load(text)["scrape_configs"]}
-    assert {name: len(entries) for name, entries in jobs.items()} == {"etcd": 3, "traefik": 3}
+    text = written("prometheus", "targets.json", STORAGE[0], metrics_targets=targets)
+    same("targets.json", text)
+    assert written("prometheus", "targets.json", STORAGE[0], metrics_targets=list(reversed(targets))) == text
+    found = json.loads(text)
+    assert [(one["labels"]["job"], one["labels"]["node"]) for one in found] == sorted(
+        (target["job"], target["node"]) for target in targets
+    )
+    assert found[0]["targets"] == [f"{GATEWAYS[0]['address']}:2381"]
+
+
+def test_a_new_target_changes_nothing_but_that_file() -> None:
+    given = {"prometheus_interval": 5, "prometheus_alertmanagers": RULES["prometheus_alertmanagers"]}
+    texts = {written("prometheus", "prometheus.yml", STORAGE[0], metrics_targets=some, **given) for some in ([], [1])}
+    assert len(texts) == 1
+    same("prometheus.yml", texts.pop())
 
 
 def test_prometheus_gets_its_limits_as_options() -> None:
-    same(
-        "prometheus.flags",
-        written("prometheus", "flags", STORAGE[0], prometheus_keep_for=1296000, prometheus_keep_bytes=2 << 30),
-    )
+    text = written("prometheus", "flags", STORAGE[0], prometheus_keep_for=1296000, prometheus_keep_bytes=2 << 30)
+    same("prometheus.flags", text)
+    wanted = prometheus_reload.options(text.splitlines())
+    # As /api/v1/status/flags has them.
+    running = {**wanted, "storage.tsdb.retention.time": "15d", "storage.tsdb.retention.size": "2GiB"}
+    assert prometheus_reload.differing(wanted, running) == []
+    assert prometheus_reload.differing(wanted, running | {"storage.tsdb.retention.size": "3GiB"}) == [
+        "storage.tsdb.retention.size"
+    ]
+
+
+MONITORING = [node(f"mo{number}", "monitoring", number, "fabric") for number in (1, 2, 3)]
+TOLD: dict[str, Any] = {
+    "alertmanager_members": MONITORING[:1],
+    "alertmanager_pages": "https://pager.example.test/hook",
+    "alertmanager_tickets": "",
+    "alertmanager_pages_file": "",
+    "alertmanager_tickets_file": "/etc/tickets-url",
+    "alertmanager_mail_to": "",
+    "alertmanager_mail_from": "",
+    "alertmanager_smarthost": "",
+    "alertmanager_mail_user": "",
+    "alertmanager_mail_login_file": "",
+    "alertmanager_page_wait": 5,
+    "alertmanager_page_updates": 30,
+    "alertmanager_page_again": 3600,
+}
+
+
+def test_who_is_told_what() -> None:
+    text = written("alertmanager", "alertmanager.yml", MONITORING[0], **TOLD)
+    same("alertmanager.yml", text)
+    receivers = {one["name"]: one["webhook_configs"][0] for one in yaml.safe_load(text)["receivers"]}
+    assert receivers["pages"]["url"] == "https://pager.example.test/hook"
+    assert receivers["tickets"]["url_file"] == "/etc/tickets-url" and "url" not in receivers["tickets"]
+
+
+def test_mail_goes_over_tls_with_a_password_that_is_in_no_setting() -> None:
+    mail = {"mail_to": "ops@x.test", "mail_from": "lb@x.test", "smarthost": "mx:587", "mail_user": "lb"}
+    mail |= {"mail_login_file": "/etc/mail-password", "pages": "", "tickets_file": ""}
+    changes = {f"alertmanager_{name}": value for name, value in mail.items()}
+    found = yaml.safe_load(written("alertmanager", "alertmanager.yml", MONITORING[0], **TOLD | changes))
+    assert found["global"]["smtp_auth_password_file"] == "/etc/mail-password"
+    assert found["global"]["smtp_require_tls"] is True and "smtp_auth_password" not in found["global"]
+    assert [sorted(one) for one in found["receivers"]] == [["email_configs", "name"]] * 2
+
+
+def test_with_nobody_to_tell_alertmanager_has_settings_all_the_same() -> None:
+    changes = {"alertmanager_pages": "", "alertmanager_tickets_file": ""}
+    found = yaml.safe_load(written("alertmanager", "alertmanager.yml", MONITORING[0], **TOLD | changes))
+    assert found["receivers"] == [{"name": "pages"}, {"name": "tickets"}]
+
+
+def test_one_alertmanager_speaks_to_nobody_and_three_to_each_other_over_tls() -> None:
+    alone = written("alertmanager", "flags", MONITORING[0], **TOLD)
+    same("alertmanager.flags", alone)
+    assert "--cluster.listen-address=" in alone.splitlines() and "peer" not in alone
+    three = written("alertmanager", "flags", MONITORING[1], **TOLD | {"alertmanager_members": MONITORING}).splitlines()
+    assert [line for line in three if "peer" in line] == [
+        "--cluster.peer=10.213.1.1:9094",
+        "--cluster.peer=10.213.1.3:9094",
+    ]
+    assert "--cluster.tls-config=/etc/seter/now/alertmanager/members.yml" in three
+    found = yaml.safe_load(written("alertmanager", "members.yml", MONITORING[1], **TOLD))
+    assert found["tls_server_config"]["client_auth_type"] == "RequireAndVerifyClientCert"
+
+
+@pytest.mark.parametrize("disks", [False, True])
+def test_a_node_is_looked_at_by_its_own_address_alone(disks: bool) -> None:
+    text = written("node-exporter", "flags", GATEWAYS[0], node_exporter_disks=disks)
+    assert [line for line in text.splitlines() if "listen" in line] == [
+        "--web.listen-address=127.0.0.1:9100",
+        "--web.listen-address=10.213.1.2:9100",
+    ]
+    assert ("--collector.diskstats" in text) is disks
+    assert disks or same("node-exporter.flags", text) is None
+
+
+def test_exporters_know_where_to_ask_and_to_answer() -> None:
+    found = json.loads(written("bird-exporter", "bird-exporter.json", GATEWAYS[0], bird_exporter_expects=VIPS))
+    assert found["expects"] == VIPS and found["metrics_address"] == "10.213.1.2"
+    found = json.loads(written("radosgw-exporter", "radosgw-exporter.json", GATEWAYS[0]))
+    assert found["socket"] == "/var/lib/seter/radosgw/daemon.asok" and found["metrics_address"] == "10.213.1.2"

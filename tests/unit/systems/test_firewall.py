@@ -21,7 +21,11 @@ BFD = {"role": "bird-gateway", "name": "bfd", "protocol": "udp", "ports": ["3784
 
 def config(folder: Path, *openings: dict[str, Any], **changes: object) -> firewall.Config:
     path = folder / "firewall.json"
-    path.write_text(json.dumps({"openings": openings, "new_per_second": 0, "metrics_port": 9558} | changes))
+    path.write_text(
+        json.dumps(
+            {"openings": openings, "new_per_second": 0, "metrics_port": 9558, "metrics_address": "::1"} | changes
+        )
+    )
     return firewall.Config.read(str(path))
 
 

@@ -36,6 +36,7 @@ def config(folder: Path, **changes: object) -> Config:
         "bird": str(folder / "ctl"),
         "folder": str(folder),
         "metrics_port": 9551,
+        "metrics_address": "127.0.0.1",
     }
     path = folder / "health.json"
     path.write_text(json.dumps(document | changes))

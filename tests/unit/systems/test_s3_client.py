@@ -117,7 +117,7 @@ def test_the_keys_never_show_in_what_is_printed_of_the_service(tmp_path: Path) -
     file = tmp_path / "s3-client.json"
     file.write_text(
         '{"dns_name": "s3.example.test", "vips": ["192.0.2.10"], "interval": 1, "ca": "/ca", '
-        '"access_key": "/access", "secret_key": "/secret", "metrics_port": 9552}'
+        '"access_key": "/access", "secret_key": "/secret", "metrics_port": 9552, "metrics_address": "127.0.0.1"}'
     )
     assert "secret" not in repr(Service.read(str(file)))
     assert s3_client.main(["--config", str(file), "check-config"]) == 0
@@ -136,7 +136,7 @@ def test_a_header_that_proxies_remove_is_not_signed(tmp_path: Path, monkeypatch:
     """A signature over Connection held against RadosGW itself and got 403 behind Traefik, which removes the header."""
     monkeypatch.setattr(Service, "keys", lambda self: ("access", "secret"))
     monkeypatch.setattr(Service, "tls", lambda self: None)
-    service = Service("s3.example.test", ("192.0.2.10",), 1.0, tmp_path, tmp_path, tmp_path, 9552)
+    service = Service("s3.example.test", ("192.0.2.10",), 1.0, tmp_path, tmp_path, tmp_path, 9552, "")
     headers = {name.lower(): value for name, value in Getter(service, b"")._headers().items()}
     assert headers["connection"] == "close"
     signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")

@@ -74,7 +74,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def guard(folder: Path, always: Mapping[str, Any] = ALWAYS) -> Guard:
-    made = Guard(Config(Etcd("127.0.0.1", 1, folder), folder, 9554, always), State())
+    made = Guard(Config(Etcd("127.0.0.1", 1, folder), folder, 9554, "127.0.0.1", always), State())
     made.begin()
     return made
 
@@ -183,7 +183,12 @@ def test_a_tree_that_was_changed_behind_seter_s_back_is_seen_by_its_content(tmp_
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"etcd": "x:y", "secrets": "/", "folder": "/", "metrics_port": 1, "always": {}}']
+    "text",
+    [
+        "",
+        "{}",
+        '{"etcd": "x:y", "secrets": "/", "folder": "/", "metrics_port": 1, "metrics_address": "::1", "always": {}}',
+    ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "c").write_text(text)

@@ -48,6 +48,7 @@ class Config:
     zone: Zone | None
     solver_port: int
     metrics_port: int
+    metrics_address: str
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -86,6 +87,7 @@ class Config:
             zone=Zone(**{**zone, "key_file": Path(zone["key_file"])}) if zone["server"] else None,
             solver_port=int(found["solver_port"]),
             metrics_port=int(found["metrics_port"]),
+            metrics_address=str(found["metrics_address"]),
         )
 
     def kind(self, name: str) -> str:

@@ -52,7 +52,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     known, lead = Known(bool(config.directory)), Lead(config.etcd, config.node, config.lease)
     agent = Agent(config, lead, known, log)
-    serve(config.metrics_port, known)
+    serve(config.metrics_port, known, config.metrics_address)
     threads = [threading.Thread(target=agent.run, args=(ending,), daemon=True)]
     if config.directory:
         acme_solver.serve(config.solver_port, Answers(known_tokens))

@@ -9,7 +9,7 @@ from testinfra.host import Host
 from smie.checks.fixtures import AsUser
 
 OPENING = {"role": "traefik", "name": "clients", "protocol": "tcp", "ports": ["80", "443"], "from": ["anyone"]}
-SETTINGS = {"openings": [OPENING], "new_per_second": 0, "metrics_port": 9558}
+SETTINGS = {"openings": [OPENING], "new_per_second": 0, "metrics_port": 9558, "metrics_address": "127.0.0.1"}
 CHECK = "echo '%s' >$1/c.json; exec /usr/local/lib/seter/firewall --config $1/c.json check-config"
 
 

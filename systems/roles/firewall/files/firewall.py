@@ -71,6 +71,7 @@ class Config:
     openings: tuple[Opening, ...]
     new_per_second: int
     metrics_port: int
+    metrics_address: str
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -78,7 +79,9 @@ class Config:
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
             openings = tuple(map(Opening.read, found["openings"]))
-            return cls(openings, int(found["new_per_second"]), int(found["metrics_port"]))
+            return cls(
+                openings, int(found["new_per_second"]), int(found["metrics_port"]), str(found["metrics_address"])
+            )
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
 
@@ -240,7 +243,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
-    serve(config.metrics_port, keeper.state)
+    serve(config.metrics_port, keeper.state, config.metrics_address)
     while not ending.wait(EVERY):
         keeper.look()
     return 0

@@ -48,7 +48,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     state = State()
-    serve(config.metrics_port, state)
+    serve(config.metrics_port, state, config.metrics_address)
     agent = Agent(config, Bird(config.bird), Probe(config).check, Wish(config.folder / "wish"), state)
     agent.adopt()
     try:

@@ -39,6 +39,7 @@ class Config:
     bird: str
     folder: Path
     metrics_port: int
+    metrics_address: str
     trust: str = ""  # PEM
 
     @classmethod
@@ -62,6 +63,7 @@ class Config:
                 bird=str(found["bird"]),
                 folder=Path(found["folder"]),
                 metrics_port=int(found["metrics_port"]),
+                metrics_address=str(found["metrics_address"]),
             )
         except (OSError, KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import sys
 import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
+
+LOOPBACK = "127.0.0.1"
+STATUS_TIMEOUT = 5.0  # seconds
+IP_FREEBIND = 15  # linux/in.h; the module socket does not name it
 
 
 class Tells(Protocol):
@@ -22,18 +32,17 @@ class Tells(Protocol):
 
 
 class Server(ThreadingHTTPServer):
-    """On every address of both families."""
+    """On one IPv4 address."""
 
-    address_family = socket.AF_INET6
     daemon_threads = True
 
-    def __init__(self, port: int, state: Tells) -> None:
+    def __init__(self, address: str, port: int, state: Tells) -> None:
         self.state = state
-        super().__init__(("::", port), Handler)
+        super().__init__((address, port), Handler)
 
     def server_bind(self) -> None:
-        """One socket for IPv4 and IPv6."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        """A program may start before its node has the address."""
+        self.socket.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         super().server_bind()
 
 
@@ -62,8 +71,73 @@ class Handler(BaseHTTPRequestHandler):
         """Requests are not worth a line."""
 
 
-def serve(port: int, state: Tells) -> Server:
-    """Answer from now on, in a thread that ends with the program. Raises OSError."""
-    server = Server(port, state)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+def serve(port: int, state: Tells, address: str) -> None:
+    """Answer from now on, in threads that end with the program, at loopback and at the node's own IPv4 `address`.
+
+    Not at every address: the virtual IPs are the node's too, and who reaches those is anybody. Raises OSError.
+    """
+    for own in dict.fromkeys((LOOPBACK, address)):
+        threading.Thread(target=Server(own, port, state).serve_forever, daemon=True).start()
+
+
+def metric(name: str, kind: str, summary: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+    """The lines of one metric in Prometheus's text format (prometheus.io, "Exposition formats"); none without samples.
+
+    Each sample has its labels and its value.
+    """
+    lines = [f"{name}{_labels(labels)} {value:.15g}" for labels, value in samples]
+    return [f"# HELP {name} {summary}", f"# TYPE {name} {kind}", *lines] if lines else []
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    pairs = [f'{key}="{_escaped(value)}"' for key, value in labels.items()]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def exporter(usage: str | None, config: Path, argv: Sequence[str], make: Callable[[Mapping[str, Any]], Tells]) -> int:
+    """The verbs of a program that has nothing but metrics: run, status, check-config. Returns the exit code.
+
+    `usage` is its documentation, `config` the JSON that seter wrote for it, and `make` makes from that what is asked.
+    """
+    verbs = [*argv]
+    if verbs[:1] == ["--config"] and len(verbs) > 2:
+        config, verbs = Path(verbs[1]), verbs[2:]
+    if verbs not in (["run"], ["status"], ["check-config"]):
+        print(usage, file=sys.stderr)
+        return 2
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+        port, address, state = int(found["metrics_port"]), str(found["metrics_address"]), make(found)
+    except (OSError, KeyError, TypeError, ValueError) as fault:
+        print(f"{config} cannot be used: {type(fault).__name__}: {fault}", file=sys.stderr)
+        return 2
+    if verbs == ["check-config"]:
+        return 0
+    return _status(port) if verbs == ["status"] else _run(port, state, address)
+
+
+def _run(port: int, state: Tells, address: str) -> int:
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    serve(port, state, address)
+    ending.wait()
+    return 0
+
+
+def _status(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/status", timeout=STATUS_TIMEOUT) as answer:
+            report = json.load(answer)
+    except (OSError, ValueError) as fault:
+        report = {"ok": False, "summary": f"the exporter does not answer: {fault}"}
+    print(json.dumps(report))
+    return 0 if report["ok"] else 1

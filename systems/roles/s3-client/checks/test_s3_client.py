@@ -13,6 +13,7 @@ PLACE = "/etc/seter/secrets/s3-client"
 SETTINGS = {
     "dns_name": "s3.example.test", "vips": ["192.0.2.10"], "interval": 1.0, "ca": f"{PLACE}/ca.crt",
     "access_key": f"{PLACE}/s3-access-key", "secret_key": f"{PLACE}/s3-secret-key", "metrics_port": 9552,
+    "metrics_address": "127.0.0.1",
 }  # fmt: skip
 CHECK = "echo '%s' >$1/c.json; exec /usr/local/lib/seter/s3-client --config $1/c.json check-config"
 

@@ -30,7 +30,8 @@ from typing import Any
 
 import s3_flows
 from botocore.exceptions import BotoCoreError, ClientError
-from metrics_server import serve
+from metrics_server import metric, serve
+from s3_certificate import EVERY, life
 from s3_load import Getter, as_json, as_text, load, prepare
 from s3_round_trip import round_trip
 from s3_service import Service, resolved
@@ -49,6 +50,8 @@ class Canary:
     bad: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    certificates: dict[str, tuple[float, float]] = field(default_factory=dict)  # since and until, seconds since 1970
+    looked: dict[str, float] = field(default_factory=dict)
 
     def hear(self, vip: str, found: dict[str, Any]) -> None:
         """Take one round into account."""
@@ -56,6 +59,16 @@ class Canary:
         counts[vip] = counts.get(vip, 0) + 1
         self.seconds[vip] = found["seconds"]
         self.last[vip] = {**found, "at": time.time()}
+
+    def look(self, service: Service, vip: str, now: float) -> None:
+        """At the certificate, when the last look is long ago. `now` in seconds, monotonic."""
+        if now - self.looked.get(vip, -EVERY) < EVERY:
+            return
+        self.looked[vip] = now
+        try:
+            self.certificates[vip] = life(service, vip, CANARY_TIMEOUT)
+        except OSError as fault:
+            log(f"{vip}: no certificate: {fault}")
 
     def report(self) -> dict[str, Any]:
         """For `status`; ok when the last round over each virtual IP was."""
@@ -73,6 +86,10 @@ class Canary:
             "# TYPE s3_client_round_seconds gauge",
             *(f's3_client_round_seconds{{vip="{vip}"}} {seconds:.4f}' for vip, seconds in self.seconds.items()),
         ]
+        for number, word in ((0, "before"), (1, "after")):
+            samples = [({"vip": vip}, dates[number]) for vip, dates in self.certificates.items()]
+            name, summary = f"s3_client_certificate_not_{word}_seconds", f"It does not hold {word} this time"
+            lines += metric(name, "gauge", summary, samples)
         return "\n".join(lines) + "\n"
 
 
@@ -86,7 +103,7 @@ def run(service: Service, vips: tuple[str, ...]) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     canary = Canary()
-    serve(service.metrics_port, canary)
+    serve(service.metrics_port, canary, service.metrics_address)
     due, number = time.monotonic(), 0
     while not ending.wait(max(0.0, due - time.monotonic())):
         round_of_canary(service, vips[number % len(vips)], canary)
@@ -100,6 +117,7 @@ def round_of_canary(service: Service, vip: str, canary: Canary) -> None:
     with resolved(service.dns_name, vip):
         found = round_trip(service, CANARY_SIZE, bucket="canary", timeout=CANARY_TIMEOUT)
     canary.hear(vip, found)
+    canary.look(service, vip, time.monotonic())
     if found["ok"] != was_ok:
         log(f"{vip}: {'good' if found['ok'] else found['error']}")
 

@@ -36,6 +36,7 @@ class Service:
     access_key_file: Path = field(repr=False)
     secret_key_file: Path = field(repr=False)
     metrics_port: int
+    metrics_address: str
     trust: str = ""  # PEM
 
     @classmethod
@@ -52,6 +53,7 @@ class Service:
                 access_key_file=Path(found["access_key"]),
                 secret_key_file=Path(found["secret_key"]),
                 metrics_port=int(found["metrics_port"]),
+                metrics_address=str(found["metrics_address"]),
             )
         except (OSError, KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault

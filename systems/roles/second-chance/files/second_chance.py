@@ -128,7 +128,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
-    serve(config.metrics_port, keeper.state)
+    serve(config.metrics_port, keeper.state, config.address)
     while not ending.wait(EVERY):
         keeper.look()
     return 0

@@ -6,7 +6,14 @@ import json
 
 from smie.checks.fixtures import AsUser
 
-SETTINGS = {"etcd": "127.0.0.1:2379", "secrets": "/tmp", "folder": "/tmp", "metrics_port": 9554, "always": {}}
+SETTINGS = {
+    "etcd": "127.0.0.1:2379",
+    "secrets": "/tmp",
+    "folder": "/tmp",
+    "metrics_port": 9554,
+    "metrics_address": "127.0.0.1",
+    "always": {},
+}
 CHECK = "echo '%s' >$1/c.json; exec /usr/local/lib/seter/traefik-guard --config $1/c.json check-config"
 
 

@@ -49,6 +49,7 @@ class Config:
     etcd: Etcd
     folder: Path
     metrics_port: int
+    metrics_address: str
     always: Mapping[str, Any]
 
     @classmethod
@@ -58,7 +59,8 @@ class Config:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
             host, _, port = str(found["etcd"]).rpartition(":")
             etcd = Etcd(host.strip("[]"), int(port), Path(found["secrets"]))
-            return cls(etcd, Path(found["folder"]), int(found["metrics_port"]), dict(found["always"]))
+            metrics = int(found["metrics_port"]), str(found["metrics_address"])
+            return cls(etcd, Path(found["folder"]), *metrics, dict(found["always"]))
         except (OSError, KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
 
@@ -255,7 +257,7 @@ def run(config: Config) -> int:
     signal.signal(signal.SIGINT, end)
     guard = Guard(config, State())
     guard.begin()
-    serve(config.metrics_port, guard.state)
+    serve(config.metrics_port, guard.state, config.metrics_address)
     threading.Thread(target=follow, args=(guard, config, ending), daemon=True).start()
     ending.wait()
     return 0
