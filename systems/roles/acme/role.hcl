@@ -126,6 +126,12 @@ role "acme" {
     make  = "password"
     scope = "deployment"
   }
+  # Whichever gateway a challenge reaches, its Traefik may ask any agent.
+  open "challenges" {
+    ports = [9561]
+    from  = ["members"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/acme", "status"]
   }
