@@ -106,14 +106,14 @@ def rotated(running: Running, load: Load, *words: str) -> None:
     """Draw something anew under load; no request and no write fails."""
     with load.going():
         time.sleep(SLICE)
-        running.seter("rotate", *words, "--yes", "--cut-after", "10", timeout=900)
+        running.seter("rotate", *words, "--yes", "--cut-after", "10", timeout=1800)
     assert load.requests > 20 and load.writes > 20
     assert not load.failed, load.failed[:5]
 
 
 def certificates(running: Running, folder: str) -> None:
     """What the member of gw1 has now, into a folder of its container that only its user reads."""
-    argv = ("sh", "-c", f"umask 077; mkdir -p {folder}; cp {SECRETS}/* {folder}/")
+    argv = ("sh", "-c", f"umask 077; rm -rf {folder}; mkdir {folder}; cp {SECRETS}/* {folder}/")
     run(running, "gw1", "etcd", *argv, user="etcd")
 
 
