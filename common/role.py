@@ -144,6 +144,7 @@ class SecretNeed:
     make: str
     scope: str = "deployment"
     names: tuple[str, ...] = ()  # of a certificate: "node", or names of parameters that hold names or addresses
+    given: str = ""  # of a certificate: name of the parameter that may say where the operator's own is
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 

@@ -80,7 +80,7 @@ class Pebble:
         """How many accounts it was asked for."""
         return self.log.read_text().count(" accounts in memory")
 
-    def running(self, life: int = 3600, **faults: str) -> AbstractContextManager[None]:
+    def running(self, life: int = 90 * 86400, **faults: str) -> AbstractContextManager[None]:
         """While the block runs, certificates live for `life` seconds; faults are Pebble's own (PEBBLE_…, its manual).
         It looks for challenges on port 80, as others do."""
         config = self.folder / "pebble.json"
