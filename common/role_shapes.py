@@ -235,6 +235,12 @@ SECRET = Shape(
             "Of a certificate, when it is drawn anew: `restart`, or `nothing` if the process reads it for each "
             "connection; another ca.crt means restart",
         ),
+        Setting(
+            "given",
+            "name",
+            as_text,
+            "Of a certificate: the text parameter that may name the operator's own, a file with its key beside it",
+        ),
     ),
     faults=_secret_faults,
 )
@@ -313,6 +319,10 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
                 known = {"node", *parameters}
                 message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
                 yield Wrong(message, did_you_mean(name, known, "names here"))
+        texts = {parameter.name for parameter in role.parameters if parameter.type is ParameterType.TEXT}
+        if secret.given and (secret.make != "certificate" or secret.given not in texts):
+            message = f'secret "{secret.name}": given = {shown(secret.given)} is no text parameter for a certificate'
+            yield Wrong(message, did_you_mean(secret.given, texts, "text parameters"))
     hold = {
         parameter.name
         for parameter in role.parameters

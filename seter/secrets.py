@@ -57,6 +57,7 @@ class Wish:
     need: SecretNeed
     node: str
     names: tuple[str, ...] = ()
+    given: str = ""  # where the operator's own certificate is, if there is one
 
     @property
     def key(self) -> str:
@@ -98,8 +99,9 @@ class Vault:
         return {wish.need.name: value["value"]}
 
     def _certificate(self, wish: Wish) -> Mapping[str, str]:
-        """Kept as long as the names that it must cover stay the same."""
+        """Kept as long as the names that it must cover stay the same; the operator's own is never kept."""
         from seter.certificates import Pair, make_authority, make_certificate
+        from seter.given import read_pair
 
         def authority() -> dict[str, str]:
             pair = make_authority(self._deployment)
@@ -110,12 +112,14 @@ class Vault:
             pair = make_certificate(Pair(ca["certificate"], ca["key"]), common_name, wish.names)
             return {"certificate": pair.certificate, "key": pair.key, "names": names}
 
-        names = " ".join(wish.names)
+        names, name = " ".join(wish.names), wish.need.name
         ca = self._once(AUTHORITY, authority)
+        if wish.given:
+            own = read_pair(wish.given, wish.names)
+            return {f"{name}.crt": own.certificate, f"{name}.key": own.key, "ca.crt": self._trusted(ca)}
         if self._values.get(wish.key, {}).get("names", names) != names:
             del self._values[wish.key]
         made = self._once(wish.key, certificate)
-        name = wish.need.name
         return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": self._trusted(ca)}
 
     def _trusted(self, ca: Mapping[str, str]) -> str:
