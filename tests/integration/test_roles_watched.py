@@ -86,8 +86,8 @@ def heard(listener: subprocess.Popen[str], alertname: str, status: str) -> dict[
 
 def test_whoever_is_on_call_is_told_of_a_gateway_whose_traefik_died(running: Running) -> None:
     begun = time.monotonic()
-    with listening(running, 90) as listener:
-        running.docker("stop", "--timeout", "0", container(running, "gw3", "traefik"))
+    with listening(running, 150) as listener:
+        running.docker("stop", "-t", "0", container(running, "gw3", "traefik"))
         try:
             alert = heard(listener, "GatewayOut", "firing")
             took = time.monotonic() - begun
