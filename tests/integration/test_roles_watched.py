@@ -86,8 +86,8 @@ def heard(listener: subprocess.Popen[str], alertname: str, status: str) -> dict[
 
 def test_whoever_is_on_call_is_told_of_a_gateway_whose_traefik_died(running: Running) -> None:
     begun = time.monotonic()
-    with listening(running, 90) as listener:
-        running.docker("stop", "--timeout", "0", container(running, "gw3", "traefik"))
+    with listening(running, 150) as listener:
+        running.docker("stop", "-t", "0", container(running, "gw3", "traefik"))
         try:
             alert = heard(listener, "GatewayOut", "firing")
             took = time.monotonic() - begun
@@ -225,3 +225,39 @@ def test_every_query_of_the_dashboards_returns_data(running: Running) -> None:
     while missing := empty():
         assert time.monotonic() < deadline, missing
         time.sleep(2)
+
+
+@pytest.mark.parametrize(
+    ("node", "role"),
+    [("gw1", "node-exporter"), ("rt1", "bird-exporter"), ("gw1", "radosgw-exporter"), ("mo1", "alertmanager")],
+)
+def test_whoever_watches_may_nothing_but_look(running: Running, node: str, role: str) -> None:
+    process = Catalog.open(ROOT / "systems").role(role).process
+    assert process is not None
+    lines = run(running, node, role, "cat", "/proc/1/status").splitlines()
+    status = {key: words.split() for key, _, words in (line.partition(":") for line in lines)}
+    assert status["Uid"] == [str(process.uid)] * 4 and status["NoNewPrivs"] == ["1"]
+    assert {int(status[name][0], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+
+
+# Two more, with the settings and the certificate of the one that runs; prints whom the first one knows.
+SECOND_PAIR = """
+mkdir /tmp/two; cd /tmp/two
+for n in 1 2; do
+  prometheus-alertmanager --config.file=/etc/seter/now/alertmanager/alertmanager.yml --storage.path=/tmp/two/$n \
+    --web.listen-address=127.0.0.1:1909$n --cluster.tls-config=$0 --cluster.peer=127.0.0.1:1919$((3-n)) \
+    --cluster.listen-address=127.0.0.1:1919$n --cluster.advertise-address=127.0.0.1:1919$n 2>/dev/null &
+done
+for n in $(seq 60); do
+  peers=$(curl -s http://127.0.0.1:19091/api/v2/status | grep -o '"address":"[^"]*"' | sort -u)
+  test "$(echo "$peers" | wc -l)" = 2 && break
+  sleep 0.5
+done
+echo "$peers"; kill $(jobs -p); rm -rf /tmp/two
+"""
+
+
+def test_alertmanagers_find_each_other_over_mutual_tls(running: Running) -> None:
+    argv = ("bash", "-c", SECOND_PAIR, "/etc/seter/now/alertmanager/members.yml")
+    found = run(running, "mo1", "alertmanager", *argv, user="alertmanager")
+    assert found.split() == ['"address":"127.0.0.1:19191"', '"address":"127.0.0.1:19192"']
