@@ -10,6 +10,19 @@ from common.errors import BadInput
 from seter.certificates import Pair
 
 
+def read_word(path: str) -> str:
+    """The password in the file at PATH: its only line. Raises BadInput."""
+    file = Path(path).expanduser()
+    try:
+        words = file.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        fix = "Write the password into that file, or take the parameter out and let seter draw one."
+        raise BadInput(f"the password of your own cannot be read: {error}", resolution=fix) from error
+    if not file.is_absolute() or len(words) != 1:
+        raise BadInput(f"{path!r} holds {len(words)} words", resolution="Name a file, from / or ~ on, with one word.")
+    return words[0]
+
+
 def read_pair(path: str, names: Sequence[str], now: datetime | None = None) -> Pair:
     """The chain at PATH (PEM, the server's own certificate first) and the key beside it, with the ending .key.
 

@@ -57,7 +57,7 @@ class Wish:
     need: SecretNeed
     node: str
     names: tuple[str, ...] = ()
-    given: str = ""  # where the operator's own certificate is, if there is one
+    given: str = ""  # where the operator's own certificate or password is, if there is one
 
     @property
     def key(self) -> str:
@@ -75,6 +75,7 @@ class Vault:
         self._deployment = deployment
         self._values = values
         self._changed = False
+        self._given: list[str] = []  # the operator's own, which are kept nowhere
         self.is_new = new
 
     @property
@@ -95,6 +96,12 @@ class Vault:
     def _content(self, wish: Wish) -> Mapping[str, str]:
         if wish.need.make == "certificate":
             return self._certificate(wish)
+        if wish.given:
+            from seter.given import read_word
+
+            word = read_word(wish.given)
+            self._given.append(word)
+            return {wish.need.name: word}
         value = self._once(wish.key, lambda: {"value": make(wish.need.make)})
         return {wish.need.name: value["value"]}
 
@@ -116,6 +123,7 @@ class Vault:
         ca = self._once(AUTHORITY, authority)
         if wish.given:
             own = read_pair(wish.given, wish.names)
+            self._given.append(own.key)
             return {f"{name}.crt": own.certificate, f"{name}.key": own.key, "ca.crt": self._trusted(ca)}
         if self._values.get(wish.key, {}).get("names", names) != names:
             del self._values[wish.key]
@@ -167,13 +175,11 @@ class Vault:
         return self._values[key]
 
     def values(self) -> tuple[Secret, ...]:
-        """Every value in it, for those who must keep them out of what they show."""
-        return tuple(
-            Secret(value)
-            for entry in self._values.values()
-            for name, value in entry.items()
-            if name in ("value", "key", "hex")
+        """Every value in it and of the operator's own, for those who must keep them out of what they show."""
+        kept = (
+            value for entry in self._values.values() for name, value in entry.items() if name in ("value", "key", "hex")
         )
+        return tuple(Secret(value) for value in (*kept, *dict.fromkeys(self._given)))
 
     def save(self) -> None:
         """Write what was made; nothing happens when nothing was."""

@@ -10,7 +10,7 @@ import pytest
 from common.errors import BadInput
 from common.role import Process, Role, RoleType, SecretNeed
 from seter.certificates import Pair, make_authority, make_certificate
-from seter.given import read_pair
+from seter.given import read_pair, read_word
 from seter.secrets import Wish, open_vault
 
 NAMES = ("s3.example.test", "*.s3.example.test", "192.0.2.10")
@@ -35,7 +35,9 @@ def test_it_is_laid_on_nodes_and_kept_nowhere(tmp_path: Path, pair: Pair, monkey
     vault = open_vault(tmp_path, "s/t/i")
     own = {file.path: file.data.decode() for file in vault.files(Wish(ROLE, NEED, "gw1", NAMES, path))}
     assert (own["s3.crt"], own["s3.key"]) == (pair.certificate, pair.key)
-    assert pair.key not in str(vault.values())
+    assert pair.key in {secret.value for secret in vault.values()}, "it would not be masked"
+    vault.save()
+    assert pair.key not in {secret.value for secret in open_vault(tmp_path, "s/t/i").values()}
     made = {file.path: file.data.decode() for file in vault.files(Wish(ROLE, NEED, "gw1", NAMES))}
     assert made["ca.crt"] == own["ca.crt"] and made["s3.crt"] != own["s3.crt"]
 
@@ -57,3 +59,21 @@ def test_what_is_no_good_is_refused_with_what_to_do(tmp_path: Path, pair: Pair) 
         with pytest.raises(BadInput):
             read_pair(path, NAMES)
     assert read_pair(good, NAMES) == pair
+
+
+def test_a_password_that_was_agreed_on_is_used_and_kept_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
+    file = tmp_path / "bgp"
+    file.write_text("agreed-on\n")
+    need = SecretNeed("bgp-password", "password", given="agreed")
+    vault = open_vault(tmp_path, "s/t/i")
+    (found,) = vault.files(Wish(ROLE, need, "gw1", (), str(file)))
+    assert found.data == b"agreed-on" and "agreed-on" in {secret.value for secret in vault.values()}
+    for content in ("", "two words"):
+        file.write_text(content)
+        with pytest.raises(BadInput, match=r"holds \d words"):
+            read_word(str(file))
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_word(str(tmp_path / "missing"))
