@@ -63,11 +63,6 @@ def duration(value: str) -> str:
     return "" if re.search(r"[1-9]", value) else "it must be longer than nothing"
 
 
-def flushing(value: str) -> str:
-    """How long a part of an answer may wait: a duration, or -1ns for not at all."""
-    return "" if value == "-1ns" else duration(value)
-
-
 def path(value: str) -> str:
     """The path of a URL."""
     return "" if re.fullmatch(r"/[!-~]*", value) else "it must start with / and hold no blanks"
@@ -241,7 +236,6 @@ KEYS: dict[str, Check] = {
     "http/services/*/loadBalancer/strategy": one_of("wrr", "p2c", "hrw", "leasttime"),
     "http/services/*/loadBalancer/passHostHeader": flag,
     "http/services/*/loadBalancer/serversTransport": name,
-    "http/services/*/loadBalancer/responseForwarding/flushInterval": flushing,
     "http/services/*/loadBalancer/servers/#/url": server_url,
     "http/services/*/loadBalancer/servers/#/weight": count,
     "http/services/*/loadBalancer/healthCheck/path": path,
