@@ -180,6 +180,14 @@ def test_the_time_to_stop_in_the_chain_is_the_process_s_own() -> None:
     assert [pair["then"] for pair in found if "killed" in pair["why"]] == [process.stop_within.total_seconds()]
 
 
+def test_who_orders_certificates_is_told_of_all_gateways_and_of_the_wildcard() -> None:
+    told: dict[str, Any] = yaml.safe_load((ROLES / "acme" / "defaults" / "main.yml").read_text())
+    told |= {"acme_members": GATEWAYS, "acme_dns_name": "s3.example.test", "acme_dns_server": "192.0.2.53"}
+    text = written("acme", "acme.json", GATEWAYS[0], **told)
+    same("acme.json", text)
+    assert json.loads(text)["names"] == ["s3.example.test", "*.s3.example.test"]
+
+
 def test_the_tree_of_dynamic_configuration() -> None:
     same("tree.json", written("traefik", "tree.json", GATEWAYS[0], **TRAEFIK))
 

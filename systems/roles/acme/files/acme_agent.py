@@ -18,7 +18,7 @@ from acme_dns import Unwilling, Zone
 from acme_order import Proof, Refused, Server, new_account
 from acme_policy import Certificate, Window
 from acme_report import Known
-from acme_solver import shows
+from acme_solver import listens, shows
 from acme_store import BASE, CERTIFICATE, KEY, TOKENS, Lead, Lost, Order, Seen, plain
 from traefik_etcd import OVER, Etcd, Failed
 
@@ -26,6 +26,7 @@ ACCOUNT, ORDER, STATE = BASE + "account", BASE + "order", BASE + "state"
 EVERY = 2.0  # seconds between two looks
 SEEN = 0.5  # seconds after which every agent knows a token that is in etcd (acme_solver.FRESH, and a read)
 ALL_SHOW = 10.0  # seconds within which all gateways have to show a token; then the server is asked anyway
+GATHER = 900.0  # seconds for which an order waits until the agents of all gateways run: a roll-out may be under way
 ASK_AGAIN = 3600.0  # seconds until a server is asked anew that could not say when to renew
 
 
@@ -101,6 +102,7 @@ class Agent:
     def __init__(self, config: Config, lead: Lead, known: Known, log: Callable[[str], None]) -> None:
         self._config, self._lead, self._known, self._log = config, lead, known, log
         self._said = ""
+        self._alone_since = 0.0
 
     def run(self, ending: threading.Event) -> None:
         """Until the end. What fails is said, noted for all in etcd if it was the server's doing, and tried later."""
@@ -141,10 +143,20 @@ class Agent:
         try:
             if seen.order is None and not self._due(seen, now):
                 self._ask_when(seen, now)
-            elif seen.order is not None or now >= seen.state.next_order:
+            elif seen.order is not None or (now >= seen.state.next_order and self._all_there()):
                 self._obtain(seen)
         except (Refused, Unwilling, OSError) as fault:
             self._failed(fault)
+
+    def _all_there(self) -> bool:
+        """Whether every gateway could answer a challenge, or has had its time."""
+        away = [address for address in self._config.members if not listens(address, self._config.solver_port)]
+        if not away:
+            self._alone_since = 0.0
+            return True
+        self._alone_since = self._alone_since or time.monotonic()
+        self.say(f"waits for the agents of {', '.join(away)} before it orders")
+        return time.monotonic() - self._alone_since > GATHER
 
     def _fits(self, order: Order) -> bool:
         return (order.directory, order.names) == (self._config.directory, self._config.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -64,6 +65,15 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, answers: Answers) -> None:
         self.answers = answers
         super().__init__(("", port), Handler)
+
+
+def listens(address: str, port: int) -> bool:
+    """Whether an agent that answers challenges runs there."""
+    try:
+        socket.create_connection((address, port), TIMEOUT).close()
+    except OSError:
+        return False
+    return True
 
 
 def shows(address: str, port: int, host: str, token: str, answer: str) -> bool:
