@@ -80,31 +80,19 @@ def start(tool: str, words: Sequence[str]) -> int:
 
 
 def print_overview(tool: str) -> None:
-    """`TOOL --help`, from the source: SUMMARY, VERBS and the first line of each verb's docstring."""
+    """`TOOL --help`, from the source: SUMMARY, WHERE and the first line of each verb's docstring."""
     spec = find_spec(f"{tool}.cli")
     assert spec is not None and spec.origin is not None
     summary, verbs = "", {}
     tree = ast.parse(Path(spec.origin).read_text())
-    lines = {node.name: first_line(ast.get_docstring(node)) for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(target, ast.Name) and target.id == "SUMMARY":
                 summary = str(ast.literal_eval(node.value))
-            elif isinstance(target, ast.Name) and target.id == "VERBS" and isinstance(node.value, ast.Dict):
-                verbs = _verbs(node.value, lines)
             elif isinstance(target, ast.Name) and target.id == "WHERE":
                 verbs = _verbs_of_folder(Path(spec.origin).parent, ast.literal_eval(node.value))
     sys.stdout.write(overview(tool, summary, verbs) + "\n")
-
-
-def _verbs(literal: ast.Dict, lines: Mapping[str, str]) -> dict[str, str]:
-    """The entries of VERBS: verb → what the function that it names says of itself."""
-    found = {}
-    for key, value in zip(literal.keys, literal.values, strict=True):
-        assert isinstance(key, ast.Constant) and isinstance(value, ast.Name)
-        found[str(key.value)] = lines[value.id]
-    return found
 
 
 def _verbs_of_folder(folder: Path, where: Mapping[str, str]) -> dict[str, str]:

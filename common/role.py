@@ -144,7 +144,28 @@ class SecretNeed:
     make: str
     scope: str = "deployment"
     names: tuple[str, ...] = ()  # of a certificate: "node", or names of parameters that hold names or addresses
+    # What the process needs when NAME.crt and NAME.key are drawn anew; "nothing" if it reads them for each connection.
+    on_change: OnChange = OnChange.RESTART
     place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Ports of the role that others reach, and who they are; what no opening names, nobody else has to reach."""
+
+    name: str
+    ports: tuple[str, ...]  # "443", or "6800-7300"
+    sources: tuple[str, ...]  # "anyone", or names of parameters that hold a group's nodes or addresses
+    protocol: str = "tcp"  # or "udp"
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How a role takes back a copy of its state: every node prepares, and only when all have, every node commits."""
+
+    prepare: tuple[str, ...]  # `{file}` is the copy on the node
+    commit: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +186,11 @@ class Role:
     process: Process | None = None
     secrets: tuple[SecretNeed, ...] = ()
     checks: tuple[Check, ...] = ()
+    openings: tuple[Opening, ...] = ()
     status: tuple[str, ...] = ()
+    backup: tuple[str, ...] = ()  # command that puts a copy of the role's state into a file
+    restore: Restore | None = None
+    maintain: tuple[str, ...] = ()  # command that keeps the role's state in order
     setuid: tuple[str, ...] = ()  # files that may be setuid or setgid
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none
     place: Place = field(default=NOWHERE, compare=False, repr=False)

@@ -31,6 +31,7 @@ from common.role import (
     Check,
     Image,
     OnChange,
+    Opening,
     Parameter,
     ParameterType,
     Place,
@@ -41,11 +42,13 @@ from common.role import (
     SecretNeed,
 )
 from common.schema import Inner, Setting, Shape
+from common.upkeep_shapes import BACKUP, MAINTAIN, RESTORE, STATUS
 from common.values import (
     Wrong,
     as_duration,
     as_label,
     as_port,
+    as_ports,
     as_size,
     as_text,
     did_you_mean,
@@ -198,6 +201,12 @@ PROCESS = Shape(
     faults=_process_faults,
 )
 
+
+def _secret_faults(secret: SecretNeed) -> Iterator[Wrong]:
+    if secret.make != "certificate" and secret.on_change is OnChange.NOTHING:
+        yield Wrong(f"a {secret.make} cannot be drawn anew while the process runs", "leave it out", "on_change")
+
+
 SECRET = Shape(
     name="secret",
     summary="A secret file, `/etc/seter/secrets/ROLE/NAME` on the node; seter makes it once for a deployment",
@@ -219,20 +228,35 @@ SECRET = Shape(
             many(as_text),
             "Of a certificate: `node`, or parameters with names or addresses",
         ),
+        Setting(
+            "on_change",
+            "choice",
+            lambda literal: OnChange(one_of(OnChange.RESTART, OnChange.NOTHING)(literal)),
+            "Of a certificate, when it is drawn anew: `restart`, or `nothing` if the process reads it for each "
+            "connection; another ca.crt means restart",
+        ),
     ),
+    faults=_secret_faults,
 )
 
-
-def command_only(command: tuple[str, ...]) -> tuple[str, ...]:
-    """A block that holds a command and nothing else is that command."""
-    return command
-
-
-STATUS = Shape(
-    name="status",
-    summary="Command that prints the role's state as JSON, for `seter status`",
-    make=command_only,
-    settings=(Setting("command", "list of text", as_command, "Program and arguments", True),),
+OPEN = Shape(
+    name="open",
+    summary="Ports that others reach; the role `firewall` of the node lets in who is named, and nobody else",
+    make=Opening,
+    label="name",
+    label_summary="what they come for",
+    settings=(
+        Setting("ports", "list of ports", many(as_ports), "Ports, or a range as text: `6800-7300`", True),
+        Setting("protocol", "choice", one_of("tcp", "udp"), "`tcp` or `udp`"),
+        Setting(
+            "from",
+            "list of text",
+            many(as_text),
+            "`anyone`, or parameters with nodes or addresses",
+            True,
+            field="sources",
+        ),
+    ),
 )
 
 
@@ -279,12 +303,26 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
         fix = "add sha256 = …" if role.software else "leave it out, or add software = …"
         yield Wrong("software and sha256 go together", fix, "software" if role.software else "sha256")
     parameters = {parameter.name for parameter in role.parameters}
+    if role.process is None:
+        for name in ("backup", "restore", "maintain"):
+            if getattr(role, name):
+                yield Wrong(f"{name} runs where the process runs, and there is none", "leave it out", name)
     for secret in role.secrets:
         for name in secret.names:
             if name != "node" and name not in parameters:
                 known = {"node", *parameters}
                 message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
                 yield Wrong(message, did_you_mean(name, known, "names here"))
+    hold = {
+        parameter.name
+        for parameter in role.parameters
+        if parameter.type in (ParameterType.NODES, ParameterType.ADDRESS)
+    }
+    for opening in role.openings:
+        for name in opening.sources:
+            if name != "anyone" and name not in hold:
+                message = f'open "{opening.name}": {shown(name)} is neither "anyone" nor a parameter with addresses'
+                yield Wrong(message, did_you_mean(name, {"anyone", *hold}, "names here"))
 
 
 ROLE = Shape(
@@ -321,7 +359,11 @@ ROLE = Shape(
         Inner(PROCESS, "process", one=True),
         Inner(SECRET, "secrets"),
         Inner(STATUS, "status", one=True),
+        Inner(BACKUP, "backup", one=True),
+        Inner(RESTORE, "restore", one=True),
+        Inner(MAINTAIN, "maintain", one=True),
         Inner(ROLE_CHECK, "checks"),
+        Inner(OPEN, "openings"),
     ),
     faults=_role_faults,
 )

@@ -15,9 +15,10 @@ from common.hcl import Literal
 from common.model import Reference
 from common.names import as_command, as_expected, as_network_length, as_user
 from common.role import NOWHERE, Check, Image, Place, Places, Value
-from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, command_only, ways_faults
+from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, ways_faults
 from common.schema import Inner, Setting, Shape
 from common.system import Network, Node, Rollout
+from common.upkeep_shapes import command_only
 from common.values import (
     Wrong,
     as_address,

@@ -115,6 +115,16 @@ def as_port(literal: Literal) -> int:
     return number
 
 
+def as_ports(literal: Literal) -> str:
+    """A port, or a range of ports: `6800-7300`."""
+    if not isinstance(literal, str):
+        return str(as_port(literal))
+    ends = [int(end) for end in literal.split("-") if end.isascii() and end.isdigit()]
+    if literal.count("-") != 1 or len(ends) != 2 or as_port(ends[0]) >= as_port(ends[1]):
+        raise Wrong(f"{shown(literal)} is no range of ports", "write it like 6800-7300, the lower port first")
+    return literal
+
+
 def as_asn(literal: Literal) -> int:
     """1 to 4294967294, without the reserved ones."""
     number = as_integer(literal, "AS number")

@@ -148,7 +148,7 @@ class Apply:
 
     def withdraw(self, node: str) -> None:
         """What is still open after `cut_after` is cut when its process stops."""
-        self._traffic.withdraw(node)
+        self._traffic.withdraw(node, without_agent=True)
 
     def admit(self, node: str) -> None:
         """The node may get traffic again."""

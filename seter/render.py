@@ -7,6 +7,7 @@ folder that is there is whole and is never rendered twice. What came out is comp
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from seter.state import digest_of
 
 FORMAT = 1
 CONFIGURE = Path("tasks") / "configure.yml"
+_INCLUDED = re.compile(r"(?:include|import)_role:\s+name: ([\w-]+)")  # ansible.builtin.include_role
 # What of a role's folder configure.yml can reach; checks and role.hcl are not among it.
 PARTS = ("tasks", "templates", "files", "defaults", "vars", "meta", "filter_plugins")
 KEPT = 400  # folders of renderings; older ones go
@@ -52,8 +54,11 @@ class Work:
 
 @cache
 def role_digest(role: Path) -> str:
-    """Digest over all that the role's configure.yml can reach."""
-    return digest_of([(part, str(tree_digest(role / part))) for part in PARTS if (role / part).is_dir()])
+    """Digest over all that the role's configure.yml can reach, other roles that it includes among it."""
+    parts = [(part, str(tree_digest(role / part))) for part in PARTS if (role / part).is_dir()]
+    configure = role / CONFIGURE
+    included = _INCLUDED.findall(configure.read_text()) if configure.is_file() else []
+    return digest_of(parts, [(name, role_digest(role.parent / name)) for name in included])
 
 
 def configures(role: Role) -> bool:
@@ -74,7 +79,7 @@ def make_work(seats: Iterable[Seat], variables: Mapping[str, Mapping[str, Any]],
 def _visible(role: Role, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The role's own parameters and the facts; what other roles are told does not matter to it."""
     own = {role.variable_prefix + parameter.name for parameter in role.parameters}
-    facts = {"node", "groups_of", "deployment", "metrics_targets"}
+    facts = {"node", "groups_of", "deployment", "metrics_targets", "openings"}
     return {name: value for name, value in variables.items() if name in own | facts}
 
 

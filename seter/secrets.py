@@ -12,10 +12,11 @@ import os
 import secrets as random_source
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from common.errors import BadInput, Conflict, Corrupt, Denied
 from common.files import write_atomically
@@ -30,6 +31,15 @@ FORMAT = 1
 FILE = "secrets.age"
 MODE = 0o400
 PASSWORD_BYTES = 24  # 192 bits
+AUTHORITY, NEXT, BEFORE = "own/authority", "own/authority-next", "own/authority-before"
+
+
+class Stage(StrEnum):
+    """A change of the CA: nothing under way; both trusted, the old one signs; both trusted, the new one signs."""
+
+    SETTLED = "settled"
+    TRUSTED = "trusted"
+    ADOPTED = "adopted"
 
 
 def identity_file() -> Path:
@@ -101,12 +111,50 @@ class Vault:
             return {"certificate": pair.certificate, "key": pair.key, "names": names}
 
         names = " ".join(wish.names)
-        ca = self._once("own/authority", authority)
+        ca = self._once(AUTHORITY, authority)
         if self._values.get(wish.key, {}).get("names", names) != names:
             del self._values[wish.key]
         made = self._once(wish.key, certificate)
         name = wish.need.name
-        return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": ca["certificate"]}
+        return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": self._trusted(ca)}
+
+    def _trusted(self, ca: Mapping[str, str]) -> str:
+        """The CA, and while it is changed the other one too. The older comes first, so that this text stays the same
+        when the newer one begins to sign."""
+        before, following = self._values.get(BEFORE), self._values.get(NEXT)
+        certificates = [each["certificate"] for each in (before, ca, following) if each is not None]
+        return "".join(certificates)
+
+    @property
+    def stage(self) -> Stage:
+        """How far a change of the CA has come."""
+        return Stage.TRUSTED if NEXT in self._values else Stage.ADOPTED if BEFORE in self._values else Stage.SETTLED
+
+    def renew(self, keys: Collection[str]) -> None:
+        """Draw these anew, each when it is asked for next. Those that were never made are no error."""
+        for key in keys:
+            if self._values.pop(key, None) is not None:
+                self._changed = True
+
+    def trust_next(self) -> None:
+        """A change of the CA begins: the next one is there and trusted, and signs nothing yet."""
+        from seter.certificates import make_authority
+
+        pair = make_authority(self._deployment)
+        self._values[NEXT] = {"certificate": pair.certificate, "key": pair.key}
+        self._changed = True
+
+    def adopt_next(self) -> None:
+        """The next CA signs all certificates anew; the one before is trusted still, and its key is gone."""
+        self._values[BEFORE] = {"certificate": self._values[AUTHORITY]["certificate"]}
+        self._values[AUTHORITY] = self._values.pop(NEXT)
+        self.renew([key for key, value in self._values.items() if "names" in value])
+        self._changed = True
+
+    def drop_before(self) -> None:
+        """The CA before is trusted no more."""
+        del self._values[BEFORE]
+        self._changed = True
 
     def _once(self, key: str, made: Callable[[], dict[str, str]]) -> dict[str, str]:
         if key not in self._values:
@@ -178,6 +226,26 @@ def _identity() -> pyrage.x25519.Identity:
     if not lines:
         raise BadInput(f"{file} holds no age identity", resolution="Its line starts with AGE-SECRET-KEY-1.")
     return pyrage.x25519.Identity.from_str(lines[0])
+
+
+def encrypt_stream(source: BinaryIO, sink: BinaryIO) -> None:
+    """Encrypt for the operator's identity, piece by piece (age-encryption.org/v1)."""
+    import pyrage
+
+    pyrage.encrypt_io(source, sink, [_identity().to_public()])
+
+
+def decrypt_stream(source: BinaryIO, sink: BinaryIO, what: str) -> None:
+    """The reverse. Raises Corrupt, when part of it may have been written, for another identity's or damaged bytes."""
+    import pyrage
+
+    try:
+        pyrage.decrypt_io(source, sink, [_identity()])
+    except (pyrage.DecryptError, OSError) as error:
+        raise Corrupt(
+            f"{what} cannot be decrypted: {error}",
+            resolution=f"It was made for another identity than {identity_file()} (see SETER_IDENTITY), or is damaged.",
+        ) from error
 
 
 def _encrypt(plain: bytes) -> bytes:

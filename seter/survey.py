@@ -6,7 +6,7 @@ definitions → artefacts → what is there → addresses → files (rendered on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.console import Report
 from common.errors import BadInput
-from common.role import OnChange, Place, Process
+from common.role import OnChange, Place, Process, Role
 from common.system import Deployment, Node
 from seter import artifacts
 from seter.ansible import Ansible
@@ -26,7 +26,7 @@ from seter.render import describe, make_work, render
 from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
 from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
-from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role
+from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role, openings
 
 if TYPE_CHECKING:
     from naust.store.interface import Store
@@ -44,6 +44,8 @@ class Request:
     systems: Path | None = None
     store: str | None = None
     only: str = ""  # a group; empty for all
+    # What is done to the secrets before anything follows from them; kept when the plan that comes of it is carried out.
+    redraw: Callable[[Vault], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def survey(request: Request, report: Report) -> Survey:
     provisioner = open_provisioner(blueprint.target.kind, request.deployment)
     observed = provisioner.observe(vault.key)
     refuse_lost_vault(vault, folder, list(observed.nodes))
+    if request.redraw is not None:
+        request.redraw(vault)
     _refuse_foreign(blueprint, provisioner)
     map = _make_map(blueprint, provisioner, observed)
     variables = {node.name: _variables(blueprint, map, node) for node in blueprint.nodes}
@@ -149,6 +153,7 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "groups_of": groups,
         "deployment": str(blueprint.deployment),
         "metrics_targets": metrics_targets(map, node, blueprint.roles_of_groups()),
+        "openings": openings([(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups),
         "access": "container",
         "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }
@@ -255,9 +260,16 @@ def _role_state(seat: Seat, tree: NodeTree, images: Mapping[str, artifacts.Image
         return RoleState("", files, "", "")
     artifact = str(images[seat.artifact].artifact.digest)
     follows = process.on_change is not OnChange.NOTHING
-    secrets = files_digest(tree.secrets.get(seat.role.name, ()), key) if follows else ""
+    secrets = files_digest(_followed(seat.role, tree), key) if follows else ""
     start = digest_of("start 1", artifact, process_block(process), secrets)
     return RoleState(artifact, files, digest_of("process 1", start, files if follows else ""), start)
+
+
+def _followed(role: Role, tree: NodeTree) -> list[File]:
+    """The secrets that a process has read at its start and holds on to."""
+    read_anew = [need.name for need in role.secrets if need.on_change is OnChange.NOTHING]
+    passing = {f"{name}{end}" for name in read_anew for end in (".crt", ".key")}
+    return [file for file in tree.secrets.get(role.name, ()) if file.path not in passing]
 
 
 def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:

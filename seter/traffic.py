@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import PurePosixPath
 
 from common.console import Report
+from common.errors import NotFound
 from common.model import Event
 from common.system import Group
 from seter.blueprint import Blueprint
@@ -31,12 +33,18 @@ class Traffic:
         self._blueprint, self._provisioner, self._report = blueprint, provisioner, report
         self._cut_after = cut_after
 
-    def withdraw(self, node: str) -> int:
+    def withdraw(self, node: str, *, without_agent: bool = False) -> int:
         """New traffic goes elsewhere, and what is under way ends, or has had its time: how many connections are still
-        open. Raises RolloutStopped."""
+        open. `without_agent` takes it for withdrawn if the command's process does not run: a roll-out that was cut off
+        had stopped it, and what announces a node falls silent without it. Raises RolloutStopped, NotFound."""
         group = self._group(node)
         self._report(Event("withdraw", node))
-        self._command(node, group.withdraw, "could not be withdrawn")
+        try:
+            self._command(node, group.withdraw, "could not be withdrawn")
+        except NotFound:
+            if not without_agent:
+                raise
+            self._report(Event("withdraw", node, "who would do it does not run"))
         return self._wait_until_idle(node, group.idle_ports) if group.idle_ports else 0
 
     def admit(self, node: str) -> None:
@@ -71,10 +79,13 @@ class Traffic:
 
     def _connections(self, node: str, ports: Sequence[int]) -> int:
         """Connections from other machines to these ports on which something moves, as ss(8) lists them."""
-        role = next(seat.role.name for seat in self._blueprint.seats_of(node)[::-1] if seat.role.process)
         ports_filter = " or ".join(f"sport = :{port}" for port in ports)
         argv = ["ss", "-HtniO", "state", "established", f"( {ports_filter} )"]
-        return foreign_connections(self._provisioner.execute(node, role, argv).stdout)
+        for seat in self._blueprint.seats_of(node)[::-1]:
+            if seat.role.process is not None:
+                with suppress(NotFound):  # it does not run; all of a node's processes see the same connections
+                    return foreign_connections(self._provisioner.execute(node, seat.role.name, argv).stdout)
+        return 0
 
 
 def foreign_connections(listing: str) -> int:

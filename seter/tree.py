@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+import shutil
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
+from common.errors import NotFound
 from seter.state import digest_of
 
 ROOT = "/etc/seter"
@@ -133,6 +136,41 @@ def _add_link(tar: tarfile.TarFile, name: str, to: str) -> None:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.mode = tarfile.SYMTYPE, to, 0o777
     tar.addfile(info)
+
+
+def add_stream(archive: BinaryIO, name: str, source: BinaryIO, size: int, *, uid: int) -> None:
+    """Write a tar with one file, readable by its owner alone, of `size` bytes from `source`."""
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode, info.uid = size, 0o400, uid
+        tar.addfile(info, source)
+
+
+def read_stream(pieces: Iterable[bytes], sink: BinaryIO) -> int:
+    """Copy the one file of a tar, which comes in pieces, into `sink`; its bytes. Raises NotFound if there is none."""
+    with tarfile.open(fileobj=cast(BinaryIO, _Joined(iter(pieces))), mode="r|") as tar:
+        for member in tar:
+            if (file := tar.extractfile(member)) is not None:
+                shutil.copyfileobj(file, sink)
+                return member.size
+    raise NotFound("no file came", resolution="See what lies there on the node.")
+
+
+class _Joined:
+    """Pieces, read as one stream: all that tarfile asks of one."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._left = pieces, b""
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end."""
+        parts, wanted = [], size
+        while wanted and (self._left or (following := next(self._pieces, b""))):
+            piece = self._left or following
+            parts.append(piece[:wanted])
+            self._left = piece[wanted:]
+            wanted -= len(parts[-1])
+        return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

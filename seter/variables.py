@@ -109,6 +109,39 @@ def _plain(value: Value, what: str) -> object:
     return value
 
 
+def openings(
+    roles: Sequence[tuple[Role, Mapping[str, Value]]], groups: Mapping[str, list[Variables]]
+) -> list[Variables]:
+    """Which ports of a node's roles others reach, and the addresses of those others; `anyone` is no address.
+
+    Openings for nobody are left out. `roles` have their parameters, `groups` are as the node knows them."""
+    found = []
+    for role, parameters in roles:
+        for opening in role.openings:
+            sources = [address for name in opening.sources for address in _addresses(name, parameters, groups)]
+            if sources:
+                found.append(
+                    {
+                        "role": role.name,
+                        "name": opening.name,
+                        "protocol": opening.protocol,
+                        "ports": list(opening.ports),
+                        "from": sorted(dict.fromkeys(sources)),
+                    }
+                )
+    return found
+
+
+def _addresses(name: str, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> list[str]:
+    """Who is meant by one source of an opening."""
+    if name == "anyone":
+        return [name]
+    value = parameters.get(name, ())
+    if isinstance(value, str) and value in groups:
+        return [node[family] for node in groups[value] for family in ("address", "address6")]
+    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)] if value else []
+
+
 def metrics_targets(map: Map, observer: Node, roles: Mapping[str, Sequence[Role]]) -> list[Variables]:
     """Everything that has metrics, for whoever collects them. `roles` gives the roles of each group."""
     targets = []

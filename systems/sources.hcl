@@ -27,8 +27,10 @@ apt "debian" {
     "prometheus-alertmanager",
     "prometheus-node-exporter",
     "python3",
+    "python3-acme",
     "python3-apt",
     "python3-boto3",
+    "python3-dnspython",
     "radosgw",
     "tini",
   ]

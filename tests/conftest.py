@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# How long an example takes says how busy the machine is; what must be quick has tests of its own.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # A run that was started in the background ignores Ctrl-C, and so would all that it starts; a handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,25 +8,25 @@ again has to run the set-up and the roles after it. Every flag here was tried by
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import docker
 import docker.errors
 from docker.types import IPAMConfig, IPAMPool
-from requests.exceptions import RequestException
 
-from common.errors import BadInput, Conflict, Denied, Error, Missing, NotFound, Unavailable
+from common.errors import Conflict, Error, NotFound
 from common.system import Deployment
 from seter.provisioner import labels
+from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.state import Observed, Subnets
-from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, mark_archive, read_archive
+from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 CALL_TIMEOUT = 120  # seconds
@@ -37,43 +37,6 @@ T = TypeVar("T")
 SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets &&
 ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
 for old in vault/*; do [ "$old" = "$2" ] || rm -rf "$old"; done"""
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Docker's errors as ours, saying what was being done."""
-    try:
-        yield
-    except docker.errors.NotFound as error:
-        raise NotFound(f"{what}: {error.explanation}", resolution="Run seter deploy; it makes what is gone.") from error
-    except docker.errors.APIError as error:
-        raise Error(
-            f"{what}: Docker refused: {error.explanation}",
-            resolution="Mend what Docker says and run the command again; it takes up where this one stopped.",
-        ) from error
-    except (RequestException, docker.errors.DockerException) as error:
-        raise _unreachable(what, error) from error
-
-
-def _unreachable(what: str, error: Exception) -> Error:
-    text = str(error)
-    if "Invalid bind address" in text or "Bind address needs a port" in text:
-        return BadInput(
-            "DOCKER_HOST is no address of a Docker engine",
-            details=text,
-            resolution="Write it as unix:///var/run/docker.sock or tcp://HOST:PORT, or leave it unset.",
-        )
-    if "FileNotFoundError" in text or "No such file" in text:
-        return Missing(
-            "Docker is not installed, or its daemon does not run",
-            details=text,
-            resolution="Install it with: apt-get install docker.io; then start dockerd, or set DOCKER_HOST.",
-        )
-    if "PermissionError" in text or "Permission denied" in text:
-        return Denied(
-            "this user may not use Docker", details=text, resolution="Add the user to group docker, or become root."
-        )
-    return Unavailable(f"{what}: Docker does not answer", details=text, resolution="See that dockerd runs; try again.")
 
 
 class ContainerProvisioner(Provisioner):
@@ -360,6 +323,25 @@ class ContainerProvisioner(Provisioner):
                 raise
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
+
+    def restart(self, node: str, role: str, within: int) -> None:
+        """See the interface."""
+        with translated(f"restarting {role} on {node}"):
+            self._api.restart(self.role_name(node, role), timeout=within)
+
+    def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
+        """See the interface. Read from the node's container, which has the volumes of all its roles."""
+        with translated(f"reading {path} on {node}"):
+            stream, _ = self._api.get_archive(self.node_name(node), path)
+            return read_stream(stream, sink)
+
+    def put(self, node: str, path: str, source: BinaryIO, size: int, uid: int) -> None:
+        """See the interface."""
+        folder, _, name = path.rpartition("/")
+        with translated(f"writing {path} on {node}"), tempfile.TemporaryFile() as archive:
+            add_stream(archive, name, source, size, uid=uid)
+            archive.seek(0)
+            self._api.put_archive(self.node_name(node), folder, archive)
 
     def loaded(self, node: str, role: str, process: str) -> None:
         """See the interface."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from seter.state import Observed, Subnets
 from seter.tree import NodeTree
@@ -94,6 +95,19 @@ class Provisioner(ABC):
     @abstractmethod
     def execute(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Answer:
         """Run a command where the role's process runs, as its user if none is named. NotFound when it does not run."""
+
+    @abstractmethod
+    def restart(self, node: str, role: str, within: int) -> None:
+        """Stop the role's process, giving it `within` seconds, and start it again as it was. NotFound if there is none.
+        Twice is twice."""
+
+    @abstractmethod
+    def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
+        """Copy a file of the node into `sink`; how many bytes it has. NotFound. Cut off, `sink` has a part of it."""
+
+    @abstractmethod
+    def put(self, node: str, path: str, source: BinaryIO, size: int, uid: int) -> None:
+        """Write a file of `size` bytes into a folder that is there, readable by its owner `uid` alone."""
 
     @abstractmethod
     def loaded(self, node: str, role: str, process: str) -> None:

@@ -67,5 +67,11 @@ def _programs(role: Role) -> tuple[str, ...]:
     """The first word of each command in the definition."""
     process = role.process
     own = (process.command, process.validate, process.reload) if process else ()
-    commands = (*own, role.status, *(check.command for check in role.checks))
+    kept = (
+        role.status,
+        role.backup,
+        role.maintain,
+        *((role.restore.prepare, role.restore.commit) if role.restore else ()),
+    )
+    commands = (*own, *kept, *(check.command for check in role.checks))
     return tuple(dict.fromkeys(command[0] for command in commands if command))

@@ -132,6 +132,7 @@ def _parameters(house: House, folder: Folder) -> Found:
         return
     read = {name for each in house.readers(folder) for name in each.variables}
     read |= {folder.role.variable_prefix + name for secret in folder.role.secrets for name in secret.names}
+    read |= {folder.role.variable_prefix + name for opening in folder.role.openings for name in opening.sources}
     for parameter in folder.role.parameters:
         path, line = folder.path / "role.hcl", parameter.place.line
         if folder.role.variable_prefix + parameter.name not in read:

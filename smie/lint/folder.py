@@ -18,7 +18,7 @@ PROCESS = "process"  # the role that alone knows what kind of node there is
 # What smie tells install.yml (`smie.packer.variables`).
 OF_INSTALL = frozenset({"packages", "software", "process_user", "process_uid"})
 # What seter tells the other phases (seter/variables.py, seter/render.py).
-OF_SETER = frozenset({"node", "root", "groups_of", "deployment", "metrics_targets"})
+OF_SETER = frozenset({"node", "root", "groups_of", "deployment", "metrics_targets", "openings"})
 # What Ansible itself knows, wherever it runs ("Special Variables" of its manual).
 OF_ANSIBLE = frozenset({
     "role_name", "role_path", "playbook_dir", "inventory_hostname", "item", "ansible_loop", "ansible_index_var",

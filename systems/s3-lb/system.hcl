@@ -41,11 +41,15 @@ system "s3-lb" {
     role "network" {
       addresses = "vips"
     }
+    role "firewall" {
+      watchers = "monitoring"
+    }
     role "etcd" {
       members = "gateways"
     }
     role "radosgw" {
-      monitors = "storage"
+      monitors  = "storage"
+      balancers = "gateways"
     }
     role "radosgw-exporter" {}
     role "traefik-guard" {}
@@ -53,6 +57,11 @@ system "s3-lb" {
       backends      = "gateways"
       local_weight  = 10
       remote_weight = 1
+    }
+    # Without a directory the certificate of the deployment's CA is served.
+    role "acme" {
+      members   = "gateways"
+      directory = ""
     }
     role "second-chance" {
       members = "gateways"

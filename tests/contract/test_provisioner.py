@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import time
@@ -210,6 +211,26 @@ def test_a_command_where_nothing_runs_is_not_found(
     provisioner.ensure(shape(image, nets), tree())
     with pytest.raises(NotFound):
         provisioner.execute("n1", "web", ["true"])
+
+
+def test_a_file_goes_to_a_node_for_its_owner_alone_and_comes_back(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    data = b"0123456789" * 100_000
+    provisioner.put("n1", "/var/lib/seter/web/copy", io.BytesIO(data), len(data), 777)
+    assert inside(deployment, "stat", "-c", "%a %u %s", "/var/lib/seter/web/copy") == f"400 777 {len(data)}"
+    sink = io.BytesIO()
+    assert provisioner.fetch("n1", "/var/lib/seter/web/copy", sink) == len(data)
+    assert sink.getvalue() == data
+    with pytest.raises(NotFound, match="nothing"):
+        provisioner.fetch("n1", "/var/lib/seter/web/nothing", sink)
+
+
+def test_what_does_not_run_is_not_restarted(provisioner: Provisioner, image: str, nets: dict[str, Subnets]) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    with pytest.raises(NotFound, match="web on n1"):
+        provisioner.restart("n1", "web", 1)
 
 
 def test_addresses_that_are_taken_are_said_so_and_others_are_offered(

@@ -182,7 +182,7 @@ def test_the_bucket_can_be_part_of_the_hosts_name(
     running: Running, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = radosgw(running)
-    address = gateway.endpoint.removeprefix("http://").partition(":")[0]
+    address, _, port = gateway.endpoint.removeprefix("http://").partition(":")
     import socket
 
     resolve = socket.getaddrinfo
@@ -191,7 +191,7 @@ def test_the_bucket_can_be_part_of_the_hosts_name(
         return resolve(address if host == "naust-test.s3.example.test" else host, *more, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    store = gateway.by("s3.example.test:7480").store(fresh_prefix(), virtual_host=True)
+    store = gateway.by(f"s3.example.test:{port}").store(fresh_prefix(), virtual_host=True)
     with large.open("rb", buffering=0) as source:
         digest, size = store.add(NAME, source)
     assert whole(store, digest) == large.read_bytes() and size == LARGE

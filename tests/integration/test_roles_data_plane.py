@@ -219,6 +219,22 @@ def test_the_network_s_set_up_is_done_twice_without_a_change(running: Running) -
     assert running.docker("exec", container(running, "cl1"), "ip", "-json", "route") == before
 
 
+@pytest.mark.parametrize(
+    ("role", "program"), [("traefik", "traefik"), ("radosgw", "radosgw"), ("bird-gateway", "bird")]
+)
+def test_a_service_that_hangs_is_withdrawn_and_started_anew(running: Running, role: str, program: str) -> None:
+    def pids() -> set[str]:
+        return set(run(running, "gw3", role, "pgrep", "-x", program, check=False).split())
+
+    before, withdrawn = pids(), [2] * 4
+    begun = time.monotonic()
+    run(running, "gw3", role, "sh", "-c", f"kill -STOP $(pgrep -x {program})")
+    soon(lambda: counts(running) == withdrawn, 4, "the routers have left it out")
+    soon(lambda: bool(pids() and not pids() & before), 40, "another process")
+    assert time.monotonic() - begun > 8, "a busy service was taken for one that hangs"
+    soon(lambda: counts(running) == [3] * 4, 60, "it is back")
+
+
 def test_a_node_whose_agent_hangs_is_withdrawn_and_comes_back_with_it(running: Running) -> None:
     """Nobody would notice that it serves no more."""
     with whole_afterwards(running):

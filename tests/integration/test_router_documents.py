@@ -43,7 +43,7 @@ def test_frr_takes_all_of_it_and_not_everything(vtysh: list[str], tmp_path: Path
 
 def test_bird_takes_what_a_deployment_prints(running: Running) -> None:
     names = {row["name"] for row in running.seter("document", "--json").json()}
-    assert names == {"bird", "eos", "frr", "junos"}
+    assert names == {"bind", "bird", "eos", "frr", "junos"}
     text = running.seter("document", "bird").out
     for node in ("gw1", "gw2", "gw3"):
         assert f"protocol bgp {node}_4" in text and f"protocol bgp {node}_6" in text

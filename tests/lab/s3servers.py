@@ -18,6 +18,7 @@ from common.model import Secret
 from naust.store.access import Access
 from naust.store.s3 import S3Store
 from naust.store.s3_bucket import Bucket
+from tests.lab.doors import Door
 from tests.lab.programs import free_port, program, running
 
 if TYPE_CHECKING:
@@ -89,13 +90,12 @@ def fresh_prefix() -> str:
 
 
 def radosgw(deployment: Running) -> Server:
-    """The RadosGW on the first gateway of a deployment, by its own plain HTTP port."""
+    """The RadosGW on the first gateway of a deployment, by the plain HTTP that it speaks on its node."""
     secrets = "/etc/seter/secrets/radosgw"
     access_key, secret_key = (
         deployment.seter("exec", "gw1", "radosgw", "--", "cat", f"{secrets}/{name}").out.strip()
         for name in ("s3-access-key", "s3-secret-key")
     )
     gateway = next(name for name in deployment.containers() if name.endswith(".gw1"))
-    shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = deployment.docker("inspect", "--format", shape, gateway)
-    return server(f"http://{address}:7480", access_key, secret_key)
+    pid = int(deployment.docker("inspect", "--format", "{{.State.Pid}}", gateway))
+    return server(f"http://{Door(pid, 7480).address}", access_key, secret_key)

@@ -77,6 +77,15 @@ role "bird-gateway" {
     make  = "password"
     scope = "deployment"
   }
+  open "bgp" {
+    ports = [179]
+    from  = ["peers"]
+  }
+  open "bfd" {
+    ports    = [3784]
+    protocol = "udp"
+    from     = ["peers"]
+  }
   status {
     command = ["/usr/local/lib/seter/bird-status"]
   }

@@ -70,6 +70,15 @@ role "bird-router" {
     make  = "password"
     scope = "deployment"
   }
+  open "bgp" {
+    ports = [179]
+    from  = ["peers"]
+  }
+  open "bfd" {
+    ports    = [3784]
+    protocol = "udp"
+    from     = ["peers"]
+  }
   status {
     command = ["/usr/local/lib/seter/bird-status"]
   }

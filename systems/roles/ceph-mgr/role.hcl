@@ -31,6 +31,11 @@ role "ceph-mgr" {
     scope = "deployment"
   }
 
+  open "cluster" {
+    ports = ["6800-7568"] # ms_bind_port_min and ms_bind_port_max
+    from  = ["anyone"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-mgr/ceph.conf"]
   }

@@ -61,6 +61,11 @@ role "ceph-mon" {
     scope = "deployment"
   }
 
+  open "cluster" {
+    ports = [3300]
+    from  = ["anyone"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-mon/ceph.conf"]
   }

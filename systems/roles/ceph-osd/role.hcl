@@ -47,6 +47,11 @@ role "ceph-osd" {
     scope = "deployment"
   }
 
+  open "cluster" {
+    ports = ["6800-7568"] # ms_bind_port_min and ms_bind_port_max
+    from  = ["anyone"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-osd/ceph.conf"]
   }

@@ -33,7 +33,7 @@ role "etcd" {
   }
 
   process {
-    command     = ["/usr/bin/etcd", "--config-file=/etc/seter/now/etcd/etcd.yml"]
+    command     = ["/usr/local/lib/seter/etcd-launch", "run"]
     user        = "etcd"
     uid         = 952
     listens     = [2379, 2380, 2381]
@@ -44,13 +44,32 @@ role "etcd" {
   }
 
   secret "member" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
+  }
+
+  open "members" {
+    ports = [2379, 2380]
+    from  = ["members"]
   }
 
   status {
     command = ["/usr/local/lib/seter/etcd-status"]
+  }
+
+  backup {
+    command = ["/usr/local/lib/seter/etcd-backup", "save"]
+  }
+
+  restore {
+    prepare = ["/usr/local/lib/seter/etcd-backup", "prepare", "{file}"]
+    commit  = ["/usr/local/lib/seter/etcd-backup", "commit"]
+  }
+
+  maintain {
+    command = ["/usr/local/lib/seter/etcd-maintain"]
   }
 
   check "healthy" {

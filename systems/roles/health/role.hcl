@@ -18,6 +18,11 @@ role "health" {
     type    = "list(address)"
     summary = "Addresses that come and go with the verdict; their families name BIRD's protocols vip4 and vip6"
   }
+  parameter "trust" {
+    type    = "text"
+    summary = "CA certificates (PEM) to trust, beside the deployment's CA and Debian's"
+    default = ""
+  }
   parameter "interval" {
     type    = "duration"
     summary = "Time between the starts of two checks"
@@ -27,6 +32,11 @@ role "health" {
     type    = "duration"
     summary = "An answer may take this long; a busy node is slow, and slow is not dead"
     default = "1s"
+  }
+  parameter "connect_within" {
+    type    = "duration"
+    summary = "Traefik passes over a RadosGW that takes no connection for this long; a check must have time for two of them"
+    default = "300ms"
   }
   parameter "fall" {
     type    = "count"

@@ -18,6 +18,11 @@ role "s3-client" {
     type    = "list(address)"
     summary = "Virtual IPs of the service; requests take them in turn"
   }
+  parameter "trust" {
+    type    = "text"
+    summary = "CA certificates (PEM) to trust, beside the deployment's CA and Debian's"
+    default = ""
+  }
   parameter "interval" {
     type    = "duration"
     summary = "Time between the starts of two rounds of the canary"

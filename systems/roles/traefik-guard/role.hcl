@@ -10,6 +10,12 @@ role "traefik-guard" {
     size_at_most = "340MiB"
   }
 
+  parameter "api_from" {
+    type    = "list(address)"
+    summary = "Who may read Traefik's API and dashboard; empty is nobody but the node itself"
+    default = []
+  }
+
   process {
     command     = ["/usr/local/lib/seter/traefik-guard", "run"]
     user        = "traefik"
@@ -23,9 +29,10 @@ role "traefik-guard" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
   }
 
   status {

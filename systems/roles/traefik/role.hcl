@@ -44,10 +44,47 @@ role "traefik" {
     default = "12h"
   }
 
+  parameter "access_log" {
+    type    = "choice"
+    choices = ["errors", "all"]
+    summary = "Requests that are logged: those that failed, were tried again or were slow, or all, for a tenth more CPU"
+    default = "errors"
+  }
+
+  parameter "slow" {
+    type    = "duration"
+    summary = "A request that takes longer is logged"
+    default = "2s"
+  }
+
   parameter "probe_interval" {
     type    = "duration"
     summary = "Every RadosGW is asked this often whether it serves"
     default = "250ms"
+  }
+
+  parameter "connect_within" {
+    type    = "duration"
+    summary = "A RadosGW that takes no connection for this long is passed over; another is tried"
+    default = "300ms"
+  }
+
+  parameter "backend_idle" {
+    type    = "duration"
+    summary = "RadosGW closes a connection that is idle for this long; Traefik gives it up after half of it"
+    default = "65s"
+  }
+
+  parameter "client_idle" {
+    type    = "duration"
+    summary = "A client's idle connection is kept for this long; SDKs keep theirs for 60 s"
+    default = "180s"
+  }
+
+  parameter "api_from" {
+    type    = "list(address)"
+    summary = "Who may read Traefik's API and dashboard, on port 8083 of a gateway's own address; empty is nobody but the node itself"
+    default = []
   }
 
   parameter "drain" {
@@ -63,11 +100,11 @@ role "traefik" {
   }
 
   process {
-    command      = ["/usr/local/bin/traefik", "--configFile=/etc/seter/now/traefik/traefik.yml"]
+    command      = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:8080/ping", "--", "/usr/local/bin/traefik", "--configFile=/etc/seter/now/traefik/traefik.yml"]
     user         = "traefik"
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
-    listens      = [80, 443, 8080, 8082]
+    listens      = [80, 443, 8080, 8082, 8083]
     reads        = ["/etc/seter", "/var/lib/seter/traefik-guard"]
     validate     = ["/usr/local/lib/seter/traefik-tree", "check", "{root}/traefik/tree.json"]
     restart      = "always"
@@ -81,9 +118,20 @@ role "traefik" {
   }
 
   secret "etcd-client" {
-    make  = "certificate"
-    scope = "node"
-    names = ["node"]
+    make      = "certificate"
+    scope     = "node"
+    names     = ["node"]
+    on_change = "nothing"
+  }
+
+  open "clients" {
+    ports = [80, 443]
+    from  = ["anyone"]
+  }
+
+  open "api" {
+    ports = [8083]
+    from  = ["api_from"]
   }
 
   status {
@@ -91,7 +139,7 @@ role "traefik" {
   }
 
   check "ready" {
-    http   = "http://127.0.0.1:8082/ping"
+    http   = "http://127.0.0.1:8080/ping"
     expect = "200"
     within = "20s"
   }

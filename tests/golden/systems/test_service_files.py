@@ -10,8 +10,10 @@ import ceph_launch
 import prometheus_reload
 import pytest
 import traefik_schema
+import traefik_tree
 import yaml
 
+from common.catalog import Catalog
 from tests.golden.systems.test_data_plane_files import ROLES, VIPS, node, rendered, same
 from tests.unit.systems.traefik_trees import CERTIFICATE, KEY
 
@@ -25,7 +27,13 @@ TRAEFIK: dict[str, Any] = {
     "traefik_local_weight": 10,
     "traefik_remote_weight": 1,
     "traefik_longest_upload": 43200,
+    "traefik_access_log": "errors",
+    "traefik_slow": 2,
     "traefik_probe_interval": 0.25,
+    "traefik_connect_within": 0.3,
+    "traefik_backend_idle": 65,
+    "traefik_client_idle": 180,
+    "traefik_api_from": [],
     "traefik_drain": 2,
     "traefik_grace": 20,
 }
@@ -46,6 +54,7 @@ def ceph_conf(role: str, monitors: list[dict[str, Any]] = STORAGE, **changes: ob
         "ceph_osd_size": 6 << 30,
         "ceph_osd_memory": 1 << 30,
         "radosgw_dns_name": "s3.example.test",
+        "radosgw_backend_idle": 65,
     }
     me = GATEWAYS[0] if role == "radosgw" else STORAGE[0]
     return written("ceph-common", "ceph.conf", me, **variables | changes)
@@ -58,7 +67,8 @@ def tree(**changes: object) -> dict[str, Any]:
 
 def read_in(found: dict[str, Any]) -> dict[str, str]:
     """The tree with certificates in place of the names of their files."""
-    pem = {"/etc/seter/secrets/traefik/s3.crt": CERTIFICATE, "/etc/seter/secrets/traefik/s3.key": KEY}
+    folder = "/etc/seter/secrets/traefik"
+    pem = {f"{folder}/s3.crt": CERTIFICATE, f"{folder}/s3.key": KEY, f"{folder}/ca.crt": CERTIFICATE}
     return {key: pem[value["file"]] if isinstance(value, dict) else value for key, value in found.items()}
 
 
@@ -89,9 +99,9 @@ def test_three_monitors_are_all_named(tmp_path: Path) -> None:
 
 def test_a_gateway_s_plain_http_is_not_on_the_virtual_ips() -> None:
     (line,) = [line for line in ceph_conf("radosgw").splitlines() if line.startswith("rgw frontends")]
-    assert [word for word in line.split() if word.startswith("endpoint=")] == [
+    assert [word for word in line.split() if "endpoint=" in word] == [
         "endpoint=127.0.0.1:7480",
-        "endpoint=10.213.1.2:7480",
+        "ssl_endpoint=10.213.1.2:7443",
     ]
 
 
@@ -102,6 +112,10 @@ def test_etcd_s_members_find_each_other_over_mutual_tls() -> None:
     )  # fmt: skip
     same("etcd.yml", text)
     found = yaml.safe_load(text)
+    assert not any(key.startswith("initial-cluster") for key in found), "that is etcd-launch's to say"
+    text = written("etcd", "cluster.json", GATEWAYS[0], etcd_members=GATEWAYS)
+    same("etcd-cluster.json", text)
+    assert json.loads(text)["members"] == {gateway["name"]: gateway["address"] for gateway in GATEWAYS}
     for side in ("client-transport-security", "peer-transport-security"):
         assert found[side]["client-cert-auth"] is True
     urls = [url for key in ("listen-peer-urls", "listen-client-urls") for url in found[key].split(",")]
@@ -117,15 +131,53 @@ def test_traefik_s_static_configuration() -> None:
         "requestAcceptGraceTimeout": "2s",
         "graceTimeOut": "20s",
     }
+    assert found["accessLog"]["fields"]["queryParameters"] == {"defaultMode": "drop"}, "a signed URL is a key"
+    assert found["accessLog"]["filters"]["minDuration"] == "2s"
+    every = yaml.safe_load(written("traefik", "traefik.yml", GATEWAYS[0], **TRAEFIK | {"traefik_access_log": "all"}))
+    assert "filters" not in every["accessLog"]
 
 
 def test_traefik_s_own_certificate_is_never_shown() -> None:
-    text = written("traefik-guard", "traefik-guard.json", GATEWAYS[0])
+    text = written("traefik-guard", "traefik-guard.json", GATEWAYS[0], traefik_guard_api_from=[])
     same("traefik-guard.json", text)
     assert json.loads(text)["always"]["tls"]["stores"]["default"]["defaultCertificate"] == {
         "certFile": "/etc/seter/secrets/traefik/s3.crt",
         "keyFile": "/etc/seter/secrets/traefik/s3.key",
     }
+
+
+def test_the_api_is_for_named_addresses() -> None:
+    named = ["10.9.0.7/32", "2001:db8:9::/64"]
+    found = yaml.safe_load(written("traefik", "traefik.yml", GATEWAYS[0], **TRAEFIK | {"traefik_api_from": named}))
+    assert found["entryPoints"]["api"]["address"] == "10.213.1.2:8083"
+    assert "api" not in yaml.safe_load(written("traefik", "traefik.yml", GATEWAYS[0], **TRAEFIK))["entryPoints"]
+    guard = written("traefik-guard", "traefik-guard.json", GATEWAYS[0], traefik_guard_api_from=named)
+    always = json.loads(guard)["always"]
+    assert always["http"]["middlewares"]["named"]["ipAllowList"]["sourceRange"] == named
+    assert always["http"]["routers"]["api"]["entryPoints"] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"traefik_grace": 24}, "drain and grace"),
+        ({"traefik_client_idle": 75}, "client_idle"),
+        ({"traefik_backend_idle": 3}, "backend_idle"),
+    ],
+)
+def test_timeouts_follow_one_another(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    file = tmp_path / "timeouts.json"
+    file.write_text(written("traefik", "timeouts.json", GATEWAYS[0], **TRAEFIK | changes))
+    found = traefik_tree.order_problems(file)
+    assert [told in line for line in found] == ([True] if told else []), found
+
+
+def test_the_time_to_stop_in_the_chain_is_the_process_s_own() -> None:
+    process = Catalog.open(ROLES.parent).role("traefik").process
+    assert process is not None
+    found = json.loads(written("traefik", "timeouts.json", GATEWAYS[0], **TRAEFIK))
+    assert [pair["then"] for pair in found if "killed" in pair["why"]] == [process.stop_within.total_seconds()]
 
 
 def test_the_tree_of_dynamic_configuration() -> None:
@@ -148,7 +200,7 @@ def test_a_node_s_own_radosgw_gets_ten_times_the_share_of_another() -> None:
     servers = {key.rsplit("/", 1)[0] for key in found if "/servers/" in key}
     weights = {found[f"{server}/url"]: int(found[f"{server}/weight"]) for server in servers}
     for gateway in GATEWAYS:
-        own = f"http://{gateway['address']}:7480"
+        own = f"https://{gateway['address']}:7443"
         assert weights["http://127.0.0.1:7480"] + weights[own] == 10
         assert [weight for url, weight in weights.items() if url not in (own, "http://127.0.0.1:7480")] == [1, 1]
 

@@ -23,7 +23,7 @@ def definition() -> tuple[System, Target]:
 def test_the_parts_follow_from_the_system_s_own_checks(definition: tuple[System, Target]) -> None:
     cast = make_cast(*definition)
     assert (cast.client, cast.client_role) == ("cl1", "s3-client")
-    assert (cast.routers, cast.router_role) == (("rt1", "rt2"), "bird-router")
+    assert (cast.routers, cast.router_role) == (("rt1", "rt2"), "node-exporter")
     assert (cast.gateways, cast.victim) == (("gw1", "gw2", "gw3"), "gw1")
     assert cast.addresses == ("192.0.2.10", "2001:db8::10")
 

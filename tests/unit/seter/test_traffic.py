@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from seter.traffic import admission, agent_of, foreign_connections
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from common.errors import NotFound
+from common.role import Process, Role, RoleType
+from common.system import Deployment, Group, Node, System, Target
+from seter.blueprint import Blueprint, Seat
+from seter.provisioner.interface import Answer, Provisioner
+from seter.traffic import Traffic, admission, agent_of, foreign_connections
 
 
 def test_a_node_s_own_probes_do_not_keep_it_from_being_idle() -> None:
@@ -44,3 +56,31 @@ def test_connections_that_clients_keep_for_later_are_not_waited_for() -> None:
     ]
     for values, count in cases:
         assert foreign_connections(line.format(**values)) == count, values
+
+
+class Cut:
+    """A node on which a roll-out was cut off: of its processes only this one is left."""
+
+    def execute(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Answer:
+        if role != "web":
+            raise NotFound(f"no {role} on {node}", resolution="Deploy.")
+        return Answer(0, "0 0 192.0.2.10:443 10.1.0.8:50000 lastsnd:0 lastrcv:0\n", "")
+
+
+def test_a_node_whose_agent_a_cut_roll_out_has_stopped_already_is_withdrawn_and_waited_for() -> None:
+    roles = [Role(name, RoleType.SERVICE, "", Path(), process=Process((name,))) for name in ("web", "agent")]
+    group = Group("g", (), withdraw=("/x/agent", "withdraw"), idle_ports=(443,))
+    blueprint = Blueprint(
+        Deployment("s", "t", "i"),
+        System("s", "", (), (group,)),
+        Target("t", "container", (Node("n1", "g"),), Path()),
+        tuple(Seat(Node("n1", "g"), role, {}, "") for role in roles),
+        Path(),
+    )
+    said: list[str] = []
+    provisioner = cast(Provisioner, Cut())
+    traffic = Traffic(blueprint, provisioner, lambda event: said.append(event.message), timedelta(0))
+    assert traffic.withdraw("n1", without_agent=True) == 1
+    assert said == ["", "who would do it does not run", "1 connections are still open"]
+    with pytest.raises(NotFound):
+        traffic.withdraw("n1")

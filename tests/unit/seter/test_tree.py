@@ -6,7 +6,22 @@ import io
 import tarfile
 from pathlib import Path
 
-from seter.tree import File, NodeTree, files_digest, mark_archive, read_archive, read_folder, tree_digest
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import NotFound
+from seter.tree import (
+    File,
+    NodeTree,
+    add_stream,
+    files_digest,
+    mark_archive,
+    read_archive,
+    read_folder,
+    read_stream,
+    tree_digest,
+)
 
 KEY = b"k" * 32
 FILES = {"web": (File("index.html", b"hello"), File("more/x", b"x")), "empty": ()}
@@ -84,3 +99,19 @@ def test_rendered_files_are_read_with_their_paths(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("hello")
     assert read_folder(tmp_path) == FILES["web"]
     assert read_folder(tmp_path / "nowhere") == ()
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=5000), st.integers(1, 700))
+def test_a_stream_comes_out_of_a_tar_whatever_its_pieces(data: bytes, length: int) -> None:
+    archive, sink = io.BytesIO(), io.BytesIO()
+    add_stream(archive, "copy", io.BytesIO(data), len(data), uid=7)
+    whole = archive.getvalue()
+    pieces = [whole[start : start + length] for start in range(0, len(whole), length)]
+    assert read_stream(pieces, sink) == len(data)
+    assert sink.getvalue() == data
+
+
+def test_a_tar_without_a_file_is_said_so() -> None:
+    with pytest.raises(NotFound):
+        read_stream([bytes(10240)], io.BytesIO())

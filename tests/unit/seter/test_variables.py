@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadInput
-from common.role import Parameter, ParameterType, Role, RoleType, Value
+from common.role import Opening, Parameter, ParameterType, Role, RoleType, Value
 from common.system import Node
 from seter.state import Place, Subnets
-from seter.variables import Map, certificate_names, metrics_targets, number, of_role
+from seter.variables import Map, certificate_names, metrics_targets, number, of_role, openings
 
 GW1 = Node("gw1", "gateways", networks=("fabric",))
 GW2 = Node("gw2", "gateways", networks=("fabric",))
@@ -112,3 +112,23 @@ def test_a_certificate_covers_the_node_or_what_its_parameters_hold() -> None:
     values: dict[str, Value] = {"dns_name": "s3.example.test", "vips": ("192.0.2.10", "2001:db8::10")}
     names = certificate_names(("dns_name", "vips"), RT1, MAP, values)
     assert names == ["s3.example.test", "*.s3.example.test", "192.0.2.10", "2001:db8::10"]
+
+
+def test_openings_name_addresses_of_both_families_and_leave_out_what_is_for_nobody() -> None:
+    router = Role(
+        "bird-gateway", RoleType.SERVICE, "", Path(),
+        openings=(
+            Opening("bgp", ("179",), ("peers",)),
+            Opening("api", ("8083",), ("api_from",)),
+            Opening("clients", ("80", "443"), ("anyone",)),
+            Opening("named", ("22",), ("named", "peers")),
+        ),
+    )  # fmt: skip
+    given: dict[str, Value] = {"peers": "routers", "api_from": (), "named": ("192.0.2.0/24",)}
+    found = openings([(router, given)], MAP.groups_from(GW1))
+    assert {opening["name"]: opening["from"] for opening in found} == {
+        "bgp": ["10.0.1.1", "fd01::1"],
+        "clients": ["anyone"],
+        "named": ["10.0.1.1", "192.0.2.0/24", "fd01::1"],
+    }
+    assert found[0]["protocol"] == "tcp" and found[0]["role"] == "bird-gateway"

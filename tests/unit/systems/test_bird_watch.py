@@ -13,7 +13,7 @@ import bird_launch
 import bird_watch
 import pytest
 from bird_control import Bird, beat
-from bird_watch import Watch, listen
+from bird_watch import Pulse, Watch, listen
 
 from tests.unit.systems.bird_stand_in import StandIn, stand_in
 
@@ -71,6 +71,24 @@ def test_a_beat_is_heard_and_nobody_need_listen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [[], ["--silence", "3", "--", "bird"], ["--silence", "soon", "vip4", "--", "bird"]])
 def test_wrong_usage_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert bird_watch.main(words) == 2 and "bird-watch --silence" in capsys.readouterr().err
+
+
+def test_a_bird_that_does_not_answer_any_more_is_lost_and_one_that_starts_is_not() -> None:
+    class Mute(Bird):
+        fault = True
+
+        def ask(self, command: str) -> list[str]:
+            if self.fault:
+                raise OSError("BIRD does not answer")
+            return ["BIRD 2.17"]
+
+    bird = Mute()
+    pulse = Pulse(bird)
+    assert not any(pulse.is_lost(now) for now in (1.0, 20.0, 300.0))
+    bird.fault = False
+    assert not pulse.is_lost(301.0)
+    bird.fault = True
+    assert not pulse.is_lost(301.5) and not pulse.is_lost(310.5) and pulse.is_lost(311.5)
 
 
 def test_it_ends_as_its_child_does_and_passes_signals_on(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import etcd_status
 import prometheus_targets
 import pytest
@@ -20,20 +22,23 @@ def test_the_numbers_of_a_member_are_read_from_its_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("good", "found", "summary"),
+    ("fault", "found", "summary"),
     [
-        (True, {"has_leader": 1, "is_leader": 1}, "leads"),
-        (True, {"has_leader": 1, "is_leader": 0}, "follows"),
-        (False, {"has_leader": 0, "is_leader": 0}, "has no leader, not healthy"),
+        ("", {"has_leader": 1, "is_leader": 1}, "leads"),
+        ("", {"has_leader": 1, "is_leader": 0}, "follows"),
+        ("", {"has_leader": 1, "is_leader": 0, "is_learner": 1}, "learns"),
+        ("RAFT NO LEADER", {"has_leader": 0, "is_leader": 0}, "has no leader, RAFT NO LEADER"),
+        ("ALARM NOSPACE", {"has_leader": 1}, "follows, ALARM NOSPACE: full, takes no writes; run seter maintain"),
     ],
 )
-def test_a_member_says_its_place(good: bool, found: dict[str, int], summary: str) -> None:
-    assert etcd_status.member_summary(good, found) == {"ok": good, "summary": summary, **found}
+def test_a_member_says_its_place(fault: str, found: dict[str, int], summary: str) -> None:
+    assert etcd_status.member_summary(fault, found) == {"ok": not fault, "summary": summary, **found}
 
 
 def test_health_is_what_etcd_calls_so() -> None:
-    assert etcd_status.healthy('{"health":"true","reason":""}')
-    assert not etcd_status.healthy('{"health":"false","reason":"RAFT NO LEADER"}')
+    assert etcd_status.unhealthy('{"health":"true","reason":""}') == ""
+    assert etcd_status.unhealthy('{"health":"false","reason":"RAFT NO LEADER"}') == "RAFT NO LEADER"
+    assert etcd_status.unhealthy('{"health":"false"}') == "not healthy"
 
 
 def test_nobody_answering_is_no_good_member(
@@ -44,6 +49,12 @@ def test_nobody_answering_is_no_good_member(
     assert etcd_status.main([]) == 1
     assert '"ok": false' in capsys.readouterr().out
     assert etcd_status.main(["--nonsense"]) == 2
+
+
+def test_a_member_that_waits_says_for_what(tmp_path: Path) -> None:
+    assert etcd_status.absent("refused", tmp_path) == {"ok": False, "error": "refused"}
+    (tmp_path / "waiting").write_text("gw2 must say first")
+    assert etcd_status.absent("refused", tmp_path)["summary"] == "waits: gw2 must say first"
 
 
 def target(health: str, error: str = "") -> dict[str, object]:

@@ -26,6 +26,7 @@ def config(folder: Path, **changes: object) -> Config:
         "protocols": ["vip4", "vip6"],
         "interval": 0.01,
         "timeout": 0.3,
+        "connect_within": 0.04,
         "fall": 2,
         "rise": 2,
         "calm": 60.0,

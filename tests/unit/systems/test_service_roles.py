@@ -46,7 +46,7 @@ def test_every_key_that_the_launcher_reads_is_a_secret_of_the_role(roles: dict[s
         "ceph-mon": set(ceph_launch.OWNERS),
         "ceph-mgr": {"ceph-mgr-key"},
         "ceph-osd": {"ceph-osd-key"},
-        "radosgw": {"ceph-rgw-key", "s3-access-key", "s3-secret-key"},
+        "radosgw": {"ceph-rgw-key", "s3-access-key", "s3-secret-key", "tls"},
     }
     assert {name: {need.name for need in roles[name].secrets} for name in CEPH} == wanted
 

@@ -31,6 +31,11 @@ def test_a_missing_place_in_a_list_is_found(data: st.DataObject) -> None:
     assert any("count from 0 without a hole" in problem for problem in problems(tree))
 
 
+def test_what_is_not_to_wait_at_all_may_be_said() -> None:
+    for value in ("-1ns", "100ms"):
+        assert problems(good_tree() | {f"{POOL}/responseForwarding/flushInterval": value}) == []
+
+
 def test_places_of_unequal_width_are_found() -> None:
     tree = good_tree(10) | {f"{POOL}/servers/10/url": "http://10.0.0.10:7480"}
     (problem,) = problems(tree)
@@ -55,6 +60,8 @@ def test_a_tree_without_routers_is_refused() -> None:
         (f"{POOL}/servers/0/url", "http://10.0.0.1:7480/", "it must end after the port"),
         (f"{POOL}/servers/0/url", "http://me:word@10.0.0.1", "it must end after the port"),
         (f"{POOL}/healthCheck/interval", "abc", "must be a duration"),
+        (f"{POOL}/responseForwarding/flushInterval", "-1s", "must be a duration"),
+        ("http/middlewares/whole/buffering/maxRequestBodyBytes", "0", "at least 1"),
         (f"{POOL}/healthCheck/interval", "250", "must be a duration"),
         (f"{POOL}/healthCheck/interval", "0s", "longer than nothing"),
         (f"{POOL}/healthCheck/path", "swift", "must start with /"),

@@ -74,11 +74,24 @@ def test_what_etcd_answers_is_read() -> None:
         "responses": [
             {"response_range": {"kvs": [pair("traefik/a/b", "ü", 5), {"key": traefik_etcd.b64("traefik/c")}]}},
             {"response_range": {"kvs": [pair("seter/traefik/digest", "sha256:x", 8)]}},
+            {"response_range": {"kvs": [pair("seter/traefik/over/a/b", "o", 7), pair("seter/traefik/over/d", "o", 7)]}},
         ],
     }
-    assert traefik_etcd.seen_in(answer) == Seen(9, {"a/b": "ü", "c": ""}, "sha256:x", 8)
-    empty = {"header": {"revision": "1"}, "responses": [{"response_range": {}}, {"response_range": {}}]}
+    seen = traefik_etcd.seen_in(answer)
+    assert seen == Seen(9, {"a/b": "ü", "c": ""}, "sha256:x", 8, {"a/b": "o", "d": "o"})
+    assert seen.whole == {"a/b": "o", "c": "", "d": "o"}
+    empty = {"header": {"revision": "1"}, "responses": [{"response_range": {}}] * 3}
     assert traefik_etcd.seen_in(empty) == Seen(1, {})
+
+
+def test_a_tree_that_is_gone_is_gone_whatever_lies_over_it() -> None:
+    assert Seen(1, {}, over={"tls/certificates/00/certFile": "x"}).whole == {}
+
+
+def test_what_lies_over_the_tree_is_no_business_of_who_writes_it() -> None:
+    over = {"tls/certificates/00/certFile": "x", "http/routers/acme/rule": "y"}
+    change = difference({"a": "b"}, Seen(7, {"a": "b"}, over=over))
+    assert (change.write, change.delete) == ({}, ())
 
 
 def test_the_digest_covers_everything_but_private_keys() -> None:

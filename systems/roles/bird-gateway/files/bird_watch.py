@@ -5,7 +5,9 @@
 
 The health agent says with every check that it lives, to a socket beside BIRD's own. When it has been silent for so
 long, because it was killed, hangs or cannot start, the protocols are disabled; it enables them again when it is back.
-When this program dies, BIRD goes with it (the first process of its container or unit), and BFD withdraws the node.
+A BIRD that does not answer on its socket for ten seconds, after it had, is killed, and whoever started this starts both
+again. When this program dies, BIRD goes with it (the first process of its container or unit), and BFD withdraws the
+node.
 
 Exit code: BIRD's; 2 for wrong usage.
 """
@@ -26,6 +28,8 @@ from types import FrameType
 from bird_control import SOCKET, WATCH, Bird, Refused
 
 LOOK_EVERY = 0.2  # seconds
+ASK_EVERY = 1.0  # seconds
+HUNG_AFTER = 10.0  # seconds without an answer of BIRD's
 
 
 class Watch:
@@ -59,6 +63,24 @@ class Watch:
             return False  # there are virtual IPs of one family alone
 
 
+class Pulse:
+    """Whether BIRD still answers; what has not answered yet is starting. `now` is seconds, monotonic."""
+
+    def __init__(self, bird: Bird) -> None:
+        self._bird = bird
+        self._answered: float | None = None
+        self._asked = 0.0
+
+    def is_lost(self, now: float) -> bool:
+        """Asks now and then; true when there was no answer for HUNG_AFTER."""
+        if now - self._asked >= ASK_EVERY:
+            self._asked = now
+            with suppress(OSError):
+                self._bird.ask("show status")
+                self._answered = now
+        return self._answered is not None and now - self._answered >= HUNG_AFTER
+
+
 def listen(path: str) -> socket.socket:
     """The socket that the agent speaks to; the group of the folder may. Raises OSError."""
     with suppress(FileNotFoundError):
@@ -73,15 +95,24 @@ def listen(path: str) -> socket.socket:
 def run(command: Sequence[str], protocols: Sequence[str], silence: float) -> int:
     """Until BIRD ends. Raises OSError."""
     ears = listen(WATCH)
-    bird = subprocess.Popen(command)
+    passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until there is somebody to pass them on to
+    bird = subprocess.Popen(command, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on))
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         bird.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in passed_on:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     watch = Watch(Bird(SOCKET), protocols, silence, time.monotonic())
+    pulse = Pulse(Bird(SOCKET))
     while bird.poll() is None:
+        if pulse.is_lost(time.monotonic()):
+            log(f"BIRD has not answered for {HUNG_AFTER:g} s: killed")
+            bird.kill()
+            bird.wait()
+            break
         with suppress(TimeoutError):
             ears.recv(16)
             watch.hear(time.monotonic())

@@ -9,8 +9,6 @@ what the cluster has agreed on (and, with `--mutual-tls`, when the port for clie
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import ssl
 import sys
@@ -20,16 +18,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from etcd_api import WAITING, become
+
 PLAIN = "http://127.0.0.1:2381"
 CLIENTS = "https://127.0.0.1:2379"
 SECRETS = Path("/etc/seter/secrets/etcd")
+STATE = Path("/var/lib/seter/etcd")
 TIMEOUT = 5.0  # seconds
 METRICS = {
     "has_leader": "etcd_server_has_leader",
     "is_leader": "etcd_server_is_leader",
+    "is_learner": "etcd_server_is_learner",
     "leader_changes": "etcd_server_leader_changes_seen_total",
     "applied": "etcd_server_proposals_applied_total",
     "bytes": "etcd_mvcc_db_total_size_in_use_in_bytes",
+    "file": "etcd_mvcc_db_total_size_in_bytes",
     "quota": "etcd_server_quota_backend_bytes",
 }
 
@@ -49,15 +52,26 @@ def numbers(text: str) -> dict[str, int]:
     return {key: int(float(found[name])) for key, name in METRICS.items() if name in found}
 
 
-def healthy(text: str) -> bool:
-    """Whether the answer of /health is good."""
-    return bool(json.loads(text).get("health") == "true")
+def unhealthy(text: str) -> str:
+    """Why the answer of /health is not good; nothing when it is."""
+    found = json.loads(text)
+    return "" if found.get("health") == "true" else str(found.get("reason") or "not healthy")
 
 
-def member_summary(good: bool, found: Mapping[str, int]) -> dict[str, Any]:
-    """What an operator wants to know of this member."""
+def member_summary(fault: str, found: Mapping[str, int]) -> dict[str, Any]:
+    """What an operator wants to know of this member, and what to do about a quota that is used up."""
     place = "leads" if found.get("is_leader") else "follows" if found.get("has_leader") else "has no leader"
-    return {"ok": good, "summary": place if good else f"{place}, not healthy", **found}
+    place = "learns" if found.get("is_learner") else place
+    advice = ": full, takes no writes; run seter maintain" if "NOSPACE" in fault else ""
+    return {"ok": not fault, "summary": f"{place}, {fault}{advice}" if fault else place, **found}
+
+
+def absent(error: str, state: Path) -> dict[str, Any]:
+    """What is said of a member that does not answer: what it waits for, if it has not been started yet."""
+    try:
+        return {"ok": False, "summary": f"waits: {(state / WAITING).read_text(encoding='utf-8')}", "error": error}
+    except OSError:
+        return {"ok": False, "error": error}
 
 
 def context_of(*, certificate: bool) -> ssl.SSLContext:
@@ -77,20 +91,11 @@ def refuses_strangers() -> bool:
     return False
 
 
-def become(user: str) -> None:
-    """Go on as this user when we are root: in a container root may not read what belongs to others."""
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam(user)
-        os.setgroups([])
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-
-
 def look(*, mutual_tls: bool) -> dict[str, Any]:
     """All that is printed. Raises OSError, ValueError."""
     if not mutual_tls:
-        return member_summary(healthy(read(f"{PLAIN}/health")), numbers(read(f"{PLAIN}/metrics")))
-    with_certificate = healthy(read(f"{CLIENTS}/health", context_of(certificate=True)))
+        return member_summary(unhealthy(read(f"{PLAIN}/health")), numbers(read(f"{PLAIN}/metrics")))
+    with_certificate = not unhealthy(read(f"{CLIENTS}/health", context_of(certificate=True)))
     refused = refuses_strangers()
     return {"ok": with_certificate and refused, "answers": with_certificate, "refuses_strangers": refused}
 
@@ -104,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         become("etcd")
         told = look(mutual_tls=bool(arguments))
     except (OSError, ValueError) as error:
-        told = {"ok": False, "error": str(error)}
+        told = absent(str(error), STATE)
     print(json.dumps(told))
     return 0 if told["ok"] else 1
 

@@ -29,6 +29,7 @@ class Config:
     protocols: tuple[str, ...]
     interval: float
     timeout: float
+    connect_within: float
     fall: int
     rise: int
     calm: float
@@ -39,6 +40,7 @@ class Config:
     folder: Path
     metrics_port: int
     metrics_address: str
+    trust: str = ""  # PEM
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -50,12 +52,14 @@ class Config:
                 protocols=tuple(str(name) for name in found["protocols"]),
                 interval=float(found["interval"]),
                 timeout=float(found["timeout"]),
+                connect_within=float(found["connect_within"]),
                 fall=int(found["fall"]),
                 rise=int(found["rise"]),
                 calm=float(found["calm"]),
                 most=int(found["most"]),
                 fresh_every=int(found["fresh_every"]),
                 ca=Path(found["ca"]),
+                trust=str(found.get("trust", "")),
                 bird=str(found["bird"]),
                 folder=Path(found["folder"]),
                 metrics_port=int(found["metrics_port"]),
@@ -65,6 +69,8 @@ class Config:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
         if not config.protocols or min(config.interval, config.timeout, config.fall, config.rise) <= 0:
             raise ValueError(f"{path}: there has to be a virtual IP, and interval, timeout, fall and rise are above 0")
+        if config.timeout <= 2 * config.connect_within:
+            raise ValueError(f"{path}: timeout must be above twice connect_within: a dead RadosGW elsewhere looks slow")
         return config
 
 
@@ -119,6 +125,8 @@ class Probe:
         self._address = address
         self._connection: http.client.HTTPConnection | None = None
         self._asked = 0
+        self._context: ssl.SSLContext | None = None
+        self._authority = ""
 
     def check(self) -> tuple[Outcome, str]:
         """One check; the text says what was wrong. Never raises for anything that the network or the service does."""
@@ -142,9 +150,18 @@ class Probe:
             return Outcome.BAD, f"{type(fault).__name__}: {fault}"
         return (Outcome.GOOD, "") if status == 200 else (Outcome.BAD, f"answer {status} to {PATH}")
 
+    def _verifying(self) -> ssl.SSLContext:
+        """By the CAs that clients may trust: the deployment's, read anew since it may have been exchanged, public ones,
+        and what the operator names. Raises OSError."""
+        authority = self._config.ca.read_text(encoding="utf-8")
+        if self._context is None or self._authority != authority:
+            self._context, self._authority = ssl.create_default_context(), authority
+            self._context.load_verify_locations(cadata=authority + self._config.trust)
+        return self._context
+
     def _open(self) -> None:
         self._close()
-        context = ssl.create_default_context(cafile=str(self._config.ca))  # read anew: it may have been exchanged
+        context = self._verifying()
         plain = socket.create_connection(self._address, timeout=self._config.timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = http.client.HTTPConnection(self._config.dns_name)

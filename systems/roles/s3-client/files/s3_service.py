@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import socket
 import ssl
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +37,7 @@ class Service:
     secret_key_file: Path = field(repr=False)
     metrics_port: int
     metrics_address: str
+    trust: str = ""  # PEM
 
     @classmethod
     def read(cls, path: str) -> Service:
@@ -45,6 +49,7 @@ class Service:
                 vips=tuple(str(vip) for vip in found["vips"]),
                 interval=float(found["interval"]),
                 ca=Path(found["ca"]),
+                trust=str(found.get("trust", "")),
                 access_key_file=Path(found["access_key"]),
                 secret_key_file=Path(found["secret_key"]),
                 metrics_port=int(found["metrics_port"]),
@@ -61,8 +66,23 @@ class Service:
         return _line(self.access_key_file), _line(self.secret_key_file)
 
     def tls(self) -> ssl.SSLContext:
-        """Verifies by the deployment's CA alone. Raises OSError."""
-        return ssl.create_default_context(cafile=str(self.ca))
+        """Verifies by the CAs that clients may trust. Raises OSError."""
+        return ssl.create_default_context(cafile=str(self.authorities))
+
+    @property
+    def authorities(self) -> Path:
+        """A file of the deployment's CA, public ones, and those that the operator names, made at first use. Raises
+        OSError."""
+        ours = self.ca.read_text(encoding="utf-8") + self.trust
+        file = (
+            Path(tempfile.gettempdir()) / f"trusted-{os.geteuid()}-{hashlib.sha256(ours.encode()).hexdigest()[:16]}.pem"
+        )
+        if not file.exists():
+            public = Path(ssl.get_default_verify_paths().openssl_cafile)
+            new = file.with_suffix(f".{os.getpid()}")
+            new.write_text(ours + (public.read_text(encoding="utf-8") if public.exists() else ""))
+            new.replace(file)
+        return file
 
     def client(self, *, timeout: float = 10.0, attempts: int = 1) -> S3Client:
         """A boto3 client. `timeout` in seconds is for connecting and for each read. Raises OSError."""
@@ -73,7 +93,7 @@ class Service:
             region_name=REGION,
             aws_access_key_id=access,
             aws_secret_access_key=secret,
-            verify=str(self.ca),
+            verify=str(self.authorities),
             config=BotoConfig(
                 signature_version="s3v4",
                 s3={"addressing_style": "path"},  # buckets below the name would need a wildcard in DNS

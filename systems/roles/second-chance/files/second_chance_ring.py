@@ -98,11 +98,13 @@ table {family} {TABLE}
 delete table {family} {TABLE}
 table {family} {TABLE} {{
   set vip {{ type {kind}; elements = {{ {", ".join(config.of_family(version))} }} }}
+  set ring {{ type ether_addr; elements = {{ {", ".join(_macs(config))} }} }}
   set port {{ type inet_service; elements = {{ {", ".join(map(str, config.ports))} }} }}
 {"".join(f"  counter asked{hop} {{ }}{chr(10)}" for hop in config.hops)}\
   counter gave_up {{ }}
   chain before {{
     type filter hook prerouting priority mangle; policy accept;
+    iifname "hop*" ether saddr != @ring drop comment "gateways alone speak here"
     {family} daddr @vip tcp dport @port goto look
 {told}  }}
   chain look {{
@@ -120,6 +122,11 @@ table {family} {TABLE} {{
   }}
 }}
 """
+
+
+def _macs(config: Config) -> list[str]:
+    """Of all hop interfaces of all gateways."""
+    return [MAC.format(hop=hop, number=number) for number in config.members for hop in config.hops]
 
 
 def _asked(config: Config, hop: int, name: str) -> str:

@@ -34,7 +34,7 @@ from typing import Any
 
 import traefik_schema
 from metrics_server import serve
-from traefik_etcd import READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, pair_problems, seen_in
+from traefik_etcd import BESIDE, READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, pair_problems, seen_in
 
 CONFIG = "/etc/seter/now/traefik-guard/traefik-guard.json"
 TREE, KNOWN = "tree.yml", "applied.json"
@@ -140,19 +140,20 @@ class Guard:
         seen, newest = read(self._config)
         state = self.state
         state.reachable, state.looked_at, state.stored, self._lost = True, time.time(), newest, False
-        digest = digest_of(seen.tree)
+        whole = seen.whole
+        digest = digest_of(whole)
         if (newest, digest) == (state.applied, state.digest):
             self._refuse("")
             return int(seen.revision)
-        found = traefik_schema.problems(seen.tree)
+        found = traefik_schema.problems(whole)
         with tempfile.TemporaryDirectory(prefix="guard-", dir=self._config.folder) as folder:
-            found = found or pair_problems(seen.tree, Path(folder))
+            found = found or pair_problems(whole, Path(folder))
         self._refuse("; ".join(found))
         if not found:
-            self._write(TREE, merged(traefik_schema.document(seen.tree), self._config.always))
+            self._write(TREE, merged(traefik_schema.document(whole), self._config.always))
             self._write(KNOWN, {"revision": newest, "digest": digest, "always": self._config.always})
             state.applied, state.digest, state.changes = newest, digest, state.changes + 1
-            log(f"applied: revision {newest}, {len(seen.tree)} keys")
+            log(f"applied: revision {newest}, {len(whole)} keys")
         return int(seen.revision)
 
     def lost(self, reason: str) -> None:
@@ -205,8 +206,8 @@ def watching(config: Config, revision: int) -> Iterator[Iterator[None]]:
     context = ssl.create_default_context(cafile=str(etcd.secrets / "ca.crt"))
     context.load_cert_chain(etcd.secrets / "etcd-client.crt", etcd.secrets / "etcd-client.key")
     connection = http.client.HTTPSConnection(etcd.host, etcd.port, context=context, timeout=SILENCE)
-    # The digest lies beside the root and is written with it.
-    wanted = {"key": b64(ROOT), "range_end": b64(end_of(ROOT))}
+    # One range, since a watch has one: what lies beside the root, the root, and the little that may lie between them.
+    wanted = {"key": b64(BESIDE), "range_end": b64(end_of(ROOT))}
     request = {"create_request": {**wanted, "start_revision": str(revision + 1)}}
     try:
         connection.request("POST", "/v3/watch", json.dumps(request), {"Content-Type": "application/json"})

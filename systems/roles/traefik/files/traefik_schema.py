@@ -63,6 +63,11 @@ def duration(value: str) -> str:
     return "" if re.search(r"[1-9]", value) else "it must be longer than nothing"
 
 
+def flushing(value: str) -> str:
+    """How long a part of an answer may wait: a duration, or -1ns for not at all."""
+    return "" if value == "-1ns" else duration(value)
+
+
 def path(value: str) -> str:
     """The path of a URL."""
     return "" if re.fullmatch(r"/[!-~]*", value) else "it must start with / and hold no blanks"
@@ -224,6 +229,9 @@ KEYS: dict[str, Check] = {
     "http/routers/*/tls/options": name,
     "http/middlewares/*/retry/attempts": positive,
     "http/middlewares/*/retry/initialInterval": duration,
+    "http/middlewares/*/buffering/maxRequestBodyBytes": positive,
+    "http/middlewares/*/buffering/memRequestBodyBytes": positive,
+    "http/middlewares/*/buffering/memResponseBodyBytes": positive,
     "http/middlewares/*/inFlightReq/amount": positive,
     "http/middlewares/*/ipAllowList/sourceRange/#": prefix,
     "http/middlewares/*/redirectScheme/scheme": one_of("http", "https"),
@@ -233,6 +241,7 @@ KEYS: dict[str, Check] = {
     "http/services/*/loadBalancer/strategy": one_of("wrr", "p2c", "hrw", "leasttime"),
     "http/services/*/loadBalancer/passHostHeader": flag,
     "http/services/*/loadBalancer/serversTransport": name,
+    "http/services/*/loadBalancer/responseForwarding/flushInterval": flushing,
     "http/services/*/loadBalancer/servers/#/url": server_url,
     "http/services/*/loadBalancer/servers/#/weight": count,
     "http/services/*/loadBalancer/healthCheck/path": path,
@@ -249,6 +258,7 @@ KEYS: dict[str, Check] = {
     "http/serversTransports/*/maxIdleConnsPerHost": positive,
     "http/serversTransports/*/disableHTTP2": flag,
     "http/serversTransports/*/serverName": text,
+    "http/serversTransports/*/rootCAs/#": pem("CERTIFICATE"),
     "http/serversTransports/*/forwardingTimeouts/dialTimeout": duration,
     "http/serversTransports/*/forwardingTimeouts/responseHeaderTimeout": duration,
     "http/serversTransports/*/forwardingTimeouts/idleConnTimeout": duration,

@@ -2,9 +2,9 @@
 """Checks the tree of Traefik's dynamic configuration and writes it to etcd in one transaction.
 
 `traefik-tree check FILE` says what is wrong with a tree and touches nothing. `apply FILE` writes the difference to what
-etcd has, stale keys deleted, all in one transaction that fails when somebody else wrote meanwhile. `show` prints what
-etcd has, keys of certificates hidden. `status` prints what this node's Traefik makes of it. How the tree gets from etcd
-to Traefik: role traefik-guard.
+etcd has, stale keys deleted, all in one transaction that fails when somebody else wrote meanwhile; what other programs
+laid over the tree (role acme) stays. `show` prints what etcd has, keys of certificates hidden. `status` prints what
+this node's Traefik makes of it. How the tree gets from etcd to Traefik: role traefik-guard.
 
 FILE is a JSON object: key below the root → text, or {"file": PATH} for a value that is read from a file (certificates
 and their keys, which thus never are an argument or part of a rendered file).
@@ -31,6 +31,7 @@ from typing import Any
 import traefik_schema
 from traefik_etcd import READ, Etcd, Failed, difference, digest_of, pair_problems, seen_in, transaction
 
+TIMEOUTS = "timeouts.json"
 SECRETS = Path("/etc/seter/secrets/traefik")
 API = "http://127.0.0.1:8080/api"
 TIMEOUT = 5.0  # seconds
@@ -62,7 +63,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def checked_tree(file: Path) -> dict[str, str]:
     """The tree in this file, known to be good. Raises Failed with everything that is wrong."""
     tree = read_tree(file)
-    found = traefik_schema.problems(tree)
+    found = traefik_schema.problems(tree) + order_problems(file.with_name(TIMEOUTS))
     with tempfile.TemporaryDirectory(prefix="traefik-tree-") as folder:
         found = found or pair_problems(tree, Path(folder))
     if found:
@@ -70,12 +71,27 @@ def checked_tree(file: Path) -> dict[str, str]:
     return tree
 
 
+def order_problems(file: Path) -> list[str]:
+    """Time-outs that end in the wrong order, by the list of pairs beside the tree; nothing without such a list."""
+    if not file.exists():
+        return []
+    return [
+        f"time-outs: {pair['why']}: {pair['first']:g} s must be shorter than {pair['then']:g} s by {pair['margin']:g} s"
+        for pair in json.loads(file.read_text())
+        if pair["first"] + pair["margin"] > pair["then"]
+    ]
+
+
 def hidden(tree: Mapping[str, str]) -> dict[str, str]:
     """The tree as it may be shown."""
-    return {
-        key: "***" if key.endswith("/keyFile") else fingerprint(value) if key.endswith("/certFile") else value
-        for key, value in sorted(tree.items())
-    }
+    return {key: shown(key, value) for key, value in sorted(tree.items())}
+
+
+def shown(key: str, value: str) -> str:
+    """A value as it may be shown."""
+    if key.endswith("/keyFile"):
+        return "***"
+    return fingerprint(value) if key.endswith("/certFile") or "/rootCAs/" in key else value
 
 
 def fingerprint(certificate: str) -> str:
@@ -121,7 +137,8 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
     """Show what etcd has."""
     seen = seen_in(etcd_of(options).call(READ))
     as_noted = digest_of(seen.tree) == seen.digest
-    return {"revision": seen.revision, "digest": seen.digest, "as_noted": as_noted, "tree": hidden(seen.tree)}
+    shown = {"tree": hidden(seen.tree), "over": hidden(seen.over)}
+    return {"revision": seen.revision, "digest": seen.digest, "as_noted": as_noted, **shown}
 
 
 def status(options: argparse.Namespace) -> dict[str, Any]:

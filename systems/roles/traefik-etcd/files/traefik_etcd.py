@@ -7,13 +7,15 @@ import hashlib
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = "traefik/"
-DIGEST = "seter/traefik/digest"  # beside the root: Traefik's own provider would look at every key below it
+BESIDE = "seter/traefik/"  # what belongs to the tree without being rendered
+DIGEST = BESIDE + "digest"
+OVER = BESIDE + "over/"  # keys that lie over those of the tree: another program's, which no deploy touches
 TIMEOUT = 5.0  # seconds
 
 
@@ -27,12 +29,19 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What etcd had at a revision: keys below the root, and the digest that was noted (with its revision)."""
+    """What etcd had at a revision: keys below the root, the digest that was noted (with its revision), and what other
+    programs laid over the tree."""
 
     revision: int
     tree: Mapping[str, str]
     digest: str = ""
     digest_revision: int = 0
+    over: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> dict[str, str]:
+        """What Traefik is to have. Over nothing lies nothing: a tree that is gone must be seen to be gone."""
+        return {**self.tree, **self.over} if self.tree else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +123,27 @@ def transaction(seen: Seen, change: Change) -> dict[str, Any]:
 
 def seen_in(answer: Mapping[str, Any]) -> Seen:
     """What etcd had, from the answer to READ."""
-    below, noted = (part.get("response_range", {}).get("kvs", []) for part in answer["responses"])
-    tree = {text_of(pair["key"]).removeprefix(ROOT): text_of(pair.get("value", "")) for pair in below}
+    tree, noted, over = (part.get("response_range", {}).get("kvs", []) for part in answer["responses"])
     digest = [(text_of(pair.get("value", "")), int(pair["mod_revision"])) for pair in noted]
-    return Seen(int(answer["header"]["revision"]), tree, *(digest[0] if digest else ("", 0)))
+    revision = int(answer["header"]["revision"])
+    return Seen(revision, values(tree, ROOT), *(digest[0] if digest else ("", 0)), values(over, OVER))
+
+
+def values(pairs: Iterable[Mapping[str, Any]], prefix: str) -> dict[str, str]:
+    """Keys, relative to a prefix, with their values."""
+    return {text_of(pair["key"]).removeprefix(prefix): text_of(pair.get("value", "")) for pair in pairs}
+
+
+def below(prefix: str) -> dict[str, str]:
+    """Which keys a request means that asks for all with a prefix."""
+    return {"key": b64(prefix), "range_end": b64(end_of(prefix))}
 
 
 READ = {
     "success": [
-        {"request_range": {"key": b64(ROOT), "range_end": b64(end_of(ROOT))}},
+        {"request_range": below(ROOT)},
         {"request_range": {"key": b64(DIGEST)}},
+        {"request_range": below(OVER)},
     ]
 }
 
@@ -136,13 +156,14 @@ class Etcd:
     port: int
     secrets: Path
 
-    def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one transaction. Raises Failed, with code 3 when nobody answers or there is no leader."""
+    def call(self, request: Mapping[str, Any], path: str = "/v3/kv/txn") -> dict[str, Any]:
+        """Send one request, a transaction unless a path says otherwise. Raises Failed, with code 3 when nobody answers
+        or there is no leader."""
         context = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))
         context.load_cert_chain(self.secrets / "etcd-client.crt", self.secrets / "etcd-client.key")
         connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=TIMEOUT)
         try:
-            connection.request("POST", "/v3/kv/txn", json.dumps(request), {"Content-Type": "application/json"})
+            connection.request("POST", path, json.dumps(request), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             body = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:

@@ -1,30 +1,22 @@
-"""The command line of seter: one small function a verb. What a verb does is in the module of its name."""
+"""The verbs of every day, one small function each. What a verb does is in the module of its name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common import console
-from common.cli import Json, Store, Systems, Verb, Yes
-from common.errors import BadInput
-from common.system import Deployment
+from common.cli import Json, Store, Systems, Yes
+from seter.cli.asked import CutAfter, Instance, Only, SystemName, TargetName, ask, confirmed, deployment_of, request
 
 if TYPE_CHECKING:
     from seter.plan import Plan
     from seter.status import Status
-    from seter.survey import Request
 
-SystemName = Annotated[str, typer.Argument(metavar="SYSTEM", help="Name of the system, such as s3-lb.")]
-TargetName = Annotated[str, typer.Option("--target", help="Where its nodes come from: targets/NAME.hcl.")]
-Instance = Annotated[str, typer.Option("--instance", help="Name of this deployment among several.")]
-Only = Annotated[str, typer.Option("--only", metavar="GROUP", help="Leave all other groups as they are.")]
 CHANGES = 3
-SUMMARY = "puts systems on targets: plans, deploys, looks, proves, takes away"
 
 
 def plan(
@@ -43,7 +35,7 @@ def plan(
     """
     from seter.survey import survey
 
-    seen = survey(_request(system, target, instance, systems, store, only), console.reporter())
+    seen = survey(request(system, target, instance, systems, store, only), console.reporter())
     console.json_result(_plan_json(seen.plan)) if json else _show(seen.plan)
     if exit_code and not seen.plan.is_empty:
         raise typer.Exit(CHANGES)
@@ -57,7 +49,7 @@ def deploy(
     systems: Systems = None,
     store: Store = None,
     yes: Yes = False,
-    cut_after: Annotated[int, typer.Option(help="Seconds that open connections may last on a drained node.")] = 30,
+    cut_after: CutAfter = 30,
 ) -> None:
     """Make what is there what the definitions say.
 
@@ -67,14 +59,14 @@ def deploy(
     """
     from seter.deploy import deploy as carry_out
 
-    request = _request(system, target, instance, systems, store, only)
+    asked = request(system, target, instance, systems, store, only)
     outcome = carry_out(
-        request, report=console.reporter(), confirm=_confirmed(yes), cut_after=timedelta(seconds=cut_after)
+        asked, report=console.reporter(), confirm=confirmed(yes), cut_after=timedelta(seconds=cut_after)
     )
     if outcome.plan.is_empty:
-        console.result(f"{request.deployment}: no change")
+        console.result(f"{asked.deployment}: no change")
     else:
-        console.result(f"{request.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
+        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
 
 
 def status(
@@ -92,7 +84,7 @@ def status(
     """
     from seter.status import status as look
 
-    found = look(_request(system, target, instance, systems, store), console.reporter(), checks=checks)
+    found = look(request(system, target, instance, systems, store), console.reporter(), checks=checks)
     console.json_result(found) if json else _show_status(found)
 
 
@@ -108,9 +100,9 @@ def verify(
 
     Exit codes: 0 all hold, 1 some do not, 2 bad input.
     """
-    from seter.verify import verify as ask
+    from seter.verify import verify as look
 
-    found = ask(_request(system, target, instance, systems, store), console.reporter())
+    found = look(request(system, target, instance, systems, store), console.reporter())
     if json:
         console.json_result(found)
     else:
@@ -139,7 +131,7 @@ def prove(
     from seter.prove import prove as show
     from seter.prove import rows
 
-    proof = show(_request(system, target, instance, systems, store), console.reporter(), victim)
+    proof = show(request(system, target, instance, systems, store), console.reporter(), victim)
     if json:
         console.json_result({"held": proof.held, **dict(console.fields_of(proof))})
     else:
@@ -165,7 +157,7 @@ def exec(
     """
     from seter.exec import execute
 
-    answer = execute(_deployment(system, target, instance), systems, node, role, command, root=root)
+    answer = execute(deployment_of(system, target, instance), systems, node, role, command, root=root)
     sys.stdout.write(answer.stdout)
     sys.stderr.write(answer.stderr)
     raise typer.Exit(answer.code)
@@ -186,7 +178,7 @@ def document(
     """
     from seter.document import documents
 
-    found = documents(_request(system, target, instance, systems, store), console.reporter(), name)
+    found = documents(request(system, target, instance, systems, store), console.reporter(), name)
     if json:
         console.json_result(found)
     elif name:
@@ -211,7 +203,9 @@ def drain(
     """
     from seter.drain import drain as take_out
 
-    found = take_out(_deployment(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait))
+    found = take_out(
+        deployment_of(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait)
+    )
     words = f"{found.open} connections are still open" if found.open else "nothing is open"
     console.json_result(found) if json else console.result(f"{node}: out of traffic, {words}")
     if found.open:
@@ -232,7 +226,7 @@ def undrain(
     """
     from seter.drain import undrain as let_in
 
-    found = let_in(_deployment(system, target, instance), systems, node, console.reporter())
+    found = let_in(deployment_of(system, target, instance), systems, node, console.reporter())
     console.json_result(found) if json else console.result(f"{node}: in traffic")
 
 
@@ -251,43 +245,13 @@ def destroy(
     from seter.destroy import destroy as remove
     from seter.destroy import names_of
 
-    deployment = _deployment(system, target, instance)
+    deployment = deployment_of(system, target, instance)
     names = names_of(deployment, systems)
     if names and not yes:
         console.note("\n".join(f"  remove {name}" for name in names))
-        _ask("Remove all of these?")
+        ask("Remove all of these?")
     removed = remove(deployment, forget=forget)
     console.result(f"{deployment}: {len(removed)} removed" if removed else f"{deployment}: nothing is there")
-
-
-def _deployment(system: str, target: str, instance: str) -> Deployment:
-    return Deployment(system, target, instance)
-
-
-def _request(system: str, target: str, instance: str, systems: Systems, store: Store, only: str = "") -> Request:
-    from seter.survey import Request
-
-    return Request(_deployment(system, target, instance), systems, store, only)
-
-
-def _confirmed(yes: bool) -> Callable[[Plan], bool]:
-    def confirm(plan: Plan) -> bool:
-        console.note("\n".join(f"  {step}" for step in plan.steps))
-        if not yes:
-            _ask(f"Carry out these {len(plan.steps)} steps?")
-        return True
-
-    return confirm
-
-
-def _ask(question: str) -> None:
-    """Go on only with a yes. Raises BadInput without a terminal, so that nothing waits for an answer unheard."""
-    if not sys.stdin.isatty():
-        raise BadInput(
-            "this needs a yes, and there is no terminal to ask at", resolution="Give --yes; nothing was changed."
-        )
-    if input(f"{question} [yes/no] ").strip().lower() not in ("y", "yes"):
-        raise BadInput("not confirmed", resolution="Nothing was changed.")
 
 
 def _show(plan: Plan) -> None:
@@ -310,17 +274,3 @@ def _show_status(found: Status) -> None:
     console.table(("node", "role", "artefact", "state", "as wanted", "says"), rows, title=found.deployment)
     for check in found.checks:
         console.result(f"{'good' if check.verdict.ok else 'BAD'}: {check}")
-
-
-VERBS: dict[str, Verb] = {
-    "plan": plan,
-    "deploy": deploy,
-    "status": status,
-    "verify": verify,
-    "prove": prove,
-    "exec": exec,
-    "document": document,
-    "drain": drain,
-    "undrain": undrain,
-    "destroy": destroy,
-}

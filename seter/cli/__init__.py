@@ -1,0 +1,25 @@
+"""The command line of seter: each module here parses, calls and prints for the verbs that are named beside it."""
+
+from __future__ import annotations
+
+from common.entry import Verbs
+
+SUMMARY = "puts systems on targets: plans, deploys, looks, proves, keeps, takes away"
+# verb → module of this folder that has it.
+WHERE = {
+    "plan": "everyday",
+    "deploy": "everyday",
+    "status": "everyday",
+    "verify": "everyday",
+    "prove": "everyday",
+    "exec": "everyday",
+    "document": "everyday",
+    "drain": "everyday",
+    "undrain": "everyday",
+    "rotate": "upkeep",
+    "backup": "upkeep",
+    "restore": "upkeep",
+    "maintain": "upkeep",
+    "destroy": "everyday",
+}
+VERBS = Verbs(__name__, WHERE)

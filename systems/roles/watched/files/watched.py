@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""Runs a service, and starts it anew when it answers nobody any more.
+
+    watched --url URL [--patience SECONDS] -- COMMAND...
+
+A service that ends is started again by whoever started this (systemd, the container engine). One that hangs is still
+there, so it is asked: once a second for URL, and any answer, of any status, is a sign of life. When there was none for
+`patience`, the process is killed and started again; the next time patience is twice as long, at most ten minutes, and
+as at first after an hour of health: a service that hangs for a reason from outside is not helped by more restarts. What
+does not answer yet since it is starting is left alone.
+
+Signals to end are passed on. Exit code: the service's; 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from urllib.parse import urlsplit
+
+EVERY = 1.0  # seconds
+ANSWER_WITHIN = 2.0  # seconds; what is late is asked again until patience ends
+MOST = 600.0  # seconds of patience
+HEALTH = 3600.0  # seconds after which earlier restarts are forgotten
+PAUSE = 1.0  # seconds between kill and start
+
+
+@dataclass(slots=True)
+class Patience:
+    """When a service that answers or does not is to be started anew. All numbers are seconds, `now` monotonic."""
+
+    first: float
+    current: float = 0.0
+    heard: float | None = None  # the last sign of life; None before there was one
+    killed: float | None = None
+
+    def hear(self, now: float) -> None:
+        """It has answered."""
+        self.heard = now
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has been silent for too long, after it had answered."""
+        return self.heard is not None and now - self.heard >= (self.current or self.first)
+
+    def restart(self, now: float) -> None:
+        """It is started anew now."""
+        lately = self.killed is not None and now - self.killed < HEALTH
+        self.current = min(max(self.current, self.first) * 2, MOST) if lately else self.first * 2
+        self.heard, self.killed = None, now
+
+
+def answers(url: str) -> bool:
+    """Whether anybody answers there, whatever the answer is."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_WITHIN)
+    try:
+        connection.request("GET", parts.path or "/", headers={"User-Agent": "seter-watched"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+class Keeper:
+    """Runs the service until it ends by itself or is told to."""
+
+    def __init__(self, command: Sequence[str], patience: Patience, alive: Callable[[], bool]) -> None:
+        self._command, self._patience, self._alive = command, patience, alive
+        self._ending = False
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def end(self, number: int, _frame: FrameType | None) -> None:
+        """Pass a signal on; from now on nothing is started."""
+        self._ending = True
+        self.pass_on(number, None)
+
+    def pass_on(self, number: int, _frame: FrameType | None) -> None:
+        """Give a signal to the service."""
+        if self._service is not None:
+            self._service.send_signal(number)
+
+    def run(self) -> int:
+        """The service's exit code, 128 + N for signal N. Raises OSError when it cannot be started."""
+        while True:
+            self._service = subprocess.Popen(self._command)
+            if self._ending:  # told between the last look and the start
+                self._service.terminate()
+            code = self._watch(self._service)
+            if code is not None or self._ending:
+                return 128 - code if code is not None and code < 0 else code or 0
+            time.sleep(PAUSE)
+
+    def _watch(self, service: subprocess.Popen[bytes]) -> int | None:
+        """The exit code of what ended by itself; None for what had to be killed."""
+        while (code := self._ended(service)) is None:
+            if self._alive():
+                self._patience.hear(time.monotonic())
+            elif self._patience.is_over(time.monotonic()) and not self._ending:
+                service.kill()
+                service.wait()
+                self._patience.restart(time.monotonic())
+                log(f"{self._command[0]} is started anew; next time after {self._patience.current:g} s of silence")
+                return None
+        return code
+
+    def _ended(self, service: subprocess.Popen[bytes]) -> int | None:
+        try:
+            return service.wait(EVERY)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def log(text: str) -> None:
+    """One line to stderr."""
+    print(f"watched: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(
+        "watched", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--patience", type=float, default=10.0)
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(argv)
+    keeper = Keeper(options.command, Patience(options.patience), lambda: answers(options.url))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, keeper.end if number in (signal.SIGTERM, signal.SIGINT) else keeper.pass_on)
+    try:
+        return keeper.run()
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
