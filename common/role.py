@@ -146,6 +146,7 @@ class SecretNeed:
     names: tuple[str, ...] = ()  # of a certificate: "node", or names of parameters that hold names or addresses
     # What the process needs when NAME.crt and NAME.key are drawn anew; "nothing" if it reads them for each connection.
     on_change: OnChange = OnChange.RESTART
+    given: str = ""  # of a certificate or password: name of the parameter that may say where the operator's own is
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 

@@ -25,13 +25,13 @@ from common.names import (
     as_uid,
     as_user,
 )
+from common.need_shapes import OPEN, SECRET, need_faults
 from common.role import (
     NOWHERE,
     Base,
     Check,
     Image,
     OnChange,
-    Opening,
     Parameter,
     ParameterType,
     Place,
@@ -39,7 +39,6 @@ from common.role import (
     Process,
     Role,
     RoleType,
-    SecretNeed,
 )
 from common.schema import Inner, Setting, Shape
 from common.upkeep_shapes import BACKUP, MAINTAIN, RESTORE, STATUS
@@ -48,13 +47,10 @@ from common.values import (
     as_duration,
     as_label,
     as_port,
-    as_ports,
     as_size,
     as_text,
-    did_you_mean,
     many,
     one_of,
-    shown,
     typed,
 )
 
@@ -202,64 +198,6 @@ PROCESS = Shape(
 )
 
 
-def _secret_faults(secret: SecretNeed) -> Iterator[Wrong]:
-    if secret.make != "certificate" and secret.on_change is OnChange.NOTHING:
-        yield Wrong(f"a {secret.make} cannot be drawn anew while the process runs", "leave it out", "on_change")
-
-
-SECRET = Shape(
-    name="secret",
-    summary="A secret file, `/etc/seter/secrets/ROLE/NAME` on the node; seter makes it once for a deployment",
-    make=SecretNeed,
-    label="name",
-    label_summary="name of the file; the same name in several roles is the same secret",
-    settings=(
-        Setting(
-            "make",
-            "choice",
-            one_of("certificate", "password", "cephx"),
-            "`certificate` gives NAME.crt, NAME.key and ca.crt; `password` and `cephx` a file",
-            True,
-        ),
-        Setting("scope", "choice", one_of("deployment", "node"), "One for all nodes (`deployment`) or one for each"),
-        Setting(
-            "names",
-            "list of text",
-            many(as_text),
-            "Of a certificate: `node`, or parameters with names or addresses",
-        ),
-        Setting(
-            "on_change",
-            "choice",
-            lambda literal: OnChange(one_of(OnChange.RESTART, OnChange.NOTHING)(literal)),
-            "Of a certificate, when it is drawn anew: `restart`, or `nothing` if the process reads it for each "
-            "connection; another ca.crt means restart",
-        ),
-    ),
-    faults=_secret_faults,
-)
-
-OPEN = Shape(
-    name="open",
-    summary="Ports that others reach; the role `firewall` of the node lets in who is named, and nobody else",
-    make=Opening,
-    label="name",
-    label_summary="what they come for",
-    settings=(
-        Setting("ports", "list of ports", many(as_ports), "Ports, or a range as text: `6800-7300`", True),
-        Setting("protocol", "choice", one_of("tcp", "udp"), "`tcp` or `udp`"),
-        Setting(
-            "from",
-            "list of text",
-            many(as_text),
-            "`anyone`, or parameters with nodes or addresses",
-            True,
-            field="sources",
-        ),
-    ),
-)
-
-
 def _role_check_faults(check: Check) -> Iterator[Wrong]:
     yield from ways_faults(check, ("http", "command"))
 
@@ -302,27 +240,7 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
     if bool(role.software) != bool(role.software_sha256):
         fix = "add sha256 = …" if role.software else "leave it out, or add software = …"
         yield Wrong("software and sha256 go together", fix, "software" if role.software else "sha256")
-    parameters = {parameter.name for parameter in role.parameters}
-    if role.process is None:
-        for name in ("backup", "restore", "maintain"):
-            if getattr(role, name):
-                yield Wrong(f"{name} runs where the process runs, and there is none", "leave it out", name)
-    for secret in role.secrets:
-        for name in secret.names:
-            if name != "node" and name not in parameters:
-                known = {"node", *parameters}
-                message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
-                yield Wrong(message, did_you_mean(name, known, "names here"))
-    hold = {
-        parameter.name
-        for parameter in role.parameters
-        if parameter.type in (ParameterType.NODES, ParameterType.ADDRESS)
-    }
-    for opening in role.openings:
-        for name in opening.sources:
-            if name != "anyone" and name not in hold:
-                message = f'open "{opening.name}": {shown(name)} is neither "anyone" nor a parameter with addresses'
-                yield Wrong(message, did_you_mean(name, {"anyone", *hold}, "names here"))
+    yield from need_faults(role)
 
 
 ROLE = Shape(

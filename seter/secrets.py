@@ -57,6 +57,7 @@ class Wish:
     need: SecretNeed
     node: str
     names: tuple[str, ...] = ()
+    given: str = ""  # where the operator's own certificate or password is, if there is one
 
     @property
     def key(self) -> str:
@@ -74,6 +75,7 @@ class Vault:
         self._deployment = deployment
         self._values = values
         self._changed = False
+        self._given: list[str] = []  # the operator's own, which are kept nowhere
         self.is_new = new
 
     @property
@@ -94,12 +96,19 @@ class Vault:
     def _content(self, wish: Wish) -> Mapping[str, str]:
         if wish.need.make == "certificate":
             return self._certificate(wish)
+        if wish.given:
+            from seter.given import read_word
+
+            word = read_word(wish.given)
+            self._given.append(word)
+            return {wish.need.name: word}
         value = self._once(wish.key, lambda: {"value": make(wish.need.make)})
         return {wish.need.name: value["value"]}
 
     def _certificate(self, wish: Wish) -> Mapping[str, str]:
-        """Kept as long as the names that it must cover stay the same."""
+        """Kept as long as the names that it must cover stay the same; the operator's own is never kept."""
         from seter.certificates import Pair, make_authority, make_certificate
+        from seter.given import read_pair
 
         def authority() -> dict[str, str]:
             pair = make_authority(self._deployment)
@@ -110,12 +119,15 @@ class Vault:
             pair = make_certificate(Pair(ca["certificate"], ca["key"]), common_name, wish.names)
             return {"certificate": pair.certificate, "key": pair.key, "names": names}
 
-        names = " ".join(wish.names)
+        names, name = " ".join(wish.names), wish.need.name
         ca = self._once(AUTHORITY, authority)
+        if wish.given:
+            own = read_pair(wish.given, wish.names)
+            self._given.append(own.key)
+            return {f"{name}.crt": own.certificate, f"{name}.key": own.key, "ca.crt": self._trusted(ca)}
         if self._values.get(wish.key, {}).get("names", names) != names:
             del self._values[wish.key]
         made = self._once(wish.key, certificate)
-        name = wish.need.name
         return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": self._trusted(ca)}
 
     def _trusted(self, ca: Mapping[str, str]) -> str:
@@ -163,13 +175,11 @@ class Vault:
         return self._values[key]
 
     def values(self) -> tuple[Secret, ...]:
-        """Every value in it, for those who must keep them out of what they show."""
-        return tuple(
-            Secret(value)
-            for entry in self._values.values()
-            for name, value in entry.items()
-            if name in ("value", "key", "hex")
+        """Every value in it and of the operator's own, for those who must keep them out of what they show."""
+        kept = (
+            value for entry in self._values.values() for name, value in entry.items() if name in ("value", "key", "hex")
         )
+        return tuple(Secret(value) for value in (*kept, *dict.fromkeys(self._given)))
 
     def save(self) -> None:
         """Write what was made; nothing happens when nothing was."""

@@ -210,7 +210,8 @@ def _secrets(blueprint: Blueprint, map: Map, vault: Vault, seat: Seat) -> tuple[
             for other in _sharers(blueprint, seat, need.name) if need.scope == "deployment" else (seat,):
                 own = next(theirs for theirs in other.role.secrets if theirs.name == need.name)
                 names += certificate_names(own.names, other.node, map, other.parameters)
-        wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)))
+        given = str(seat.parameters.get(need.given, "")) if need.given else ""
+        wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)), given)
         files |= {file.path: file for file in vault.files(wish)}
     return tuple(sorted(files.values(), key=lambda file: file.path))
 

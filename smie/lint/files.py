@@ -131,7 +131,9 @@ def _parameters(house: House, folder: Folder) -> Found:
     if folder.role is None:
         return
     read = {name for each in house.readers(folder) for name in each.variables}
-    read |= {folder.role.variable_prefix + name for secret in folder.role.secrets for name in secret.names}
+    read |= {
+        folder.role.variable_prefix + name for secret in folder.role.secrets for name in (*secret.names, secret.given)
+    }
     read |= {folder.role.variable_prefix + name for opening in folder.role.openings for name in opening.sources}
     for parameter in folder.role.parameters:
         path, line = folder.path / "role.hcl", parameter.place.line

@@ -68,25 +68,29 @@ class Pebble:
         return f"https://{self.place.address}:{DIRECTORY_PORT}/dir"
 
     @property
-    def log(self) -> Path:
-        """What it says, of all its lives."""
+    def said(self) -> str:
+        """What it said, in all its lives."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def _log(self) -> Path:
         return self.folder / "pebble.log"
 
     def orders(self) -> int:
         """How many orders it was asked for, over all its lives."""
-        return self.log.read_text().count("Added order ")
+        return self.said.count("Added order ")
 
     def accounts(self) -> int:
         """How many accounts it was asked for."""
-        return self.log.read_text().count(" accounts in memory")
+        return self.said.count(" accounts in memory")
 
-    def running(self, life: int = 3600, **faults: str) -> AbstractContextManager[None]:
+    def running(self, life: int = 90 * 86400, **faults: str) -> AbstractContextManager[None]:
         """While the block runs, certificates live for `life` seconds; faults are Pebble's own (PEBBLE_…, its manual).
         It looks for challenges on port 80, as others do."""
         config = self.folder / "pebble.json"
         config.write_text(json.dumps({"pebble": self._settings(life)}))
         argv = [program("pebble"), "-strict", "-config", str(config), "-dnsserver", f"{self.place.address}:{DNS_PORT}"]
-        return started(self.place.argv(*argv), self.log, "Listening on: ", faults)
+        return started(self.place.argv(*argv), self._log, "Listening on: ", faults)
 
     def _settings(self, life: int) -> dict[str, object]:
         return {

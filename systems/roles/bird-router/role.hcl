@@ -34,6 +34,11 @@ role "bird-router" {
     summary = "Take BGP from the gateways' own link alone (GTSM, RFC 5082); both sides have to have it"
     default = false
   }
+  parameter "agreed" {
+    type    = "text"
+    summary = "File on the operator's machine with a password that was agreed on; else one is drawn"
+    default = ""
+  }
   parameter "password" {
     type    = "flag"
     summary = "Sign BGP with the secret bgp-password (TCP-MD5, RFC 2385); both sides have to"
@@ -68,6 +73,7 @@ role "bird-router" {
   # The same on both sides. BIRD reads it from a file that bird-launch writes for it alone.
   secret "bgp-password" {
     make  = "password"
+    given = "agreed"
     scope = "deployment"
   }
   open "bgp" {

@@ -21,6 +21,12 @@ role "traefik" {
     summary = "Addresses that clients use without a name"
   }
 
+  parameter "certificate" {
+    type    = "text"
+    summary = "File on the operator's machine with a certificate of your own for dns_name (chain, PEM); its key lies beside it, ending in .key"
+    default = ""
+  }
+
   parameter "backends" {
     type    = "nodes"
     summary = "Nodes whose RadosGW get requests"
@@ -115,6 +121,7 @@ role "traefik" {
     make  = "certificate"
     scope = "deployment"
     names = ["dns_name", "vips"]
+    given = "certificate"
   }
 
   secret "etcd-client" {
