@@ -99,6 +99,12 @@ role "alertmanager" {
     names = ["node"]
   }
 
+  # Prometheus is one of the watchers of 9093; members tell each other.
+  open "members" {
+    ports = [9093, 9094]
+    from  = ["members"]
+  }
+
   status {
     command = ["/usr/local/lib/seter/alertmanager-status"]
   }
