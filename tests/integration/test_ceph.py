@@ -1,0 +1,89 @@
+"""The system `ceph` by itself, several nodes of each kind: what it keeps outlives a disk and a monitor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Tools
+from tests.lab.doors import Door
+from tests.lab.s3servers import BUCKET, Server, server
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A deployment of the system."""
+
+    tools: Tools
+    instance: str
+
+    def seter(self, verb: str, *words: str, **options: Any) -> Any:
+        return self.tools(
+            "seter", verb, "ceph", "--target", "container", "--instance", self.instance, *words, **options
+        )
+
+    def docker(self, *argv: str) -> str:
+        return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=120, check=True).stdout.strip()
+
+    def container(self, node: str, role: str = "") -> str:
+        return ".".join(["ceph.container", self.instance, node, *([role] if role else [])])
+
+    def status(self) -> dict[str, Any]:
+        """As a monitor that lives sees it."""
+        program = ("/usr/local/lib/seter/ceph-status", "/etc/seter/now/ceph-mon/ceph.conf")
+        said = self.seter("exec", "mon2", "ceph-mon", "--", *program)
+        found: dict[str, Any] = json.loads(said.out)["cluster"]
+        return found
+
+    def gateway(self, node: str) -> Server:
+        """S3 at the RadosGW of a node."""
+        keys = (self.seter("exec", node, "radosgw", "--", "cat", f"/etc/seter/secrets/radosgw/{name}").out.strip()
+                for name in ("s3-access-key", "s3-secret-key"))  # fmt: skip
+        pid = int(self.docker("inspect", "--format", "{{.State.Pid}}", self.container(node)))
+        return server(f"http://{Door(pid, 7480).address}", *keys)
+
+
+@pytest.fixture(scope="module")
+def cluster(tools: Tools) -> Iterator[Cluster]:
+    tools("smie", "build", "ceph", timeout=1200)
+    made = Cluster(tools, f"test-{os.getpid()}")
+    try:
+        made.seter("deploy", "--yes")
+        yield made
+    finally:
+        made.seter("destroy", "--yes", "--forget", code=None)
+
+
+def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.5)
+
+
+def test_what_is_stored_outlives_a_disk_and_a_monitor(cluster: Cluster) -> None:
+    first, second = cluster.gateway("rgw1"), cluster.gateway("rgw2")
+    content = os.urandom(1 << 20)
+    first.bucket("").signer.client.put_object(Bucket=BUCKET, Key="kept", Body=content)
+    soon(lambda: cluster.status()["osds_up"] == 2, 60, "both disks")
+    lost = [cluster.container("disk1", "ceph-osd"), cluster.container("mon1", "ceph-mon")]
+    cluster.docker("kill", *lost)
+    try:
+        client = second.bucket("").signer.client
+        assert client.get_object(Bucket=BUCKET, Key="kept")["Body"].read() == content
+        client.put_object(Bucket=BUCKET, Key="later", Body=content)
+        assert client.get_object(Bucket=BUCKET, Key="later")["Body"].read() == content
+    finally:
+        cluster.docker("start", *lost)
+    soon(lambda: cluster.status()["osds_up"] == 2, 90, "the disk is back")
+
+
+def test_a_second_deploy_changes_nothing(cluster: Cluster) -> None:
+    assert "no change" in cluster.seter("deploy", "--yes").out
