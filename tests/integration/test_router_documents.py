@@ -13,6 +13,7 @@ from tests.conftest import ROOT, Running
 FRR = ROOT / ".tools" / "frr"
 PACKAGES = ("frr", "libyang2", "libprotobuf-c1", "libc-ares2", "libjson-c5")  # Debian 12's, unpacked and not installed
 TEXT = ROOT / "tests" / "golden" / "systems" / "document-frr.txt"
+EACH = TEXT.with_name("document-frr-each.txt")  # a system of its own for each gateway
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,9 @@ def judged(vtysh: list[str], path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_frr_takes_all_of_it_and_not_everything(vtysh: list[str], tmp_path: Path) -> None:
-    ended = judged(vtysh, TEXT)
-    assert ended.returncode == 0 and "Unknown" not in ended.stdout + ended.stderr
+    for text in (TEXT, EACH):
+        ended = judged(vtysh, text)
+        assert ended.returncode == 0 and "Unknown" not in ended.stdout + ended.stderr
     (tmp_path / "wrong").write_text(TEXT.read_text().replace("maximum-paths", "most-paths"))
     assert judged(vtysh, tmp_path / "wrong").returncode != 0
 

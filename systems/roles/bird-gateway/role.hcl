@@ -22,6 +22,11 @@ role "bird-gateway" {
     type    = "asn"
     summary = "Autonomous system of the gateways"
   }
+  parameter "asn_each" {
+    type    = "flag"
+    summary = "Each gateway has a system of its own: asn for the first, and so on by its index; both sides have to know"
+    default = false
+  }
   parameter "peers" {
     type    = "nodes"
     summary = "Group of the routers"

@@ -25,6 +25,11 @@ role "bird-router" {
     type    = "nodes"
     summary = "Group of the gateways"
   }
+  parameter "asn_each" {
+    type    = "flag"
+    summary = "Each gateway has a system of its own: peer_asn for the first, and so on by its index; both sides have to know"
+    default = false
+  }
   parameter "peer_asn" {
     type    = "asn"
     summary = "Autonomous system of the gateways"

@@ -73,6 +73,7 @@ def bird(role: str, me: dict[str, Any], peers: list[dict[str, Any]], **changes: 
         "bfd_interval": 0.1,
         "ttl_security": True,
         "password": True,
+        "asn_each": False,
     }
     parameters |= {"bfd_multiplier": 3} | changes
     variables = {f"{prefix}_{name}": value for name, value in parameters.items()}
@@ -115,14 +116,36 @@ def test_what_both_sides_have_to_have_is_left_out_where_it_is_not_asked_for(role
     assert "ttl security" not in text and "password" not in text
 
 
+def told(name: str, vips: list[str], *, asn_each: bool = False) -> str:
+    """What this kind of router is told."""
+    given = {"vips": vips, "asn": 64513, "peer_asn": 64512, "bfd_interval": 0.1, "bfd_multiplier": 3}
+    given |= {"ttl_security": True, "password": True, "asn_each": asn_each}
+    variables = {f"bird_gateway_{key}": value for key, value in given.items()}
+    about = {"node": GATEWAYS[0], "groups_of": {"gateways": GATEWAYS}, "deployment": "s3-lb/lab/main"}
+    return document.rendered(ROLES / "bird-gateway" / "documents" / f"{name}.j2", variables | about)
+
+
+@pytest.mark.parametrize("name", ["bird", "frr", "eos", "junos"])
+def test_each_gateway_may_have_a_system_of_its_own(name: str) -> None:
+    text = told(name, VIPS, asn_each=True)
+    systems = [64512 + gateway["index"] for gateway in GATEWAYS]
+    assert [text.count(str(system)) for system in systems] == [len(VIPS)] * len(systems)
+    if name == "frr":
+        same("document-frr-each.txt", text)
+
+
+def test_both_sides_of_a_session_know_the_same_systems() -> None:
+    router = bird("bird-router", ROUTERS[0], GATEWAYS, asn=64512, peer_asn=64513, asn_each=True)
+    for gateway in GATEWAYS:
+        own = bird("bird-gateway", gateway, ROUTERS, asn_each=True)
+        assert f"local {gateway['address']} as {64512 + gateway['index']};" in own
+        assert f"neighbor {gateway['address']} as {64512 + gateway['index']};" in router
+
+
 @pytest.mark.parametrize("name", ["bird", "frr", "eos", "junos"])
 @pytest.mark.parametrize("vips", [VIPS, VIPS[:1], VIPS[1:]], ids=["both", "ipv4", "ipv6"])
 def test_what_routers_of_others_are_told(name: str, vips: list[str]) -> None:
-    given = {"vips": vips, "asn": 64513, "peer_asn": 64512, "bfd_interval": 0.1, "bfd_multiplier": 3}
-    given |= {"ttl_security": True, "password": True}
-    variables = {f"bird_gateway_{key}": value for key, value in given.items()}
-    about = {"node": GATEWAYS[0], "groups_of": {"gateways": GATEWAYS}, "deployment": "s3-lb/lab/main"}
-    text = document.rendered(ROLES / "bird-gateway" / "documents" / f"{name}.j2", variables | about)
+    text = told(name, vips)
     if vips == VIPS:
         same(f"document-{name}.txt", text)
     assert [vip in text for vip in VIPS] == [vip in vips for vip in VIPS]
