@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tests.conftest import Running
@@ -63,9 +64,9 @@ class Side:
             request = replace(request, headers=(*request.headers, ("X-Forwarded-Proto", "https")))
         return exchange(self.way, request, **more)
 
-    def ask(self, method: str, bucket: str, key: str | None = None, query: str = "", **more: object) -> Answer:
+    def ask(self, method: str, bucket: str, key: str | None = None, query: str = "", **more: Any) -> Answer:
         """The answer to a signed request; see `request`."""
-        return self.send(self.request(method, bucket, key, query, **more))  # type: ignore[arg-type]
+        return self.send(self.request(method, bucket, key, query, **more))
 
 
 def sides(running: Running, folder: Path) -> tuple[Side, Side]:

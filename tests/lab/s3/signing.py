@@ -61,7 +61,7 @@ def sign(request: Request, keys: Keys, how: str, host: str, *, bucket: str = "")
     given = {UNSIGNED: UNSIGNED, "unsigned": UNSIGNED}.get(how, how if how.startswith("STREAMING") else "")
     body = request.body
     if given.startswith("STREAMING"):
-        more = (("X-Amz-Decoded-Content-Length", str(len(body))), ("Content-Encoding", "aws-chunked"))
+        more: Headers = (("X-Amz-Decoded-Content-Length", str(len(body))), ("Content-Encoding", "aws-chunked"))
         more += (("X-Amz-Trailer", "x-amz-checksum-crc32"),) if given.endswith("TRAILER") else ()
         request = replace(request, headers=(*request.headers, *more))
     # A signature in the query does not cover the body, which botocore would take for form fields.
@@ -76,7 +76,7 @@ def sign(request: Request, keys: Keys, how: str, host: str, *, bucket: str = "")
             else HmacV1QueryAuth(credentials, expires=EXPIRES)
         )
         signer.add_auth(made)
-        return replace(request, target=made.url.partition(host)[2])
+        return replace(request, target=str(made.url).partition(host)[2])
     if how == "v2":
         HmacV1Auth(credentials).add_auth(made)
         return replace(request, headers=tuple(made.headers.items()))

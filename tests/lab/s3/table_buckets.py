@@ -51,7 +51,7 @@ def policy(
     side: Side, bucket: str, action: str = "s3:GetObject", condition: object = None, effect: str = "Allow"
 ) -> bytes:
     """Everybody may do this with the objects of a bucket, or may not."""
-    statement = {
+    statement: dict[str, object] = {
         "Effect": effect,
         "Principal": "*",
         "Action": action,
