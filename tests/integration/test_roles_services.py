@@ -284,6 +284,19 @@ def test_only_the_request_in_flight_fails_when_the_radosgw_of_the_node_is_killed
     soon(lambda: says(running, "gw1", "traefik", "traefik-tree", "status")["summary"] == "4 of 4 servers up", 30, "it")
 
 
+def test_no_request_fails_while_each_radosgw_is_restarted_in_turn(running: Running) -> None:
+    """It says by its health file that it wants no more before it ends, so it has none in hand when it does."""
+    found: list[tuple[int, list[tuple[float, object]]]] = []
+    load = threading.Thread(target=lambda: found.append(ask(running, "gw1", 25)))
+    load.start()
+    for node in GATEWAYS:
+        running.docker("restart", container(running, node, "radosgw"))
+        soon(lambda: all(len(servers_up(running, gateway)) == 4 for gateway in GATEWAYS), 30, "all are back")
+    load.join()
+    ((asked, failed),) = found
+    assert asked > 300 and not failed, failed
+
+
 def test_clients_without_a_known_name_are_shown_our_certificate(running: Running) -> None:
     for name in ("192.0.2.10", "other.example"):
         argv = ("curl", "-skv", "--connect-to", "::127.0.0.1:443", f"https://{name}/")

@@ -30,7 +30,7 @@ role "radosgw" {
   }
 
   process {
-    command     = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:7480/swift/healthcheck", "--", "/usr/local/lib/seter/ceph-launch", "/etc/seter/now/radosgw/ceph.conf"]
+    command     = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:7480/swift/healthcheck", "--drain", "/run/radosgw/drained", "1.5", "--", "/usr/local/lib/seter/ceph-launch", "/etc/seter/now/radosgw/ceph.conf"]
     user        = "ceph"
     uid         = 953
     listens     = [7443, 7480]

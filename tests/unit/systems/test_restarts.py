@@ -104,3 +104,18 @@ def test_nothing_is_started_once_the_end_was_asked_for() -> None:
     keeper = Keeper(["sleep", "600"], Patience(1), lambda: next(answers))
     threading.Timer(0.5, lambda: keeper.end(signal.SIGTERM, None)).start()
     assert keeper.run() == 128 + signal.SIGTERM
+
+
+def test_who_is_told_to_end_wants_no_more_requests_for_a_while_first(tmp_path: Path) -> None:
+    file = tmp_path / "drained"
+    file.touch()  # as a crash leaves it
+    service = ["sh", "-c", f"trap 'exit 5' TERM; test ! -e {file} && echo up; while :; do sleep 0.05; done"]
+    argv = [sys.executable, str(PROGRAM), "--url=http://127.0.0.1:1/", "--drain", str(file), "1.5", "--", *service]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        while not file.exists():
+            assert time.monotonic() - told < 20
+            time.sleep(0.01)
+        assert process.wait(20) == 5 and time.monotonic() - told >= 1.4

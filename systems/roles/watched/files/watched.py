@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs a service, and starts it anew when it answers nobody any more.
 
-    watched --url URL [--patience SECONDS] -- COMMAND...
+    watched --url URL [--patience SECONDS] [--drain FILE SECONDS] -- COMMAND...
 
 A service that ends is started again by whoever started this (systemd, the container engine). One that hangs is still
 there, so it is asked: once a second for URL, and any answer, of any status, is a sign of life. When there was none for
@@ -9,7 +9,10 @@ there, so it is asked: once a second for URL, and any answer, of any status, is 
 as at first after an hour of health: a service that hangs for a reason from outside is not helped by more restarts. What
 does not answer yet since it is starting is left alone.
 
-Signals to end are passed on. Exit code: the service's; 2 for wrong usage.
+Signals to end are passed on. With `--drain` they are so many seconds later, and FILE is there meanwhile: a service that
+says by it that it wants no more requests has none left when it ends. It is taken away before each start.
+
+Exit code: the service's; 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ import http.client
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -70,18 +75,45 @@ def answers(url: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A file that says that no more requests are wanted, and the seconds that it takes until everybody knows."""
+
+    file: Path
+    seconds: float
+
+    def begin(self) -> None:
+        """Say so. Not being able to is no reason to go on for ever."""
+        try:
+            self.file.touch()
+        except OSError as fault:
+            log(f"{self.file}: {fault.strerror}; ending without it")
+
+    def end(self) -> None:
+        """Requests are wanted again. Raises OSError."""
+        self.file.unlink(missing_ok=True)
+
+
 class Keeper:
     """Runs the service until it ends by itself or is told to."""
 
-    def __init__(self, command: Sequence[str], patience: Patience, alive: Callable[[], bool]) -> None:
-        self._command, self._patience, self._alive = command, patience, alive
+    def __init__(
+        self, command: Sequence[str], patience: Patience, alive: Callable[[], bool], drain: Drain | None = None
+    ) -> None:
+        self._command, self._patience, self._alive, self._drain = command, patience, alive, drain
         self._ending = False
         self._service: subprocess.Popen[bytes] | None = None
 
     def end(self, number: int, _frame: FrameType | None) -> None:
-        """Pass a signal on; from now on nothing is started."""
+        """Pass a signal on, after the drain if this is the first; from now on nothing is started."""
+        if self._drain is not None and not self._ending:
+            self._drain.begin()
+            later = threading.Timer(self._drain.seconds, self.pass_on, (number, None))
+            later.daemon = True
+            later.start()
+        else:
+            self.pass_on(number, None)
         self._ending = True
-        self.pass_on(number, None)
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
         """Give a signal to the service."""
@@ -91,6 +123,8 @@ class Keeper:
     def run(self) -> int:
         """The service's exit code, 128 + N for signal N. Raises OSError when it cannot be started."""
         while True:
+            if self._drain is not None and not self._ending:
+                self._drain.end()
             self._service = subprocess.Popen(self._command)
             if self._ending:  # told between the last look and the start
                 self._service.terminate()
@@ -132,8 +166,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--url", required=True)
     parser.add_argument("--patience", type=float, default=10.0)
     parser.add_argument("command", nargs="+")
+    parser.add_argument("--drain", nargs=2, metavar=("FILE", "SECONDS"))
     options = parser.parse_args(argv)
-    keeper = Keeper(options.command, Patience(options.patience), lambda: answers(options.url))
+    drain = Drain(Path(options.drain[0]), float(options.drain[1])) if options.drain else None
+    keeper = Keeper(options.command, Patience(options.patience), lambda: answers(options.url), drain)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, keeper.end if number in (signal.SIGTERM, signal.SIGINT) else keeper.pass_on)
     try:
