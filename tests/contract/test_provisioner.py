@@ -218,13 +218,13 @@ def test_a_file_goes_to_a_node_for_its_owner_alone_and_comes_back(
 ) -> None:
     provisioner.ensure(shape(image, nets), tree())
     data = b"0123456789" * 100_000
-    provisioner.put("n1", "/var/lib/seter/web/copy", io.BytesIO(data), len(data), 777)
-    assert inside(deployment, "stat", "-c", "%a %u %s", "/var/lib/seter/web/copy") == f"400 777 {len(data)}"
+    provisioner.put("n1", "/etc/seter/copy", io.BytesIO(data), len(data), 777)
+    assert inside(deployment, "stat", "-c", "%a %u %s", "/etc/seter/copy") == f"400 777 {len(data)}"
     sink = io.BytesIO()
-    assert provisioner.fetch("n1", "/var/lib/seter/web/copy", sink) == len(data)
+    assert provisioner.fetch("n1", "/etc/seter/copy", sink) == len(data)
     assert sink.getvalue() == data
     with pytest.raises(NotFound, match="nothing"):
-        provisioner.fetch("n1", "/var/lib/seter/web/nothing", sink)
+        provisioner.fetch("n1", "/etc/seter/nothing", sink)
 
 
 def test_what_does_not_run_is_not_restarted(provisioner: Provisioner, image: str, nets: dict[str, Subnets]) -> None:
