@@ -52,6 +52,7 @@ system "s3-lb" {
       balancers = "gateways"
     }
     role "radosgw-exporter" {}
+    role "radosgw-breaker" {}
     role "traefik-guard" {}
     role "traefik" {
       backends      = "gateways"

@@ -284,6 +284,36 @@ def test_only_the_request_in_flight_fails_when_the_radosgw_of_the_node_is_killed
     soon(lambda: says(running, "gw1", "traefik", "traefik-tree", "status")["summary"] == "4 of 4 servers up", 30, "it")
 
 
+def test_a_radosgw_that_fails_requests_is_out_and_the_good_ones_never_are(running: Running) -> None:
+    """Cut off from its storage it answers probes still. With all three cut off no second one is taken out."""
+
+    def told(node: str) -> dict[str, Any]:
+        return says(running, node, "radosgw-breaker", "radosgw-breaker", "status")
+
+    try:
+        cut_off(running, "gw1", on=True)
+        soon(lambda: not told("gw1")["ok"] and "http://127.0.0.1:7480" not in servers_up(running, "gw1"), 25, "out")
+        asked, failed = ask(running, "gw1", 2)
+        assert asked > 20 and not failed, failed
+        assert len(servers_up(running, "gw2")) == 3
+        for node in ("gw2", "gw3"):
+            cut_off(running, node, on=True)
+        soon(lambda: all("another" in told(node)["summary"] for node in ("gw2", "gw3")), 25, "they fail, too")
+        assert len(servers_up(running, "gw2")) == 3
+    finally:
+        for node in GATEWAYS:
+            cut_off(running, node, on=False)
+    soon(lambda: all(told(node)["ok"] for node in GATEWAYS), 60, "they do their work again")
+    soon(lambda: all(len(servers_up(running, node)) == 4 for node in GATEWAYS), 10, "all are back")
+
+
+def cut_off(running: Running, node: str, *, on: bool) -> None:
+    """What the node sends to disks of Ceph is lost, or not any more."""
+    rules = "table inet lab { chain out { type filter hook output priority 0; tcp dport 6800-7568 drop; }; }"
+    argv = ("nft", rules) if on else ("nft", "destroy", "table", "inet", "lab")
+    run(running, node, "firewall", *argv)
+
+
 def test_no_request_fails_while_each_radosgw_is_restarted_in_turn(running: Running) -> None:
     """It says by its health file that it wants no more before it ends, so it has none in hand when it does."""
     found: list[tuple[int, list[tuple[float, object]]]] = []

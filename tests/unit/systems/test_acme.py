@@ -24,9 +24,10 @@ import traefik_schema
 from acme_policy import Certificate, Window, faults, pause, renew_at
 from acme_report import Known
 from acme_solver import Answers
-from acme_store import Account, Lead, Lost, Order, State, plain, record
+from acme_store import LEADER, Account, Order, State, plain, record
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from etcd_lead import Lead, Lost
 from hypothesis import given
 from hypothesis import strategies as st
 from traefik_etcd import OVER, Failed, b64, text_of
@@ -202,7 +203,7 @@ def store() -> Store:
 
 
 def test_one_leads_and_when_it_ends_another_does(store: Store) -> None:
-    one, other = Lead(store, "gw1", 10), Lead(store, "gw2", 10)
+    one, other = Lead(store, "gw1", 10, LEADER), Lead(store, "gw2", 10, LEADER)
     one.hold()
     other.hold()
     assert (one.mine, other.mine) == (True, False)
@@ -215,7 +216,7 @@ def test_one_leads_and_when_it_ends_another_does(store: Store) -> None:
 
 
 def test_who_was_cut_off_and_believes_that_it_leads_changes_nothing(store: Store) -> None:
-    one, other = Lead(store, "gw1", 10), Lead(store, "gw2", 10)
+    one, other = Lead(store, "gw1", 10, LEADER), Lead(store, "gw2", 10, LEADER)
     one.hold()
     store.revoke({"ID": "100"})  # its time ran out in etcd
     other.hold()
@@ -226,7 +227,7 @@ def test_who_was_cut_off_and_believes_that_it_leads_changes_nothing(store: Store
 
 
 def test_a_leader_that_cannot_reach_etcd_soon_leads_no_more(store: Store) -> None:
-    lead, said = Lead(store, "gw1", 0), list[str]()
+    lead, said = Lead(store, "gw1", 0, LEADER), list[str]()
     lead.hold()
     store.away = True
     ending = threading.Event()
@@ -239,7 +240,7 @@ def test_a_leader_that_cannot_reach_etcd_soon_leads_no_more(store: Store) -> Non
 
 
 def test_records_come_back_as_they_were_written(store: Store, pair: Pair) -> None:
-    lead = Lead(store, "gw1", 10)
+    lead = Lead(store, "gw1", 10, LEADER)
     lead.hold()
     account, state = Account("https://ca/dir", '{"d": "secret"}', "https://ca/1"), State(orders=3, last_error="x")
     order = Order("https://ca/dir", "https://ca/order", NAMES, pair.key)
@@ -272,7 +273,7 @@ def test_what_lies_over_a_tree_fits_it(pair: Pair) -> None:
 
 
 def test_status_and_metrics_say_whose_certificate_it_is_and_what_went_wrong(store: Store, pair: Pair) -> None:
-    lead, known = Lead(store, "gw1", 10), Known(enabled=True)
+    lead, known = Lead(store, "gw1", 10, LEADER), Known(enabled=True)
     assert not known.report()["ok"]
     lead.hold()
     state = State(orders=2, failures=3, last_error="rateLimited: too many", last_error_at=time.time())

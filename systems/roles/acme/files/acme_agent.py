@@ -19,7 +19,8 @@ from acme_order import Proof, Refused, Server, new_account
 from acme_policy import Certificate, Window
 from acme_report import Known
 from acme_solver import listens, shows
-from acme_store import BASE, CERTIFICATE, KEY, TOKENS, Lead, Lost, Order, Seen, plain
+from acme_store import BASE, CERTIFICATE, KEY, TOKENS, Order, Seen, plain
+from etcd_lead import Lead, Lost
 from traefik_etcd import OVER, Etcd, Failed
 
 ACCOUNT, ORDER, STATE = BASE + "account", BASE + "order", BASE + "state"

@@ -28,7 +28,8 @@ import acme_store
 from acme_agent import Agent, Config
 from acme_report import Known
 from acme_solver import Answers
-from acme_store import Lead
+from acme_store import LEADER
+from etcd_lead import Lead
 from metrics_server import serve
 from traefik_etcd import Failed
 
@@ -50,7 +51,7 @@ def run(config: Config) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    known, lead = Known(bool(config.directory)), Lead(config.etcd, config.node, config.lease)
+    known, lead = Known(bool(config.directory)), Lead(config.etcd, config.node, config.lease, LEADER)
     agent = Agent(config, lead, known, log)
     serve(config.metrics_port, known, config.metrics_address)
     threads = [threading.Thread(target=agent.run, args=(ending,), daemon=True)]

@@ -8,13 +8,12 @@ etcd: one that was cut off and believes that it still leads changes nothing.
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from traefik_etcd import OVER, ROOT, Failed, b64, below, values
+from etcd_lead import Calls
+from traefik_etcd import OVER, ROOT, b64, below, values
 
 BASE = "seter/acme/"
 LEADER, TOKENS = BASE + "leader", BASE + "token/"
@@ -31,18 +30,6 @@ ROUTE = {
     "http/services/acme/loadBalancer/serversTransport": "acme",
     "http/serversTransports/acme/forwardingTimeouts/dialTimeout": "500ms",
 }
-
-
-class Calls(Protocol):
-    """What of traefik_etcd.Etcd is needed."""
-
-    def call(self, request: Mapping[str, Any], path: str = "/v3/kv/txn") -> dict[str, Any]:
-        """One request. Raises Failed."""
-        ...
-
-
-class Lost(Exception):
-    """This node does not lead any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,83 +108,6 @@ def seen_in(answer: Mapping[str, Any]) -> Seen:
     state = record(State, found.get("state")) or State()
     account, order = record(Account, found.get("account")), record(Order, found.get("order"))
     return Seen(found.get("leader", ""), account, order, state, values(over, OVER), "".join(values(tree, "").values()))
-
-
-class Lead:
-    """Whether this node leads: a key in etcd that is bound to a lease, which is kept alive as long as we are."""
-
-    def __init__(self, etcd: Calls, node: str, life: int) -> None:
-        """`life` of the lease in seconds; etcd grants no less than its election takes."""
-        self._etcd, self._node, self._life = etcd, node, life
-        self._lease, self._made, self._until = "", "", 0.0
-
-    @property
-    def mine(self) -> bool:
-        """We lead, for all that we can know."""
-        return bool(self._made) and time.monotonic() < self._until
-
-    def must(self) -> None:
-        """Raises Lost when we do not lead."""
-        if not self.mine:
-            raise Lost(f"{self._node} does not lead any more")
-
-    def hold(self) -> None:
-        """Keep what we have, or try to get it. Raises Failed."""
-        asked = time.monotonic()
-        if self._lease and not self._kept():
-            self._lease, self._made = "", ""
-        if not self._lease:
-            granted = self._etcd.call({"TTL": self._life}, "/v3/lease/grant")
-            self._lease, self._life = str(granted["ID"]), int(granted["TTL"])
-        taken = {"key": b64(LEADER), "value": b64(self._node), "lease": self._lease}
-        answer = self._etcd.call(
-            {
-                "compare": [{"key": b64(LEADER), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
-                "success": [{"request_put": taken}, {"request_range": {"key": b64(LEADER)}}],
-                "failure": [{"request_range": {"key": b64(LEADER)}}],
-            }
-        )
-        (pair,) = answer["responses"][-1]["response_range"]["kvs"]
-        self._made = str(pair["create_revision"]) if pair.get("lease") == self._lease else ""
-        self._until = asked + self._life
-
-    def _kept(self) -> bool:
-        answer = self._etcd.call({"ID": self._lease}, "/v3/lease/keepalive")
-        return int(answer.get("result", {}).get("TTL", 0)) > 0
-
-    def end(self) -> None:
-        """Let another lead at once. Raises Failed."""
-        if self._lease:
-            self._etcd.call({"ID": self._lease}, "/v3/lease/revoke")
-        self._lease, self._made = "", ""
-
-    def stay(self, ending: threading.Event, failed: Callable[[str], None]) -> None:
-        """Hold until the end; a thread of its own, since what the leader does may take longer than the lease."""
-        while not ending.is_set():
-            try:
-                self.hold()
-            except (Failed, KeyError, ValueError) as fault:
-                failed(str(fault))
-            ending.wait(self._life / 3)
-
-    def write(self, put: Mapping[str, str], delete: Sequence[str] = (), *, bound: bool = False) -> None:
-        """One transaction of keys and values; `bound` ones go when we end. Raises Lost when another leads, Failed."""
-        self.must()
-        lease = {"lease": self._lease} if bound else {}
-        answer = self._etcd.call(
-            {
-                "compare": [
-                    {"key": b64(LEADER), "target": "CREATE", "result": "EQUAL", "create_revision": self._made},
-                ],
-                "success": [
-                    *({"request_put": {"key": b64(key), "value": b64(text), **lease}} for key, text in put.items()),
-                    *({"request_delete_range": {"key": b64(key)}} for key in delete),
-                ],
-            }
-        )
-        if not answer.get("succeeded"):
-            self._made = ""
-            raise Lost(f"another leads than {self._node}")
 
 
 def over(certificate: str, key: str) -> dict[str, str]:

@@ -1,0 +1,308 @@
+#!/usr/bin/python3
+"""Takes the RadosGW of this node out of the balancers' pool while it answers probes but not requests.
+
+    radosgw-breaker run             until SIGTERM, which lets it in again
+    radosgw-breaker status          JSON; with --closed exit 1 while the RadosGW is out
+    radosgw-breaker check-config    exit 0 when the file of --config can be used, else 2 and the reason
+
+Options before the verb: --config FILE. Exit codes: 0 done, 1 out or failed, 2 wrong file or usage.
+
+A circuit breaker for each RadosGW, of which the requests are its own: a small object is written and read, so no client
+can open it by what it asks for. It opens by the file that makes RadosGW's health check answer 503 (Ceph's
+rgw_healthcheck_disabling_path), which every balancer's probe sees. And it opens for one RadosGW of the fleet at a time,
+by a key in etcd that is bound to a lease: when all fail, the storage behind them does, and taking them all out would
+turn slow answers into none. Without etcd nobody is taken out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from etcd_lead import Lead
+from metrics_server import metric, serve
+from traefik_etcd import Etcd, Failed
+
+CONFIG = "/etc/seter/now/radosgw-breaker/radosgw-breaker.json"
+BUCKET = "seter-breaker"
+KEY = "seter/breaker/out"  # in etcd: the node whose RadosGW is out
+LEASE = 10  # seconds after which a node that died while its RadosGW was out no longer keeps others in
+WRITE_EVERY = 10  # requests; the others read
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What seter wrote. `interval` and `timeout` are seconds."""
+
+    node: str
+    etcd: Etcd
+    radosgw: str
+    drained: Path
+    interval: float
+    timeout: float
+    fall: int
+    rise: int
+    metrics_port: int
+    metrics_address: str
+
+    @classmethod
+    def read(cls, path: str) -> Config:
+        """Raises ValueError with the reason."""
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            host, _, port = str(found["etcd"]).rpartition(":")
+            config = cls(
+                node=str(found["node"]),
+                etcd=Etcd(host.strip("[]"), int(port), Path(found["secrets"])),
+                radosgw=str(found["radosgw"]),
+                drained=Path(found["drained"]),
+                interval=float(found["interval"]),
+                timeout=float(found["timeout"]),
+                fall=int(found["fall"]),
+                rise=int(found["rise"]),
+                metrics_port=int(found["metrics_port"]),
+                metrics_address=str(found["metrics_address"]),
+            )
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as fault:
+            raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
+        if min(config.interval, config.timeout, config.fall, config.rise) <= 0:
+            raise ValueError(f"{path}: interval, timeout, fall and rise are above 0")
+        return config
+
+
+class Outcome(StrEnum):
+    """How one request ended."""
+
+    GOOD = "good"
+    BAD = "bad"  # it was taken, and not done: 5xx, or no answer in time
+    OTHER = "other"  # says nothing: nobody listens (the balancers see that, too), or we may not
+
+
+def outcome_of(status: int, code: int) -> Outcome:
+    """From the HTTP status, 0 for none, and curl's exit code (curl(1), "Exit codes")."""
+    if code == 28 or status >= 500:  # 28: it took too long
+        return Outcome.BAD
+    return Outcome.GOOD if code == 0 and 200 <= status < 300 else Outcome.OTHER
+
+
+class Requests:
+    """Writes and reads the object of this node. Signed by curl, which gets the keys on its standard input."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._count, self._made = config, 0, False
+
+    def ask(self) -> Outcome:
+        """One request more; it may be two or three, at first."""
+        if not self._made:
+            self._made = self._send("PUT", "", "") is Outcome.GOOD
+        write = self._count % WRITE_EVERY == 0
+        self._count += 1
+        name = f"/{self._config.node}"
+        return self._send("PUT", name, "alive") if write else self._send("GET", name, "")
+
+    def _send(self, method: str, name: str, body: str) -> Outcome:
+        config = self._config
+        access, secret = (
+            (config.etcd.secrets / f"s3-{key}-key").read_text(encoding="ascii").strip() for key in ("access", "secret")
+        )
+        lines = [
+            f'url = "{config.radosgw}/{BUCKET}{name}"',
+            f'request = "{method}"',
+            f'user = "{access}:{secret}"',
+            'aws-sigv4 = "aws:amz:us-east-1:s3"',
+            f"max-time = {config.timeout:g}",
+            'write-out = "%{http_code}"',
+            'output = "/dev/null"',
+            "silent",
+            *([f'data-binary = "{body}"'] if method == "PUT" else []),
+        ]
+        argv = ["curl", "--disable", "--config", "-"]
+        done = subprocess.run(argv, input="\n".join(lines), capture_output=True, text=True, timeout=60, check=False)
+        return outcome_of(int(done.stdout.strip() or 0), done.returncode)
+
+
+class Holds(Protocol):
+    """What of etcd_lead.Lead is needed."""
+
+    @property
+    def mine(self) -> bool:
+        """Ours is the one that is out."""
+        ...
+
+    def hold(self) -> None:
+        """Get it, or keep it. Raises Failed."""
+        ...
+
+    def end(self) -> None:
+        """Give it back. Raises Failed."""
+        ...
+
+
+@dataclass(slots=True)
+class State:
+    """What is known; written by one thread, read by those of the server."""
+
+    out: bool = False
+    wanted: bool = False
+    failures: int = 0  # in a row
+    good: int = 0  # in a row
+    bad: int = 0  # ever
+    opened: int = 0
+    reason: str = ""
+
+    def report(self) -> dict[str, Any]:
+        """For `status`."""
+        said = "out: it answers probes and fails requests" if self.out else self.reason or "in"
+        return {"ok": not self.out and not self.wanted, "summary": said, "failures": self.failures, "good": self.good}
+
+    def metrics(self) -> str:
+        """Prometheus text format 0.0.4."""
+        rows = (
+            ("radosgw_breaker_out", "gauge", "1 while the RadosGW is taken out", int(self.out)),
+            ("radosgw_breaker_wanted", "gauge", "1 while it fails but may not be taken out", int(self.wanted)),
+            ("radosgw_breaker_failed_requests_total", "counter", "Requests of our own that failed", self.bad),
+            ("radosgw_breaker_opened_total", "counter", "Times that it was taken out", self.opened),
+        )
+        lines = [line for name, kind, about, value in rows for line in metric(name, kind, about, [({}, value)])]
+        return "\n".join(lines) + "\n"
+
+
+class Breaker:
+    """Judges outcomes, and takes the RadosGW out or lets it in."""
+
+    def __init__(self, config: Config, lock: Holds, state: State) -> None:
+        self._config, self._lock, self.state = config, lock, state
+
+    def hear(self, outcome: Outcome) -> None:
+        """Take one outcome into account. Never raises for what etcd does."""
+        state = self.state
+        if outcome is Outcome.BAD:
+            state.failures, state.good, state.bad = state.failures + 1, 0, state.bad + 1
+        elif outcome is Outcome.GOOD:
+            state.failures, state.good = 0, state.good + 1
+        if state.out:
+            self._stay_out()
+        elif state.failures >= self._config.fall:
+            self._open()
+        else:
+            state.wanted = False
+
+    def _open(self) -> None:
+        state = self.state
+        state.wanted = True
+        if self._held():
+            self._config.drained.touch()
+            state.out, state.wanted, state.opened = True, False, state.opened + 1
+            log(f"out: {state.failures} requests in a row failed")
+
+    def _stay_out(self) -> None:
+        if self.state.good >= self._config.rise:
+            self.close("it does its work again")
+        elif self._held():
+            self._config.drained.touch()  # a RadosGW that was started anew has taken it away
+        else:
+            self.close(self.state.reason)
+
+    def _held(self) -> bool:
+        try:
+            self._lock.hold()
+        except (Failed, KeyError, ValueError) as fault:
+            self._say(f"stays in: {fault}")
+        else:
+            self._say("" if self._lock.mine else "stays in: another RadosGW is out")
+        return self._lock.mine
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self.state.reason:
+            log(reason)
+        self.state.reason = reason
+
+    def close(self, reason: str) -> None:
+        """Let it in. Raises OSError when the file cannot be taken away."""
+        if self.state.out:
+            self._config.drained.unlink(missing_ok=True)
+            log(f"in: {reason}")
+        self.state.out, self.state.failures = False, 0
+        try:
+            self._lock.end()
+        except (Failed, KeyError, ValueError) as fault:
+            log(f"others stay in until the lease has run out: {fault}")
+
+
+def run(config: Config) -> int:
+    """Until SIGTERM or SIGINT. Raises OSError."""
+    ending = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    state = State()
+    serve(config.metrics_port, state, config.metrics_address)
+    breaker = Breaker(config, Lead(config.etcd, config.node, LEASE, KEY), state)
+    keep_asking(Requests(config).ask, breaker, config.interval, ending)
+    if state.out:
+        breaker.close("nobody watches it any more")
+    return 0
+
+
+def keep_asking(ask: Callable[[], Outcome], breaker: Breaker, interval: float, ending: threading.Event) -> None:
+    """Requests start every `interval` seconds; one that took longer is followed by the next at once."""
+    due = time.monotonic()
+    while not ending.wait(max(0.0, due - time.monotonic())):
+        breaker.hear(ask())
+        due = max(due + interval, time.monotonic())
+
+
+def status(config: Config, *, closed: bool) -> int:
+    """Print the running program's report. Raises OSError."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
+        report = json.load(answer)
+    print(json.dumps(report))
+    return 1 if closed and not report["ok"] else 0
+
+
+def log(text: str) -> None:
+    """One line to stderr."""
+    print(f"radosgw-breaker: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(
+        "radosgw-breaker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default=CONFIG)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("run", "check-config"):
+        verbs.add_parser(verb)
+    verbs.add_parser("status").add_argument("--closed", action="store_true")
+    options = parser.parse_args(argv)
+    try:
+        config = Config.read(options.config)
+        if options.verb == "status":
+            return status(config, closed=options.closed)
+        return run(config) if options.verb == "run" else 0
+    except ValueError as fault:
+        log(str(fault))
+        return 2
+    except OSError as fault:
+        log(str(fault))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
