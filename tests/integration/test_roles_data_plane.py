@@ -220,15 +220,22 @@ def test_the_network_s_set_up_is_done_twice_without_a_change(running: Running) -
 
 
 @pytest.mark.parametrize(
-    ("role", "program"), [("traefik", "traefik"), ("radosgw", "radosgw"), ("bird-gateway", "bird")]
+    ("role", "program", "user"),
+    [
+        ("traefik", "^/usr/local/bin/traefik", "traefik"),
+        ("radosgw", "^/usr/bin/radosgw", "ceph"),
+        ("bird-gateway", "^(/usr/sbin/)?bird ", "bird"),
+    ],
 )
-def test_a_service_that_hangs_is_withdrawn_and_started_anew(running: Running, role: str, program: str) -> None:
+def test_a_service_that_hangs_is_withdrawn_and_started_anew(
+    running: Running, role: str, program: str, user: str
+) -> None:
     def pids() -> set[str]:
-        return set(run(running, "gw3", role, "pgrep", "-x", program, check=False).split())
+        return set(run(running, "gw3", role, "pgrep", "-f", program, check=False).split())
 
     before, withdrawn = pids(), [2] * 4
     begun = time.monotonic()
-    run(running, "gw3", role, "sh", "-c", f"kill -STOP $(pgrep -x {program})")
+    run(running, "gw3", role, "sh", "-c", f"kill -STOP $(pgrep -f '{program}')", user=user)
     soon(lambda: counts(running) == withdrawn, 4, "the routers have left it out")
     soon(lambda: bool(pids() and not pids() & before), 40, "another process")
     assert time.monotonic() - begun > 8, "a busy service was taken for one that hangs"

@@ -64,7 +64,7 @@ def test_each_neighbour_reaches_what_is_for_it(running: Running) -> None:
 
 def test_rules_that_somebody_deletes_are_back(running: Running) -> None:
     before = says(running, "gw2", "firewall", "firewall", "status")["corrections"]
-    run(running, "gw2", "firewall", "nft", "flush", "table", "inet", "seter_firewall")
+    run(running, "gw2", "firewall", "nft", "delete", "table", "inet", "seter_firewall")
     soon(lambda: says(running, "gw2", "firewall", "firewall", "status")["corrections"] > before, 10, "they are back")
     assert says(running, "gw2", "firewall", "firewall", "status")["ok"]
 

@@ -35,7 +35,7 @@ from typing import Any
 from metrics_server import serve
 
 CONFIG = "/etc/seter/now/firewall/firewall.json"
-EVERY = 5.0  # seconds between two looks
+EVERY = 2.0  # seconds between two looks
 TABLE = "seter_firewall"
 PORTS = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?")
 # What is of the ring alone comes in nowhere but on its own interfaces; see second_chance_ring.
