@@ -68,7 +68,8 @@ class Apply:
             self._provisioner.folders(node, tree)
 
     def _validate(self, node: str, root: str) -> None:
-        """Each running process judges the files that it is about to get, before anything is stopped."""
+        """The files that a running process is about to get are judged before anything is stopped, by the artefact that
+        will read them: another one than runs now may know what this one does not."""
         observed = self._survey.observed.nodes[node]
         for seat in self._survey.blueprint.seats_of(node):
             process, state = seat.role.process, observed.role(seat.role.name)
@@ -77,7 +78,11 @@ class Apply:
             wanted = self._survey.wanted.nodes[node].role(seat.role.name)
             if state.running and wanted is not None and state.files != wanted.files:
                 argv = [part.replace("{root}", root) for part in process.validate]
-                answer = self._provisioner.execute(node, seat.role.name, argv, user=process.user)
+                if state.artifact == wanted.artifact:
+                    answer = self._provisioner.execute(node, seat.role.name, argv, user=process.user)
+                else:
+                    image = self._survey.image_of(seat).id
+                    answer = self._provisioner.try_out(node, image, argv, user=process.user)
                 if answer.code != 0:
                     raise stopped(node, f"{seat.role.name} refuses its new files", answer)
 

@@ -25,6 +25,7 @@ from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.subnets import GATEWAY, address, free, routes
+from seter.provisioner.trial import trial
 from seter.state import Observed, Subnets
 from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
@@ -323,6 +324,11 @@ class ContainerProvisioner(Provisioner):
                 raise
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
+
+    def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
+        """See the interface."""
+        with translated(f"trying {argv[0]} on {node}"), trial(self._api, image, self.node_name(node)) as container:
+            return self._execute(container, argv, user=user)
 
     def restart(self, node: str, role: str, within: int) -> None:
         """See the interface."""

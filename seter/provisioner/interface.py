@@ -97,6 +97,11 @@ class Provisioner(ABC):
         """Run a command where the role's process runs, as its user if none is named. NotFound when it does not run."""
 
     @abstractmethod
+    def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
+        """Run a command in a process of its own that is made of the engine's `image` and sees the node's files, and
+        has neither network nor rights. Nothing of it stays."""
+
+    @abstractmethod
     def restart(self, node: str, role: str, within: int) -> None:
         """Stop the role's process, giving it `within` seconds, and start it again as it was. NotFound if there is none.
         Twice is twice."""

@@ -325,6 +325,22 @@ def test_clients_without_a_known_name_are_shown_our_certificate(running: Running
         assert "issuer: CN=seter CA of s3-lb/container" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (("--tls-max", "1.1"), False),
+        (("--tls-max", "1.2"), True),
+        (("--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-SHA"), False),
+        (("--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES256-GCM-SHA384"), True),
+        (("--tlsv1.3",), True),
+    ],
+)
+def test_old_ways_to_encrypt_are_refused(running: Running, words: tuple[str, ...], taken: bool) -> None:
+    argv = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--connect-to", "::127.0.0.1:443", *words)
+    said = run(running, "gw1", "traefik", *argv, "https://s3.example.test/", check=False)
+    assert said == ("200" if taken else "000")
+
+
 def test_plain_http_is_sent_to_https(running: Running) -> None:
     argv = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", "Host: s3.example.test")
     assert run(running, "gw1", "traefik", *argv, "http://127.0.0.1/a") == "301 https://s3.example.test/a"

@@ -197,6 +197,17 @@ def test_files_that_the_process_refuses_stop_the_roll_out_before_anything_is_sto
     assert small.seter("exec", "x1", "note", "--", "cat", "/etc/seter/now/note/text").out.strip() == "first"
 
 
+def test_new_files_are_judged_by_the_artefact_that_will_read_them(small: Small) -> None:
+    judge = '"test", "-e", "/usr/local/judge"'
+    small.edit("roles/note/role.hcl", '"grep", "-qv", "refused", "{root}/note/text"', judge)
+    task = "\n- name: Bring the judge\n  ansible.builtin.copy:\n    content: here\n    dest: /usr/local/judge\n"
+    small.edit("roles/note/tasks/install.yml", "    tasks_from: install\n", "    tasks_from: install\n" + task)
+    small.with_environment()("smie", "build", "note")
+    small.edit(TARGET, 'node "x1" {', 'node "x1" {\n parameters {\n text = "fifth"\n }\n')
+    small.seter("deploy", "--yes")
+    assert small.seter("exec", "x1", "note", "--", "cat", "/run/note/read").out.strip() == "fifth"
+
+
 def test_a_restart_that_got_lost_is_made_up_for(small: Small) -> None:
     """SE-02: new files on disk, the old process still running with the old ones."""
     small.edit("small/system.hcl", 'greeting = "extra"', 'greeting = "lost"')
