@@ -233,10 +233,11 @@ def test_a_service_that_hangs_is_withdrawn_and_started_anew(
     def pids() -> set[str]:
         return set(run(running, "gw3", role, "pgrep", "-f", program, check=False).split())
 
-    before, withdrawn = pids(), [2] * 4
+    before = pids()
     begun = time.monotonic()
     run(running, "gw3", role, "sh", "-c", f"kill -STOP $(pgrep -f '{program}')", user=user)
-    soon(lambda: counts(running) == withdrawn, 4, "the routers have left it out")
+    if role != "radosgw":  # there the others' are asked, perhaps before anybody has noticed
+        soon(lambda: counts(running) == [2] * 4, 4, "the routers have left it out")
     soon(lambda: bool(pids() and not pids() & before), 40, "another process")
     assert time.monotonic() - begun > 8, "a busy service was taken for one that hangs"
     soon(lambda: counts(running) == [3] * 4, 60, "it is back")

@@ -194,6 +194,7 @@ def ask(running: Running, node: str, seconds: float) -> tuple[int, list[tuple[fl
 
 
 def test_a_gateway_prefers_its_own_radosgw(running: Running) -> None:
+    soon(lambda: len(servers_up(running, "gw1")) == 4, 60, "all of them are there")
     found: list[tuple[int, list[tuple[float, object]]]] = []
     share = logged_during(running, lambda: found.append(ask(running, "gw1", 4)))
     ((asked, failed),) = found
