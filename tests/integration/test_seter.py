@@ -198,11 +198,10 @@ def test_files_that_the_process_refuses_stop_the_roll_out_before_anything_is_sto
 
 
 def test_new_files_are_judged_by_the_artefact_that_will_read_them(small: Small) -> None:
-    judge = '"test", "-e", "/usr/local/judge"'
+    judge = '"grep", "-q", "etcd", "/usr/bin/etcd"'  # the artefact that runs has no such file
     small.edit("roles/note/role.hcl", '"grep", "-qv", "refused", "{root}/note/text"', judge)
-    task = "\n- name: Bring the judge\n  ansible.builtin.copy:\n    content: here\n    dest: /usr/local/judge\n"
-    small.edit("roles/note/tasks/install.yml", "    tasks_from: install\n", "    tasks_from: install\n" + task)
-    small.with_environment()("smie", "build", "note")
+    note = 'role "note" {\n      artifact = '
+    small.edit("small/system.hcl", note + '"container/debian-13"', note + '"container/etcd"')
     small.edit(TARGET, 'node "x1" {', 'node "x1" {\n parameters {\n text = "fifth"\n }\n')
     small.seter("deploy", "--yes")
     assert small.seter("exec", "x1", "note", "--", "cat", "/run/note/read").out.strip() == "fifth"
