@@ -77,7 +77,9 @@ def announcing() -> list[Row]:
         stack.enter_context(namespace())
         certificate(folder)
         ours, own_cpu = watched(folder, our_agent(folder), enabled_by_us=True)
-        theirs, its_cpu = watched(folder, [str(python), "-f", str(settings(folder))], enabled_by_us=False)
+        theirs, its_cpu = watched(
+            folder, [str(python), "-f", str(settings(folder)), "-d", str(folder / "checks")], enabled_by_us=False
+        )
     print(f"  {'service fails: announced no more after':<44} {ours:8.3f} s   {PEER} {theirs:.3f} s", flush=True)
     print(f"  {'watching a service: CPU':<44} {own_cpu:8.3f} s/s {PEER} {its_cpu:.3f} s/s", flush=True)
     return [
@@ -137,6 +139,7 @@ def our_agent(folder: Path) -> list[str]:
 def settings(folder: Path) -> Path:
     """The peer's file."""
     path = folder / "ahc.conf"
+    (folder / "checks").mkdir()
     path.write_text(SETTINGS.format(folder=folder, birdc=program("birdc")))
     return path
 
