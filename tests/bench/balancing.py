@@ -35,7 +35,7 @@ SMALL, LARGE = 4 << 10, 4 << 20
 ROUNDS, SECONDS = 3, 4
 TICKS = os.sysconf("SC_CLK_TCK")
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_rlimit_nofile 8192;
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;
