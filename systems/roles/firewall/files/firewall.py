@@ -17,22 +17,17 @@ arrive at ports that are handed out to clients (ip_local_port_range).
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import json
 import re
-import signal
 import subprocess
 import sys
-import threading
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from metrics_server import serve
+from metrics_server import program, serve, until_told
 
 CONFIG = "/etc/seter/now/firewall/firewall.json"
 EVERY = 2.0  # seconds between two looks
@@ -234,13 +229,7 @@ class Keeper:
 
 def run(config: Config) -> int:
     """Until SIGTERM or SIGINT."""
-    ending = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ending.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = until_told()
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
     serve(config.metrics_port, keeper.state, config.metrics_address)
@@ -249,12 +238,9 @@ def run(config: Config) -> int:
     return 0
 
 
-def status(config: Config, *, in_place: bool) -> int:
-    """Print the running program's report. Raises OSError."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
-        report = json.load(answer)
-    print(json.dumps(report))
-    return 1 if in_place and not report["ok"] else 0
+def show(config: Config) -> None:
+    """Print the rules."""
+    print(rules(config), end="")
 
 
 def log(text: str) -> None:
@@ -264,28 +250,7 @@ def log(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """See the top of this file."""
-    parser = argparse.ArgumentParser(
-        "firewall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default=CONFIG)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("run", "show", "check-config"):
-        verbs.add_parser(verb)
-    verbs.add_parser("status").add_argument("--in-place", action="store_true")
-    options = parser.parse_args(argv)
-    try:
-        config = Config.read(options.config)
-        if options.verb == "status":
-            return status(config, in_place=options.in_place)
-        if options.verb == "show":
-            print(rules(config), end="")
-        return run(config) if options.verb == "run" else 0
-    except ValueError as fault:
-        log(str(fault))
-        return 2
-    except OSError as fault:
-        log(str(fault))
-        return 1
+    return program(__doc__, CONFIG, argv, Config.read, run, strict="--in-place", more={"show": show})
 
 
 if __name__ == "__main__":

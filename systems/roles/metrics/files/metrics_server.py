@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import socket
@@ -12,11 +13,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 LOOPBACK = "127.0.0.1"
 STATUS_TIMEOUT = 5.0  # seconds
 IP_FREEBIND = 15  # linux/in.h; the module socket does not name it
+
+
+class Configured(Protocol):
+    """What seter wrote for a program; this much all have."""
+
+    @property
+    def metrics_port(self) -> int:
+        """Where it answers."""
+        ...
+
+
+T = TypeVar("T", bound=Configured)
 
 
 class Tells(Protocol):
@@ -120,7 +133,46 @@ def exporter(usage: str | None, config: Path, argv: Sequence[str], make: Callabl
     return _status(port) if verbs == ["status"] else _run(port, state, address)
 
 
-def _run(port: int, state: Tells, address: str) -> int:
+def program(
+    usage: str | None,
+    default: str,
+    argv: Sequence[str],
+    read: Callable[[str], T],
+    run: Callable[[T], int],
+    *,
+    strict: str,
+    more: Mapping[str, Callable[[T], None]] | None = None,
+) -> int:
+    """The command line that the programs of roles share: run, status, check-config, and `more` verbs. Returns the exit
+    code: 0 done, 1 failed, or `status` with the option `strict` while the report is not ok, 2 wrong file or usage.
+
+    `usage` is the program's documentation, `default` its file, which `read` takes (ValueError with the reason).
+    """
+    name = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(name, description=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default=default)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("run", "check-config", *(more or {})):
+        verbs.add_parser(verb)
+    verbs.add_parser("status").add_argument(strict, dest="strict", action="store_true")
+    options = parser.parse_args(argv)
+    try:
+        config = read(options.config)
+        if options.verb == "status":
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{config.metrics_port}/status", timeout=2) as answer:
+                report = json.load(answer)
+            print(json.dumps(report))
+            return 1 if options.strict and not report["ok"] else 0
+        if options.verb in (more or {}):
+            (more or {})[options.verb](config)
+        return run(config) if options.verb == "run" else 0
+    except (ValueError, OSError) as fault:
+        print(f"{name}: {fault}", file=sys.stderr, flush=True)
+        return 2 if isinstance(fault, ValueError) else 1
+
+
+def until_told() -> threading.Event:
+    """Is set by SIGTERM and SIGINT from now on."""
     ending = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -128,6 +180,11 @@ def _run(port: int, state: Tells, address: str) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    return ending
+
+
+def _run(port: int, state: Tells, address: str) -> int:
+    ending = until_told()
     serve(port, state, address)
     ending.wait()
     return 0

@@ -16,23 +16,19 @@ turn slow answers into none. Without etcd nobody is taken out.
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from etcd_lead import Lead
-from metrics_server import metric, serve
+from metrics_server import metric, program, serve, until_told
 from traefik_etcd import Etcd, Failed
 
 CONFIG = "/etc/seter/now/radosgw-breaker/radosgw-breaker.json"
@@ -243,13 +239,7 @@ class Breaker:
 
 def run(config: Config) -> int:
     """Until SIGTERM or SIGINT. Raises OSError."""
-    ending = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ending.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = until_told()
     state = State()
     serve(config.metrics_port, state, config.metrics_address)
     breaker = Breaker(config, Lead(config.etcd, config.node, LEASE, KEY), state)
@@ -267,14 +257,6 @@ def keep_asking(ask: Callable[[], Outcome], breaker: Breaker, interval: float, e
         due = max(due + interval, time.monotonic())
 
 
-def status(config: Config, *, closed: bool) -> int:
-    """Print the running program's report. Raises OSError."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
-        report = json.load(answer)
-    print(json.dumps(report))
-    return 1 if closed and not report["ok"] else 0
-
-
 def log(text: str) -> None:
     """One line to stderr."""
     print(f"radosgw-breaker: {text}", file=sys.stderr, flush=True)
@@ -282,26 +264,7 @@ def log(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """See the top of this file."""
-    parser = argparse.ArgumentParser(
-        "radosgw-breaker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default=CONFIG)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("run", "check-config"):
-        verbs.add_parser(verb)
-    verbs.add_parser("status").add_argument("--closed", action="store_true")
-    options = parser.parse_args(argv)
-    try:
-        config = Config.read(options.config)
-        if options.verb == "status":
-            return status(config, closed=options.closed)
-        return run(config) if options.verb == "run" else 0
-    except ValueError as fault:
-        log(str(fault))
-        return 2
-    except OSError as fault:
-        log(str(fault))
-        return 1
+    return program(__doc__, CONFIG, argv, Config.read, run, strict="--closed")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,11 @@ Needs CAP_NET_ADMIN. When it ends, the rules stay: flows are handed on by the ke
 
 from __future__ import annotations
 
-import argparse
-import json
-import signal
 import sys
-import threading
-import urllib.request
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
-from metrics_server import serve
+from metrics_server import program, serve, until_told
 from second_chance_ring import FAMILIES, MAC, Config, Kernel, links, rules
 
 CONFIG = "/etc/seter/now/second-chance/second-chance.json"
@@ -40,6 +34,7 @@ class State:
     def report(self) -> dict[str, Any]:
         """For `second-chance status`."""
         return {
+            "ok": self.in_place,
             "in_place": self.in_place,
             "reason": self.reason,
             "corrections": self.corrections,
@@ -119,27 +114,13 @@ class Keeper:
 
 def run(config: Config) -> int:
     """Until SIGTERM or SIGINT."""
-    ending = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ending.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = until_told()
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
     serve(config.metrics_port, keeper.state, config.address)
     while not ending.wait(EVERY):
         keeper.look()
     return 0
-
-
-def status(config: Config, *, in_place: bool) -> int:
-    """Print the running program's report. Raises OSError."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
-        report = json.load(answer)
-    print(json.dumps(report))
-    return 1 if in_place and not report["in_place"] else 0
 
 
 def log(text: str) -> None:
@@ -149,26 +130,7 @@ def log(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """See the top of this file."""
-    parser = argparse.ArgumentParser(
-        "second-chance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default=CONFIG)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("run", "check-config"):
-        verbs.add_parser(verb)
-    verbs.add_parser("status").add_argument("--in-place", action="store_true")
-    options = parser.parse_args(argv)
-    try:
-        config = Config.read(options.config)
-        if options.verb == "status":
-            return status(config, in_place=options.in_place)
-        return run(config) if options.verb == "run" else 0
-    except ValueError as fault:
-        log(str(fault))
-        return 2
-    except OSError as fault:
-        log(str(fault))
-        return 1
+    return program(__doc__, CONFIG, argv, Config.read, run, strict="--in-place")
 
 
 if __name__ == "__main__":

@@ -14,26 +14,22 @@ is on the node's disk, readable by its user alone, since it has the certificates
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
-import signal
 import ssl
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import traefik_schema
-from metrics_server import serve
+from metrics_server import program, serve, until_told
 from traefik_etcd import BESIDE, READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, pair_problems, seen_in
 
 CONFIG = "/etc/seter/now/traefik-guard/traefik-guard.json"
@@ -248,27 +244,13 @@ def follow(guard: Guard, config: Config, ending: threading.Event) -> None:
 
 def run(config: Config) -> int:
     """Until SIGTERM or SIGINT. Raises OSError."""
-    ending = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ending.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = until_told()
     guard = Guard(config, State())
     guard.begin()
     serve(config.metrics_port, guard.state, config.metrics_address)
     threading.Thread(target=follow, args=(guard, config, ending), daemon=True).start()
     ending.wait()
     return 0
-
-
-def status(config: Config, *, in_step: bool) -> int:
-    """Print the running guard's report. Raises OSError."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{config.metrics_port}/status", timeout=2) as answer:
-        report = json.load(answer)
-    print(json.dumps(report))
-    return 1 if in_step and not report["ok"] else 0
 
 
 def log(text: str) -> None:
@@ -278,26 +260,7 @@ def log(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """See the top of this file."""
-    parser = argparse.ArgumentParser(
-        "traefik-guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default=CONFIG)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("run", "check-config"):
-        verbs.add_parser(verb)
-    verbs.add_parser("status").add_argument("--in-step", action="store_true")
-    options = parser.parse_args(argv)
-    try:
-        config = Config.read(options.config)
-        if options.verb == "status":
-            return status(config, in_step=options.in_step)
-        return run(config) if options.verb == "run" else 0
-    except ValueError as fault:
-        log(str(fault))
-        return 2
-    except OSError as fault:
-        log(str(fault))
-        return 1
+    return program(__doc__, CONFIG, argv, Config.read, run, strict="--in-step")
 
 
 if __name__ == "__main__":
