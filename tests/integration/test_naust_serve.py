@@ -98,7 +98,8 @@ def refused(port: int) -> None:
 def test_a_second_signal_ends_the_server_at_once(server: Process) -> None:
     _, head = started(server.port, LARGE, ANY)
     with connected(server.port) as up:
-        up.sendall(head + b"x" * 1000)
+        up.sendall(head + b"x" * (2 << 20))
+        grown(server_root(server), 1 << 20)
         server.signal(signal.SIGINT)
         refused(server.port)
         assert server.started.poll() is None
