@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from common.console import Report
-from common.errors import BadInput, Conflict, Error
+from common.errors import BadInput, Conflict
 from common.model import Event
 from seter import artifacts, record
 from seter.apply import AddressesTaken, Apply
+from seter.fenced import Fenced
+from seter.lease import Lease
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
@@ -59,8 +62,8 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
         try:
-            with record.leased(request.deployment, "deploy"):
-                plan = _carry_out(request, seen, report, cut_after)
+            with _leased(request, report) as lease:
+                plan = _carry_out(request, seen, report, cut_after, lease)
         except Moved as moved:
             if not left:
                 raise
@@ -73,22 +76,27 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
 def _finish_checks(seen: Survey, report: Report) -> None:
     """Nothing differs; but if the last deploy did not get through its checks, they are still owed."""
     if _checks_are_owed(seen):
-        with record.leased(seen.blueprint.deployment, "deploy"):
-            _roll_out(seen, report, CUT_AFTER)
+        with _leased(seen.request, report) as lease:
+            _roll_out(seen, report, CUT_AFTER, lease)
+
+
+def _leased(request: Request, report: Report) -> AbstractContextManager[Lease]:
+    """Runs on different groups need not wait for each other."""
+    return record.leased(request.keep, request.verb, claim=request.claim, groups=request.groups, report=report)
 
 
 def _checks_are_owed(seen: Survey) -> bool:
-    return record.last(seen.blueprint.deployment).get("result", "done") != "done"
+    return record.owed(seen.keep)
 
 
-def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta) -> Plan:
+def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta, lease: Lease) -> Plan:
     """Look once more now that nobody else deploys; a subnet that somebody took meanwhile costs one more look."""
     for _ in range(TRIES):
         seen = survey(request, report)
         if _moved(shown, seen):
             raise Moved()
         try:
-            _roll_out(seen, report, cut_after)
+            _roll_out(seen, report, cut_after, lease)
         except AddressesTaken as taken:
             report(Event("network", taken.message))
             shown = survey(request, report)
@@ -105,25 +113,19 @@ def _moved(shown: Survey, seen: Survey) -> bool:
     return shown.plan.fingerprint != seen.plan.fingerprint
 
 
-def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
-    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
+def _roll_out(seen: Survey, report: Report, cut_after: timedelta, lease: Lease) -> None:
+    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the history."""
+    lease.check()
     seen.vault.save()
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _checks_are_owed(seen) else []
-    steps = tuple(str(step) for step in seen.plan.steps)
-    written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
-    try:
+    with record.recorded(seen, lease, report):
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Apply(seen, report, cut_after=cut_after)
+        acts = Fenced(Apply(seen, report, cut_after=cut_after), lease)
         Rollout(seen.plan, seen.wanted, seen.observed, acts, unfinished=unfinished).run()
         acts.check([node for node in unfinished if node not in touched])
-    except BaseException as error:
-        reason = error.message if isinstance(error, Error) else type(error).__name__
-        record.conclude(seen.blueprint.deployment, written, f"failed: {reason}")
-        raise
-    record.conclude(seen.blueprint.deployment, written, "done")
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

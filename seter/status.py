@@ -58,7 +58,7 @@ def status(request: Request, report: Report, *, checks: bool = False) -> Status:
         roles,
         tuple(str(step) for step in seen.plan.steps),
         found,
-        last(request.deployment),
+        last(request.keep),
     )
 
 

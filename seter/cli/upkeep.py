@@ -10,7 +10,7 @@ import typer
 from common import console
 from common.cli import Json, Store, Systems, Yes
 from common.errors import BadInput
-from seter.cli.asked import CutAfter, Instance, SystemName, TargetName, ask, confirmed, request
+from seter.cli.asked import CutAfter, Instance, State, SystemName, TargetName, ask, confirmed, request
 
 
 def rotate(
@@ -27,6 +27,7 @@ def rotate(
     ] = False,
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
     json: Json = False,
@@ -42,7 +43,7 @@ def rotate(
         raise BadInput(
             "what is to be drawn anew?", resolution="Give --secret or --role (or both), or --all, or --authority."
         )
-    asked, report = request(system, target, instance, systems, store), console.reporter()
+    asked, report = request(system, target, instance, systems, store, state), console.reporter()
     confirm, wait = confirmed(yes), timedelta(seconds=cut_after)
     if authority:
         done = rotate_authority(asked, report=report, confirm=confirm, cut_after=wait)
@@ -62,6 +63,7 @@ def backup(
     keep: Annotated[int, typer.Option("--keep", min=0, help="Copies to keep; older ones lose their name.")] = 0,
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Put a copy of what roles hold into the store, encrypted for the operator's identity.
@@ -70,7 +72,9 @@ def backup(
     """
     from seter.backup import backup as copy
 
-    done = copy(request(system, target, instance, systems, store), role=role, keep=keep, report=console.reporter())
+    done = copy(
+        request(system, target, instance, systems, store, state), role=role, keep=keep, report=console.reporter()
+    )
     if json:
         console.json_result(done)
     for one in () if json else done:
@@ -86,6 +90,7 @@ def restore(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="Whose newest, without ARTEFACT.")] = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -101,7 +106,7 @@ def restore(
         if not yes:
             ask("Go back?")
 
-    asked = request(system, target, instance, systems, store)
+    asked = request(system, target, instance, systems, store, state)
     done = bring_back(asked, artifact, role=role, ask=question, report=console.reporter())
     console.json_result(done) if json else console.result(
         f"{done.role} on {', '.join(done.nodes)}: as it was at {done.made}; deploy to bring it to the definitions"
@@ -115,6 +120,7 @@ def maintain(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="Of this role alone.")] = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Keep what roles hold in order; what that is, each role says.
@@ -124,7 +130,7 @@ def maintain(
     from seter.maintain import maintain as put_in_order
     from seter.status import summary
 
-    done = put_in_order(request(system, target, instance, systems, store), role=role, report=console.reporter())
+    done = put_in_order(request(system, target, instance, systems, store, state), role=role, report=console.reporter())
     if json:
         console.json_result(done)
     for one in () if json else done:
