@@ -79,6 +79,12 @@ class Vault:
         self._given: list[str] = []  # the operator's own, which are kept nowhere
         self.is_new = not version
 
+    def moved(self, cells: Cells) -> Vault:
+        """The same secrets, to be saved elsewhere."""
+        there = Vault(cells, self._deployment, self._values, "")
+        there._changed, there.is_new = True, False
+        return there
+
     @property
     def has_unsaved(self) -> bool:
         """Something in it was made now; until it is saved, the next look makes it anew and differently."""
@@ -190,9 +196,13 @@ class Vault:
             self._changed = False
 
 
-def open_vault(cells: Cells, deployment: str) -> Vault:
-    """The deployment's secrets; an empty vault when there are none yet. Raises Denied, Corrupt, BadInput."""
+def open_vault(cells: Cells, deployment: str, earlier: Cells | None = None) -> Vault:
+    """The deployment's secrets; those at an earlier place, to be saved here, when there are none; else an empty vault.
+
+    Raises Denied, Corrupt, BadInput."""
     cell = cells.read(SECRETS)
+    if not cell.data and earlier is not None and earlier.read(SECRETS).data:
+        return open_vault(earlier, deployment).moved(cells)
     if not cell.data:
         return Vault(cells, deployment, {}, "")
     what = f"{SECRETS} of {deployment}"

@@ -119,7 +119,7 @@ def survey(request: Request, report: Report) -> Survey:
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
     images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint), request.pins)
-    vault = open_vault(keep.cells, str(request.deployment))
+    vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
     provisioner = open_provisioner(blueprint.target.kind, request.deployment)
     observed = provisioner.observe(vault.key)
     refuse_lost_vault(vault, str(keep), list(observed.nodes))

@@ -15,6 +15,7 @@ from common.errors import BadInput
 from common.system import Deployment
 
 if TYPE_CHECKING:
+    from seter.deploy import Outcome
     from seter.lease import Claim
     from seter.plan import Plan
     from seter.survey import Request
@@ -81,6 +82,17 @@ def confirmed(yes: bool) -> Callable[[Plan], bool]:
         return True
 
     return confirm
+
+
+def show_outcome(asked: Request, outcome: Outcome, json: bool = False) -> None:
+    """What a deploy did."""
+    if json:
+        steps, seconds = outcome.plan.steps, outcome.seconds
+        console.json_result({"deployment": str(asked.deployment), "steps": steps, "seconds": seconds})
+    elif outcome.plan.is_empty:
+        console.result(f"{asked.deployment}: no change")
+    else:
+        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
 
 
 def ask(question: str) -> None:

@@ -25,6 +25,7 @@ from seter.cli.asked import (
     confirmed,
     deployment_of,
     request,
+    show_outcome,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -84,10 +85,7 @@ def deploy(
     outcome = carry_out(
         asked, report=console.reporter(), confirm=confirmed(yes), cut_after=timedelta(seconds=cut_after)
     )
-    if outcome.plan.is_empty:
-        console.result(f"{asked.deployment}: no change")
-    else:
-        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
+    show_outcome(asked, outcome)
 
 
 def status(

@@ -54,6 +54,13 @@ class Keep:
 
         return FolderCells(self.folder)
 
+    @property
+    def earlier(self) -> Cells | None:
+        """Where a deployment that has moved into a store was before: its folder on this machine."""
+        from seter.keep.folder import FolderCells
+
+        return FolderCells(self.folder) if self.is_shared else None
+
     @cached_property
     def store(self) -> Store:
         """Where the history is. Raises BadInput for a store that cannot compare and swap."""

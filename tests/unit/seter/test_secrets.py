@@ -133,6 +133,19 @@ def test_nodes_without_their_secrets_are_not_given_new_ones(tmp_path: Path) -> N
     refuse_lost_vault(vault(tmp_path), "x", [])
 
 
+def test_secrets_move_with_a_deployment_whose_state_moves(tmp_path: Path) -> None:
+    before, there = FolderCells(tmp_path / "old"), FolderCells(tmp_path / "new")
+    first = open_vault(before, "s/t/i")
+    key = first.key
+    first.save()
+    moved = open_vault(there, "s/t/i", before)
+    assert (moved.key, moved.is_new) == (key, False)
+    assert not there.read(SECRETS).data
+    moved.save()
+    assert open_vault(there, "s/t/i").key == key
+    assert open_vault(FolderCells(tmp_path / "x"), "s/t/i", FolderCells(tmp_path / "y")).is_new
+
+
 def test_of_two_runs_that_make_secrets_at_once_the_second_saves_nothing(tmp_path: Path) -> None:
     first, second = vault(tmp_path), vault(tmp_path)
     assert first.key != second.key
