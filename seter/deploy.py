@@ -14,12 +14,15 @@ from common.console import Report
 from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from seter import artifacts, record
+from seter.acts import Paused, RolledBack
 from seter.apply import AddressesTaken, Apply
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
 from seter.traffic import CUT_AFTER
 
+DONE, BACK, PAUSED = "done", "rolled back", "paused"
+SETTLED = (DONE, BACK, PAUSED)  # results of a deploy that left no node withdrawn
 TRIES = 5  # surveys in a row that may lose their addresses to somebody else
 Confirm = Callable[[Plan], bool]
 
@@ -42,13 +45,21 @@ class Outcome:
     seconds: float
 
 
-def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: timedelta = CUT_AFTER) -> Outcome:
+def deploy(
+    request: Request,
+    *,
+    report: Report,
+    confirm: Confirm,
+    cut_after: timedelta = CUT_AFTER,
+    pause_after: str = "",
+) -> Outcome:
     """Look, plan, ask, and carry out the plan that was shown.
 
     `confirm` is shown the plan and says whether to go on; it is not asked when there is nothing to do, and asked again
     when the world moved meanwhile: an engine may still be busy with what a killed run began. Raises BadInput when it
-    says no, Conflict when another run holds the lease or the world never stands still, RolloutStopped when a node
-    failed.
+    says no, Conflict when another run holds the lease or the world never stands still, RolloutStopped when nodes
+    failed, RolledBack when they did and all was put back, LeftOut when no more failed than may, Paused after the first
+    `canary` or `batch` if that is what `pause_after` says.
     """
     started = time.monotonic()
     for left in reversed(range(TRIES)):
@@ -60,7 +71,7 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
         try:
             with record.leased(request.deployment, "deploy"):
-                plan = _carry_out(request, seen, report, cut_after)
+                plan = _carry_out(request, seen, report, cut_after, pause_after)
         except Moved as moved:
             if not left:
                 raise
@@ -78,17 +89,23 @@ def _finish_checks(seen: Survey, report: Report) -> None:
 
 
 def _checks_are_owed(seen: Survey) -> bool:
-    return record.last(seen.blueprint.deployment).get("result", "done") != "done"
+    """What can still go back belongs to a roll-out that has not ended."""
+    return _was_cut(seen) or any(state.kept for state in seen.observed.nodes.values())
 
 
-def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta) -> Plan:
+def _was_cut(seen: Survey) -> bool:
+    """Whether the last deploy may have left nodes withdrawn."""
+    return str(record.last(seen.blueprint.deployment).get("result", DONE)) not in SETTLED
+
+
+def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta, pause_after: str) -> Plan:
     """Look once more now that nobody else deploys; a subnet that somebody took meanwhile costs one more look."""
     for _ in range(TRIES):
         seen = survey(request, report)
         if _moved(shown, seen):
             raise Moved()
         try:
-            _roll_out(seen, report, cut_after)
+            _roll_out(seen, report, cut_after, pause_after)
         except AddressesTaken as taken:
             report(Event("network", taken.message))
             shown = survey(request, report)
@@ -105,11 +122,15 @@ def _moved(shown: Survey, seen: Survey) -> bool:
     return shown.plan.fingerprint != seen.plan.fingerprint
 
 
-def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
+def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: str = "") -> None:
     """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
     seen.vault.save()
+    if kept := [node for node, state in seen.observed.nodes.items() if state.kept]:
+        report(
+            Event("earlier", f"a roll-out that did not end changed {', '.join(kept)}", "this one goes on from there")
+        )
     touched = {step.node for step in seen.plan.steps}
-    unfinished = [node.name for node in seen.blueprint.nodes] if _checks_are_owed(seen) else []
+    unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
     steps = tuple(str(step) for step in seen.plan.steps)
     written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
     try:
@@ -117,13 +138,24 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
         acts = Apply(seen, report, cut_after=cut_after)
-        Rollout(seen.plan, seen.wanted, seen.observed, acts, unfinished=unfinished).run()
-        acts.check([node for node in unfinished if node not in touched])
+        rules = seen.blueprint.system.rollout
+        order = Rollout(
+            seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
+        )
+        order.run()
+        for error in acts.check([node for node in unfinished if node not in touched]).values():
+            raise error
     except BaseException as error:
-        reason = error.message if isinstance(error, Error) else type(error).__name__
-        record.conclude(seen.blueprint.deployment, written, f"failed: {reason}")
+        record.conclude(seen.blueprint.deployment, written, _result(error))
         raise
-    record.conclude(seen.blueprint.deployment, written, "done")
+    record.conclude(seen.blueprint.deployment, written, DONE)
+
+
+def _result(error: BaseException) -> str:
+    """For the record."""
+    if isinstance(error, RolledBack | Paused):
+        return BACK if isinstance(error, RolledBack) else PAUSED
+    return f"failed: {error.message if isinstance(error, Error) else type(error).__name__}"
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

@@ -287,7 +287,7 @@ def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
         for use in group.roles
     )
     first = min(nodes, key=lambda node: map.places[node].number)
-    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw))
+    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw), at_least=group.at_least)
 
 
 def service_variables(survey: Survey, seat: Seat) -> Variables:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from common.errors import Error
 from seter.state import Observed, Subnets
 from seter.tree import NodeTree
 
@@ -129,6 +130,28 @@ class Provisioner(ABC):
     @abstractmethod
     def remove_network(self, network: str) -> None:
         """Remove the network; it has no nodes any more."""
+
+    # Going back. A kind of target whose nodes cannot go back inherits these.
+
+    def keep(self, node: str) -> bool:
+        """What lies and runs on a running node now can be gone back to until `forget`; whether it can. What is kept
+        stays as it is when this is called again: it is what ran before a roll-out that may have been cut off."""
+        return False
+
+    def set_aside(self, node: str, role: str, within: int) -> None:
+        """Stop the role's process as `remove_role` does; what it ran in stays as far as it is kept."""
+        self.remove_role(node, role, within)
+
+    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """Files and processes are again those that were kept; the roles that went on running, and have to read their
+        files again. `order` has the roles as they start, and the seconds that each has to stop. Raises Error where
+        nothing is kept."""
+        raise Error(f"{node} cannot go back: nothing is kept of it", resolution="Mend the definitions and deploy.")
+
+    def forget(self, node: str, *, gone_back: bool = False) -> bool:
+        """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;
+        whether there was anything."""
+        return False
 
     @abstractmethod
     def kill(self, node: str) -> None:
