@@ -67,7 +67,7 @@ class Back:
         for group in reversed(self._wanted.groups):
             self._group_back(group, [node for node in reversed(able) if node in group.nodes and node not in away])
         for step in self._plan.steps:
-            if step.act is Act.CLUSTER and step.group in {self._group(node).name for node in able}:
+            if step.act is Act.CLUSTER:
                 self._acts.cluster_back(step.group, step.role, again=(step.group, step.role) in way.set_up)
         self._acts.check_system(all_of_them=False)
 

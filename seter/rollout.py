@@ -61,7 +61,8 @@ class Rollout:
             if self._rules.on_failure == "stop":
                 raise
             Back(self._plan, self._wanted, self._observed, self._acts, self._rules).run(self._way, error)
-        self._acts.forget([node for node in self._way.changed if node in self._wanted.nodes])
+        well = [node for node in self._way.changed if node in self._wanted.nodes and node not in self._failed]
+        self._acts.forget(well)
         if self._failed:
             raise LeftOut(
                 f"all is done but {len(self._failed)} nodes, which failed: {', '.join(self._failed)}",

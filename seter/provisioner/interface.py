@@ -144,9 +144,9 @@ class Provisioner(ABC):
 
     def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
         """Files and processes are again those that were kept; the roles that went on running, and have to read their
-        files again. `order` has the roles as they start, and the seconds that each has to stop. Raises Error where
-        nothing is kept."""
-        raise Error(f"{node} cannot go back: nothing is kept of it", resolution="Mend the definitions and deploy.")
+        files again. `order` has the roles as they start, and the seconds that each has to stop. Where nothing is kept
+        nothing was changed. Raises Error where nodes cannot go back."""
+        raise Error(f"{node} cannot go back: nodes of its kind cannot", resolution="Mend the definitions and deploy.")
 
     def forget(self, node: str, *, gone_back: bool = False) -> bool:
         """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;

@@ -110,8 +110,9 @@ class Kept:
         """See `Provisioner.go_back`. A container gets its name back when it runs, so that a cut shows."""
         with translated(f"going back on {node}"):
             kept, there = self._ids(container), self._roles(node)
-            gone = kept - {listed["Id"] for listed in there}
-            if not kept or gone:
+            if not kept:
+                return ()
+            if kept - {listed["Id"] for listed in there}:
                 raise Error(f"{node} cannot go back: what ran before is gone", resolution="Deploy what is to run.")
             within, place = dict(order), {role: number for number, (role, _) in enumerate(order)}
             there.sort(key=lambda listed: place.get(listed["Labels"][labels.ROLE], -1))
