@@ -44,6 +44,7 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
 
     def make_network(self, network: str) -> None:
@@ -192,8 +193,11 @@ class Apply:
         return self._failures(self._traffic.admit, nodes)
 
     def check(self, nodes: Sequence[str]) -> Failures:
-        """All checks of the nodes' roles."""
-        return _by_node(checks.check_nodes(self._survey, nodes, self._report))
+        """All checks of the nodes' roles; where they hold, those of the system that go through one node, as far as
+        they held before."""
+        failures = _by_node(checks.check_nodes(self._survey, nodes, self._report))
+        asked = [node for node in nodes if node not in failures and node not in self._shut]
+        return failures | _by_node(checks.check_through(self._survey, asked, self._report))
 
     def watch(self, nodes: Sequence[str], time_: timedelta, without: Collection[str]) -> Failures:
         """Again and again, each time without waiting for what does not hold."""
@@ -218,7 +222,11 @@ class Apply:
         return {}
 
     def look_before(self) -> None:
-        """One try each, without waiting."""
+        """One try each, without waiting. Through a node that is to be changed goes one small object."""
+        touched = list(dict.fromkeys(step.node for step in self._survey.plan.steps if step.group))
+        serving = [node for node in touched if node in self._survey.observed.nodes]
+        ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
+        self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
         found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
         self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
 

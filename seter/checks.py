@@ -35,9 +35,18 @@ class Found:
         return text if verdict.ok else f"{text}; expected {verdict.expected}"
 
 
+def verdicts(survey: Survey, nodes: Sequence[str], report: Report) -> list[Found]:
+    """All checks that there are: of roles on these nodes, of the system, and of the system through these nodes."""
+    return [
+        *check_nodes(survey, nodes, report),
+        *check_system(survey, report),
+        *check_through(survey, nodes, report),
+    ]
+
+
 def check_nodes(survey: Survey, nodes: Sequence[str], report: Report, *, wait: bool = True) -> list[Found]:
     """All checks of all roles on these nodes, side by side, each until it holds or its time is over; without `wait` one
-    try each."""
+    try each. Those of the system that go through a node follow in `check_through`."""
     asked: list[Question] = []
     for node in nodes:
         for seat in survey.blueprint.seats_of(node):
@@ -45,6 +54,33 @@ def check_nodes(survey: Survey, nodes: Sequence[str], report: Report, *, wait: b
                 scene = make_scene(survey, (node,), seat.role.name)
                 asked.append(_question(f"{seat.role.name} on {node}", _patient(check, wait), scene, report, node))
     return _all(asked)
+
+
+def check_through(
+    survey: Survey, nodes: Sequence[str], report: Report, *, wait: bool = True, sizes: bool = True
+) -> list[Found]:
+    """The system's checks that go through these nodes, each by its own address, as far as who looks is there. Without
+    `sizes` the smallest of their objects is enough."""
+    checks = [check for check in survey.blueprint.system.checks if check.through]
+    if not any(node in survey.groups().get(check.through, ()) for check in checks for node in nodes):
+        return []
+    serving = {name for name, state in survey.provisioner.observe(survey.vault.key).nodes.items() if state.serves}
+    asked = []
+    for check in checks:
+        looking = [node for node in survey.groups().get(check.on, ()) if node in serving][:1]
+        through = [node for node in nodes if node in survey.groups().get(check.through, ()) and looking]
+        for node in through:
+            whole = make_scene(survey, looking, _role_for(check, survey))
+            scene = replace(whole, through=_address(survey, looking[0], node))
+            short = check if sizes else replace(check, sizes=tuple(sorted(check.sizes)[:1]))
+            asked.append(_question(f"through {node}", _patient(short, wait), scene, report, node))
+    return _all(asked)
+
+
+def _address(survey: Survey, observer: str, node: str) -> str:
+    """The node's address as the observer knows it."""
+    groups = survey.variables[observer]["groups_of"]
+    return str(next(each["address"] for nodes in groups.values() for each in nodes if each["name"] == node))
 
 
 def check_system(
@@ -65,7 +101,7 @@ def check_system(
     complete = {group for group, nodes in survey.groups().items() if serving.issuperset(nodes)}
     asked = []
     for check in survey.blueprint.system.checks:
-        if names is not None and check.name not in names:
+        if check.through or (names is not None and check.name not in names):
             continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
             whole = make_scene(survey, survey.groups().get(check.on, ()), _role_for(check, survey))
