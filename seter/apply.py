@@ -68,8 +68,13 @@ class Apply:
             self._validate(node, root)
         kept = keep and not makes and self._provisioner.keep(node)
         self._stop(node, steps, all_of_them=makes, kept=kept)
-        if makes:
+        if Act.REBOOT_NODE in acts:
+            self._report(Event("node", node, "rebooting it"))
+            self._provisioner.reboot(node, tree)
+        elif makes:
             self._report(Event("node", node, "making it"))
+            if Act.EMPTY_NODE in acts:
+                self._provisioner.remove(node)
             self._provisioner.ensure(self._survey.shapes[node], tree)
         elif Act.WRITE_FILES in acts:
             self._report(Event("files", node, "switched"))

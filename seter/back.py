@@ -39,10 +39,11 @@ class Back:
         """Raises RolledBack, or RolloutStopped if not everything can be put back, or `cause` if there is nothing to."""
         made = {step.node for step in self._plan.steps if step.act.makes_node}
         able = [node for node in way.changed if node in self._wanted.nodes and node not in made]
-        if not able and not way.out:
+        untouched = [node for node in way.out if node not in way.changed]
+        if not able and not untouched:
             raise cause
         try:
-            self._go_back(way, able)
+            self._go_back(way, able, untouched)
         except Conflict:
             raise
         except Error as error:
@@ -59,11 +60,11 @@ class Back:
             + "Mend the cause and deploy again.",
         ) from cause
 
-    def _go_back(self, way: Way, able: Sequence[str]) -> None:
-        away = [node for node in way.changed | way.out if node in way.out or node in way.failed]
-        _all_do(self._acts.go_back, [node for node in away if node in able])
-        _all_do(self._acts.check, [node for node in away if node in able])
-        _all_do(self._acts.admit, [node for node in away if self._group(node).withdraws])
+    def _go_back(self, way: Way, able: Sequence[str], untouched: Sequence[str]) -> None:
+        away = [node for node in able if node in way.out or node in way.failed]
+        _all_do(self._acts.go_back, away)
+        _all_do(self._acts.check, away)
+        _all_do(self._acts.admit, [node for node in (*away, *untouched) if self._group(node).withdraws])
         for group in reversed(self._wanted.groups):
             self._group_back(group, [node for node in reversed(able) if node in group.nodes and node not in away])
         for step in self._plan.steps:

@@ -46,6 +46,8 @@ class Request:
     only: str = ""  # a group; empty for all
     # What is done to the secrets before anything follows from them; kept when the plan that comes of it is carried out.
     redraw: Callable[[Vault], None] | None = None
+    # What is done to the plan, where what is asked for follows from no definition.
+    adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def survey(request: Request, report: Report) -> Survey:
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
     plan = make_plan(wanted, observed, only=request.only)
+    if request.adjust is not None:
+        plan = request.adjust(plan, wanted, observed)
     return Survey(
         blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan, ansible
     )

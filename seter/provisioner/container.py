@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -23,8 +24,8 @@ from common.errors import Error, NotFound
 from common.system import Deployment
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import foreign, translated
-from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
-from seter.provisioner.kept import SWITCH, Kept
+from seter.provisioner.interface import Answer, Joined, NodeShape
+from seter.provisioner.kept import SWITCH, Keeping, Kept
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
 from seter.state import Observed, Subnets
@@ -32,11 +33,12 @@ from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_arch
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 CALL_TIMEOUT = 120  # seconds
+REBOOT_WITHIN = 10  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
 T = TypeVar("T")
 
 
-class ContainerProvisioner(Provisioner):
+class ContainerProvisioner(Keeping):
     """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
 
     def __init__(self, deployment: Deployment) -> None:
@@ -47,7 +49,7 @@ class ContainerProvisioner(Provisioner):
                 base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
             )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
-        self._kept = Kept(self._api, self._mark, lambda name, argv: self._execute(name, argv, user="root"))
+        self.kept = Kept(self._api, self._mark, lambda name, argv: self._execute(name, argv, user="root"))
 
     # names
 
@@ -334,6 +336,18 @@ class ContainerProvisioner(Provisioner):
         with translated(f"restarting {role} on {node}"):
             self._api.restart(self.role_name(node, role), timeout=within)
 
+    def reboot(self, node: str, tree: NodeTree) -> None:
+        """See the interface."""
+        with translated(f"rebooting {node}"):
+            self._api.restart(self.node_name(node), timeout=REBOOT_WITHIN)
+        self.folders(node, tree)
+
+    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
+        """See the interface."""
+        begin = datetime.now(UTC) - since if since is not None else None
+        with translated(f"reading logs of {role} on {node}"):
+            yield from self._api.logs(self.role_name(node, role), stream=True, follow=follow, since=begin)
+
     def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
         """See the interface. Read from the node's container, which has the volumes of all its roles."""
         with translated(f"reading {path} on {node}"):
@@ -359,24 +373,6 @@ class ContainerProvisioner(Provisioner):
         """See the interface."""
         with translated(f"marking {role} on {node}"):
             self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
-
-    # going back
-
-    def keep(self, node: str) -> bool:
-        """See the interface."""
-        return self._kept.keep(self.node_name(node), node)
-
-    def set_aside(self, node: str, role: str, within: int) -> None:
-        """See the interface."""
-        self._kept.set_aside(self.node_name(node), node, role, within)
-
-    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
-        """See the interface."""
-        return self._kept.go_back(self.node_name(node), node, order)
-
-    def forget(self, node: str, *, gone_back: bool = False) -> bool:
-        """See the interface."""
-        return self._kept.forget(self.node_name(node), node, gone_back=gone_back)
 
     # the end
 

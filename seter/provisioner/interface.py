@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import BinaryIO
 
 from common.errors import Error
@@ -130,6 +131,18 @@ class Provisioner(ABC):
     @abstractmethod
     def remove_network(self, network: str) -> None:
         """Remove the network; it has no nodes any more."""
+
+    # What a kind of target may have.
+
+    def reboot(self, node: str, tree: NodeTree) -> None:
+        """The node, whose processes have stopped, is started anew and answers again; what it held it holds. Raises
+        Error where nodes cannot be rebooted."""
+        raise Error(f"{node} cannot be rebooted from here", resolution="Reboot it, then run seter deploy.")
+
+    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
+        """What the role's process has printed, as it comes, in pieces; with `follow` until it is gone. NotFound if
+        there is no such process. Raises Error where logs cannot be read."""
+        raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
 
     # Going back. A kind of target whose nodes cannot go back inherits these.
 
