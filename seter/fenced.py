@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 
+from seter.acts import Acts, Batch, Failures
 from seter.lease import Lease
 from seter.plan import Step
-from seter.rollout import Acts, Batch
 
 
 class Fenced(Acts):
-    """See `rollout.Acts`; what changes something raises Lost instead if another run has the lease."""
+    """See `acts.Acts`; what changes something raises Lost instead if another run has the lease."""
 
     def __init__(self, acts: Acts, lease: Lease) -> None:
         self._acts = acts
@@ -20,38 +21,41 @@ class Fenced(Acts):
         self._lease.check()
         self._acts.make_network(network)
 
-    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
+    def prepare(self, nodes: Sequence[str], steps: Sequence[Step], *, keep: bool) -> Failures:
         self._lease.check()
-        self._acts.prepare(nodes, steps)
+        return self._acts.prepare(nodes, steps, keep=keep)
 
-    def start(self, batches: Sequence[Batch]) -> None:
+    def start(self, batches: Sequence[Batch]) -> Failures:
         self._lease.check()
-        self._acts.start(batches)
+        return self._acts.start(batches)
 
     def owe_cluster(self, group: str, role: str) -> None:
         self._lease.check()
         self._acts.owe_cluster(group, role)
 
-    def reload(self, node: str, role: str) -> None:
+    def reload(self, steps: Sequence[Step]) -> Failures:
         self._lease.check()
-        self._acts.reload(node, role)
+        return self._acts.reload(steps)
 
-    def withdraw(self, node: str) -> None:
+    def withdraw(self, nodes: Sequence[str]) -> Failures:
         self._lease.check()
-        self._acts.withdraw(node)
+        return self._acts.withdraw(nodes)
 
-    def admit(self, node: str) -> None:
+    def admit(self, nodes: Sequence[str]) -> Failures:
         self._lease.check()
-        self._acts.admit(node)
+        return self._acts.admit(nodes)
 
-    def check(self, nodes: Sequence[str]) -> None:
-        self._acts.check(nodes)
+    def go_back(self, nodes: Sequence[str]) -> Failures:
+        self._lease.check()
+        return self._acts.go_back(nodes)
 
-    def look_before(self) -> None:
-        self._acts.look_before()
+    def cluster_back(self, group: str, role: str, *, again: bool) -> None:
+        self._lease.check()
+        self._acts.cluster_back(group, role, again=again)
 
-    def check_system(self, *, all_of_them: bool) -> None:
-        self._acts.check_system(all_of_them=all_of_them)
+    def forget(self, nodes: Sequence[str]) -> None:
+        self._lease.check()
+        self._acts.forget(nodes)
 
     def remove_node(self, node: str) -> None:
         self._lease.check()
@@ -60,3 +64,15 @@ class Fenced(Acts):
     def remove_network(self, network: str) -> None:
         self._lease.check()
         self._acts.remove_network(network)
+
+    def check(self, nodes: Sequence[str]) -> Failures:
+        return self._acts.check(nodes)
+
+    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+        return self._acts.watch(nodes, time, without)
+
+    def look_before(self) -> None:
+        self._acts.look_before()
+
+    def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
+        self._acts.check_system(all_of_them=all_of_them, without=without)

@@ -40,6 +40,12 @@ class Lost(Conflict):
     """Another run has taken the lease that this one had."""
 
 
+class Unsure(Conflict):
+    """Nobody can say whether this run still has its lease."""
+
+    exit_code = Unavailable.exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """How the operator wants the lease: how long to wait for it, in whose name to take it from another, and why."""
@@ -152,7 +158,7 @@ class Lease:
     def check(self) -> None:
         """To be called before every change. Waits for a state that does not answer, but not for ever.
 
-        Raises Lost if another run has the lease, Unavailable if nobody can say."""
+        Raises Lost if another run has the lease, Unsure if nobody can say."""
         deadline = _now() + PATIENCE.total_seconds()
         while True:
             if self._lost is not None:
@@ -161,7 +167,7 @@ class Lease:
                 return
             failure = self._renew()
             if failure is not None and _now() > deadline:
-                raise Unavailable(
+                raise Unsure(
                     f"nobody can say whether this run still has the lease: {failure.message}",
                     resolution="It stopped before its next change. Deploy again once the state answers.",
                 )

@@ -17,8 +17,9 @@ from common.console import Report
 from common.errors import Error
 from common.model import Event
 from seter import artifacts, history
+from seter.acts import Paused, RolledBack
 from seter.definition import pack, read_definition
-from seter.history import DONE, INTERRUPTED, History, Run
+from seter.history import BACK, DONE, INTERRUPTED, PAUSED, History, Run
 from seter.keep import Keep
 from seter.lease import Claim, Lease, held
 from seter.recorded import states_after
@@ -84,18 +85,26 @@ def noted(
     try:
         yield
     except BaseException as error:
-        reason = f"failed: {error.message}" if isinstance(error, Error) else INTERRUPTED
         try:
-            runs.conclude(written, history.masked(reason, hidden), {})
+            runs.conclude(written, history.masked(_result(error), hidden), {})
         except Error as failure:
             report(Event("history", f"run {written.run.number}", f"its end could not be written: {failure.message}"))
         raise
     runs.conclude(written, DONE, after())
 
 
-def owed(keep: Keep) -> bool:
-    """Whether the last run did not get to its end, so that checks are still to be done."""
-    return bool(last(keep).get("result", DONE) != DONE)
+def _result(error: BaseException) -> str:
+    """In the history's words."""
+    if isinstance(error, RolledBack):
+        return f"{BACK}: {error.message}"
+    if isinstance(error, Paused):
+        return PAUSED
+    return f"failed: {error.message}" if isinstance(error, Error) else INTERRUPTED
+
+
+def ended(keep: Keep) -> str:
+    """How the last run ended, in one word or two."""
+    return str(last(keep).get("result", DONE)).partition(":")[0]
 
 
 def last(keep: Keep) -> Mapping[str, object]:

@@ -17,11 +17,11 @@ from common.errors import BadInput
 from common.model import Artifact, Event
 from seter import checks
 from seter.able import able, asked
+from seter.acts import RolloutStopped
 from seter.backup import DEPLOYMENT, ROLE, backup_of
 from seter.blueprint import Blueprint, Seat, read_blueprint
 from seter.provisioner.interface import Answer
 from seter.record import leased
-from seter.rollout import RolloutStopped
 from seter.secrets import decrypt_stream
 from seter.state import OWED
 from seter.survey import Request, Survey, survey

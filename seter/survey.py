@@ -64,6 +64,9 @@ class Request:
         """The groups that may be changed; none for all."""
         return (self.only,) if self.only else ()
 
+    # What is done to the plan, where what is asked for follows from no definition.
+    adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -134,6 +137,8 @@ def survey(request: Request, report: Report) -> Survey:
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
     plan = make_plan(wanted, observed, only=request.only)
+    if request.adjust is not None:
+        plan = request.adjust(plan, wanted, observed)
     return Survey(
         request, blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan,
         ansible,
@@ -311,7 +316,7 @@ def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
         for use in group.roles
     )
     first = min(nodes, key=lambda node: map.places[node].number)
-    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw))
+    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw), at_least=group.at_least)
 
 
 def service_variables(survey: Survey, seat: Seat) -> Variables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
     from seter.status import Status
 
 CHANGES = 3
+
+
+class PauseAfter(StrEnum):
+    """Where a roll-out can pause."""
+
+    CANARY = "canary"
+    BATCH = "batch"
 
 
 def plan(
@@ -71,19 +79,26 @@ def deploy(
     wait: Wait = "",
     take_over: TakeOver = "",
     why: Why = "",
+    pause_after: Annotated[
+        PauseAfter | None, typer.Option("--pause-after", help="Stop after the canaries, or after the next batch.")
+    ] = None,
 ) -> None:
     """Make what is there what the definitions say.
 
-    Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 5 a node failed its checks
-    and the roll-out stopped, 7 lease or conflict, 8 damaged artefact, 9 engine or store unavailable, 130 interrupted;
-    deploy again to go on.
+    Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 4 paused, or nodes failed and
+    no more than may, 5 a node failed and the roll-out stopped, 6 rolled back, 7 lease or conflict, 8 damaged artefact,
+    9 engine or store unavailable, 130 interrupted; deploy again to go on.
     """
     from seter.deploy import deploy as carry_out
 
     claim = claimed(wait, take_over, why)
     asked = request(system, target, instance, systems, store, state, only=only, claim=claim)
     outcome = carry_out(
-        asked, report=console.reporter(), confirm=confirmed(yes), cut_after=timedelta(seconds=cut_after)
+        asked,
+        report=console.reporter(),
+        confirm=confirmed(yes),
+        cut_after=timedelta(seconds=cut_after),
+        pause_after=pause_after.value if pause_after is not None else "",
     )
     show_outcome(asked, outcome)
 

@@ -10,7 +10,20 @@ import typer
 from common import console
 from common.cli import Json, Store, Systems, Yes
 from common.errors import BadInput
-from seter.cli.asked import CutAfter, Instance, State, SystemName, TargetName, ask, confirmed, request
+from seter.cli.asked import (
+    CutAfter,
+    Instance,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    ask,
+    claimed,
+    confirmed,
+    request,
+)
 
 
 def rotate(
@@ -30,6 +43,9 @@ def rotate(
     state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
     json: Json = False,
 ) -> None:
     """Draw certificates anew, or the CA that signs them, while everything runs.
@@ -43,12 +59,15 @@ def rotate(
         raise BadInput(
             "what is to be drawn anew?", resolution="Give --secret or --role (or both), or --all, or --authority."
         )
-    asked, report = request(system, target, instance, systems, store, state), console.reporter()
-    confirm, wait = confirmed(yes), timedelta(seconds=cut_after)
+    asked, report = (
+        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)),
+        console.reporter(),
+    )
+    confirm, within = confirmed(yes), timedelta(seconds=cut_after)
     if authority:
-        done = rotate_authority(asked, report=report, confirm=confirm, cut_after=wait)
+        done = rotate_authority(asked, report=report, confirm=confirm, cut_after=within)
     else:
-        done = draw(asked, role=role, secrets=tuple(secret or ()), report=report, confirm=confirm, cut_after=wait)
+        done = draw(asked, role=role, secrets=tuple(secret or ()), report=report, confirm=confirm, cut_after=within)
     words = "the CA and all certificates" if authority else f"{len(done.drawn)} certificates"
     console.json_result(done) if json else console.result(
         f"{asked.deployment}: {words} drawn anew, {done.steps} steps done"

@@ -14,7 +14,7 @@ from common.system import Deployment
 from seter.history import RUNNING, History
 from seter.keep import open_keep
 from tests.conftest import Tools
-from tests.integration.test_seter import SMALL, Small
+from tests.lab.small import SMALL, Small
 
 
 class Shared(Small):

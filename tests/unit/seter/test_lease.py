@@ -19,7 +19,7 @@ from seter import lease as module
 from seter.fenced import Fenced
 from seter.keep.folder import FolderCells
 from seter.keep.interface import LEASE, Cell
-from seter.lease import Book, Claim, Holder, Lost, change, held, holders, read_book, write_book
+from seter.lease import Book, Claim, Holder, Lost, Unsure, change, held, holders, read_book, write_book
 
 HOLD = """
 import sys, time
@@ -149,7 +149,7 @@ def test_a_holder_whose_state_does_not_answer_waits_and_then_stops(
     cells, told = Flaky(tmp_path), list[Event]()
     with held(cells, "s/t/i", (), Claim(), told.append) as mine:
         cells.silent = True
-        with pytest.raises(Unavailable, match="the store does not answer"):
+        with pytest.raises(Unsure, match="the store does not answer"):
             while True:
                 mine.check()
         assert "s left" in told[0].message
@@ -167,9 +167,10 @@ def test_acts_of_a_run_that_lost_its_lease_are_not_done(cells: FolderCells) -> N
         take(cells, Claim(take_over="words"))
         time.sleep(0.4)
         for act in (
-            lambda: acts.make_network("back"), lambda: acts.prepare(["a"], []), lambda: acts.start([]),
-            lambda: acts.owe_cluster("g", "r"), lambda: acts.reload("a", "r"), lambda: acts.withdraw("a"),
-            lambda: acts.admit("a"), lambda: acts.remove_node("a"), lambda: acts.remove_network("back"),
+            lambda: acts.make_network("back"), lambda: acts.prepare(["a"], [], keep=True), lambda: acts.start([]),
+            lambda: acts.owe_cluster("g", "r"), lambda: acts.reload([]), lambda: acts.withdraw(["a"]),
+            lambda: acts.admit(["a"]), lambda: acts.remove_node("a"), lambda: acts.remove_network("back"),
+            lambda: acts.go_back(["a"]), lambda: acts.cluster_back("g", "r", again=True), lambda: acts.forget(["a"]),
         ):  # fmt: skip
             with pytest.raises(Lost):
                 act()
