@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,3 +144,10 @@ def process_block(process: Process) -> dict[str, object]:
         "stop_signal": process.stop_signal,
         "stop_within": int(process.stop_within.total_seconds()),
     }
+
+
+def no_such(what: str, word: str, names: Sequence[str]) -> BadInput:
+    """The error for a name that nothing has, with the one that may have been meant."""
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+    return BadInput(f"there is no {what}", resolution=hint)

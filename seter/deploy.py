@@ -64,6 +64,8 @@ def deploy(
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        if seen.plan.is_empty and request.saved:
+            confirm(seen.plan)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
             return Outcome(seen.plan, time.monotonic() - started)

@@ -19,16 +19,19 @@ LIFE = "recorded"  # stands for a node's present life, which only the node knows
 
 def states_after(seen: Survey) -> bytes:
     """What a run that got to its end left: what it wanted where it was to change things, elsewhere what was there."""
+    request = seen.request
     touched = {
         name
         for group in seen.wanted.groups
-        if not seen.request.groups or group.name in seen.request.groups
+        if not request.groups or group.name in request.groups
         for name in group.nodes
+        if (not request.limit or name in request.limit)
+        and (not request.role or seen.wanted.nodes[name].role(request.role) is not None)
     }
-    nodes = dict(seen.observed.nodes) if seen.request.groups else {}
+    nodes = dict(seen.observed.nodes) if touched < set(seen.wanted.nodes) else {}
     nodes |= {name: replace(seen.wanted.nodes[name], identity=LIFE) for name in touched}
     for group in seen.wanted.groups:
-        if group.first in touched:
+        if touched.issuperset(group.nodes):
             nodes[group.first] = replace(nodes[group.first], cluster=_marks(group, nodes))
     places = {name: seen.map.places[name] for name in nodes if name in seen.map.places}
     return write_states(Observed(seen.map.subnets, nodes, places))

@@ -24,6 +24,7 @@ from seter.lease import Claim
 from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.render import describe, make_work, render
+from seter.scope import known, limited
 from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
 from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
@@ -53,6 +54,11 @@ class Request:
     pins: Mapping[str, str] = field(default_factory=dict)  # artefacts of an earlier run, by what they are called
     origin: str = ""  # the run whose definitions and artefacts these are
     saved: str = ""  # id of the saved plan that is carried out
+    limit: tuple[str, ...] = ()  # nodes; none for all
+    role: str = ""  # empty for all
+    recorded: bool = False  # compare with what the last run left, instead of looking
+    # What is done to the plan, where what is asked for follows from no definition.
+    adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
 
     @property
     def keep(self) -> Keep:
@@ -63,9 +69,6 @@ class Request:
     def groups(self) -> tuple[str, ...]:
         """The groups that may be changed; none for all."""
         return (self.only,) if self.only else ()
-
-    # What is done to the plan, where what is asked for follows from no definition.
-    adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Survey:
     wanted: Wanted
     plan: Plan
     ansible: Ansible
+    basis: str = "what is there now"  # that the plan compares with
 
     def image_of(self, seat: Seat) -> artifacts.Image:
         """What a seat's process runs from."""
@@ -119,6 +123,7 @@ def survey(request: Request, report: Report) -> Survey:
     keep = request.keep
     blueprint = read_blueprint(request.deployment, request.systems)
     known_group(blueprint, request.only)
+    known(blueprint, request.limit, request.role)
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
     images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint), request.pins)
@@ -136,7 +141,7 @@ def survey(request: Request, report: Report) -> Survey:
     trees = {node.name: _tree(blueprint, map, vault, rendered, node) for node in blueprint.nodes}
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
-    plan = make_plan(wanted, observed, only=request.only)
+    plan = limited(make_plan(wanted, observed, only=request.only), wanted, observed, request.limit, request.role)
     if request.adjust is not None:
         plan = request.adjust(plan, wanted, observed)
     return Survey(

@@ -60,7 +60,16 @@ def test_all_that_operators_share_is_in_the_store_and_nothing_of_it_in_the_folde
 def test_a_change_is_told_apart_undone_and_made_again_elsewhere(small: Shared) -> None:
     """SE-17: what one can go back to is shown; what went back is what was."""
     small.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "good day"')
-    small.seter("deploy", "--yes")
+    plan = small.folder / "it.plan"
+    shown = small.seter("plan", "--json", "--out", str(plan)).json()
+    assert {step["verdict"] for step in shown["steps"]} == {"will change", "cannot tell"}
+    assert ["x1", "web"] in shown["unchanged"]
+    assert [stage["serving"] for stage in shown["order"]] == [[["servers", n, 2]] for n in (1, 1, 2)]
+    assert any("+w1 says good day" in line for each in shown["files"] for line in each["lines"])
+    assert plan.stat().st_mode & 0o777 == 0o600
+    run = small.with_environment()
+    run("seter", "deploy", str(plan))
+    assert "carried out already: run 2" in run("seter", "deploy", str(plan), code=7).err
     found = small.seter("diff", "1", "2", "--json").json()
     assert [each["path"] for each in found["definitions"]] == ["small/system.hcl"]
     assert {each["path"].partition("/")[0] for each in found["configuration"]} == {"w1", "w2"}
@@ -75,6 +84,12 @@ def test_a_change_is_told_apart_undone_and_made_again_elsewhere(small: Shared) -
     newest = small.seter("history", "--json").json()[0]
     assert (newest["verb"], newest["origin"], newest["result"]) == ("rollback", "run 1", "done")
     assert small.steps(), "the definitions on disk are as they were"
+    small.seter("plan", "--out", str(plan))
+    small.edit("small/system.hcl", 'greeting = "good day"', 'greeting = "hello"')
+    small.seter("plan", "--exit-code")
+    small.seter("rollback", "2", "--yes")
+    assert "the world has moved" in run("seter", "deploy", str(plan), code=7).err
+    small.seter("rollback", "1", "--yes")
     assert "runs 1 and 3 are the same" in small.seter("diff", "1").out
 
 
