@@ -65,9 +65,16 @@ class Blueprint:
         """The group's nodes in file order."""
         return tuple(node for node in self.nodes if node.group == group)
 
+    @cached_property
+    def _seats_by_node(self) -> Mapping[str, tuple[Seat, ...]]:
+        found: dict[str, list[Seat]] = {}
+        for seat in self.seats:
+            found.setdefault(seat.node.name, []).append(seat)
+        return {node: tuple(seats) for node, seats in found.items()}
+
     def seats_of(self, node: str) -> tuple[Seat, ...]:
         """The node's seats in starting order."""
-        return tuple(seat for seat in self.seats if seat.node.name == node)
+        return self._seats_by_node.get(node, ())
 
     def roles_of_groups(self) -> dict[str, tuple[Role, ...]]:
         """Each group's roles in starting order."""
