@@ -43,10 +43,8 @@ def portrait(small: Small) -> dict[str, object]:
 
 
 def greet(small: Small, words: str) -> None:
-    text = (small.folder / "systems" / GREETING).read_text()
-    (small.folder / "systems" / GREETING).write_text(
-        re.sub(r'greeting = "(?!extra)\w+"', f'greeting = "{words}"', text)
-    )
+    file = small.folder / "systems" / GREETING
+    file.write_text(re.sub(r'greeting = "(?!extra)\w+"', f'greeting = "{words}"', file.read_text()))
 
 
 def cut_after(small: Small, events: int, sent: signal.Signals) -> bool:
@@ -105,6 +103,7 @@ def test_a_roll_out_that_goes_back_killed_at_every_event_goes_back_with_the_next
     small.edit(WEB, '"false"', SERVE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_deploy_that_is_told_to_end_leaves_nothing_running_and_the_next_goes_on(
     small: Small, sent: signal.Signals
