@@ -18,6 +18,7 @@ from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
+from seter.throughout import Throughout
 from seter.traffic import CUT_AFTER, Traffic, stopped
 from seter.watch import Watch
 
@@ -42,6 +43,7 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
 
@@ -214,6 +216,8 @@ class Apply:
         serving = [node for node in touched if node in self._survey.observed.nodes]
         ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
         self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
+        if touched:
+            self._throughout.begin()
         found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
         self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
 
@@ -221,7 +225,11 @@ class Apply:
         """The system's checks, as far as their groups are complete."""
         names = None if all_of_them else self._held
         found = checks.check_system(self._survey, self._report, only_complete=True, names=names, without=without)
-        self._conclude(found)
+        self._conclude([*found, *(self._throughout.end() if all_of_them else self._throughout.broken())])
+
+    def close(self) -> None:
+        """Nothing that runs beside the roll-out goes on."""
+        self._throughout.abandon()
 
     @staticmethod
     def _conclude(found: Iterable[checks.Found]) -> None:

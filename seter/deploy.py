@@ -132,12 +132,12 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: s
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
     steps = tuple(str(step) for step in seen.plan.steps)
+    acts = Apply(seen, report, cut_after=cut_after)
     written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
     try:
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Apply(seen, report, cut_after=cut_after)
         rules = seen.blueprint.system.rollout
         order = Rollout(
             seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
@@ -148,6 +148,8 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: s
     except BaseException as error:
         record.conclude(seen.blueprint.deployment, written, _result(error))
         raise
+    finally:
+        acts.close()
     record.conclude(seen.blueprint.deployment, written, DONE)
 
 
