@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from common.console import Report
+from common.console import Report, live
 from common.errors import BadInput, Conflict, Error
 from common.model import Event
+from common.progress import Board, Job
 from seter import artifacts, record
 from seter.acts import Paused, RolledBack
 from seter.apply import AddressesTaken, Apply
@@ -132,24 +134,27 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: s
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
     steps = tuple(str(step) for step in seen.plan.steps)
-    acts = Apply(seen, report, cut_after=cut_after)
     written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
+    jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
     try:
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        rules = seen.blueprint.system.rollout
-        order = Rollout(
-            seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
-        )
-        order.run()
-        for error in acts.check([node for node in unfinished if node not in touched]).values():
-            raise error
+        with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as acts:
+            Rollout(
+                seen.plan,
+                seen.wanted,
+                seen.observed,
+                acts,
+                rules=seen.blueprint.system.rollout,
+                unfinished=unfinished,
+                pause_after=pause_after,
+            ).run()
+            for error in acts.check([node for node in unfinished if node not in touched]).values():
+                raise error
     except BaseException as error:
         record.conclude(seen.blueprint.deployment, written, _result(error))
         raise
-    finally:
-        acts.close()
     record.conclude(seen.blueprint.deployment, written, DONE)
 
 
