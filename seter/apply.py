@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from common.console import Report
 from common.errors import Conflict, Error
-from common.model import Event
+from common.model import Event, Stage
 from seter import checks
 from seter.acts import Batch, Failures, RolloutStopped
 from seter.ansible import PlayFailed
@@ -19,12 +19,12 @@ from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
+from seter.throughout import Throughout
 from seter.traffic import CUT_AFTER, Traffic, stopped
+from seter.watch import Watch
 
 NODES_AT_ONCE = 8
 STOP_WITHIN = 10  # seconds, of a process that no definition knows any more
-WATCH_PAUSE = 1.0  # seconds between two looks at what has to go on holding
-WORD_EVERY = 5.0  # seconds between two words about it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -44,8 +44,22 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._begun: dict[str, float] = {}
+        self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
+
+    def begin(self, nodes: Sequence[str]) -> None:
+        """For who looks on."""
+        for node in nodes:
+            self._report(Event("begins", node, stage=Stage.BEGINS))
+            self._begun[node] = time.monotonic()
+
+    def done(self, nodes: Sequence[str]) -> None:
+        """For who looks on."""
+        for node in nodes:
+            spent = time.monotonic() - self._begun.pop(node, time.monotonic())
+            self._report(Event("done", node, f"after {spent:.1f} s", stage=Stage.ENDS))
 
     def make_network(self, network: str) -> None:
         """The network is there, with the addresses that everything was rendered for."""
@@ -126,6 +140,9 @@ class Apply:
         for batch in batches:
             plays += [service_play(role, nodes) for role, nodes in batch.starts]
             plays += [self._cluster_play(batch.group, role) for role in batch.clusters]
+        for node in dict.fromkeys(node for batch in batches for _, nodes in batch.starts for node in nodes):
+            roles = [role for batch in batches for role, nodes in batch.starts if node in nodes]
+            self._report(Event("start", node, f"starting {', '.join(roles)}"))
         try:
             if plays:
                 self._survey.ansible.run(plays, inventory(self._host_variables(batches)))
@@ -200,31 +217,19 @@ class Apply:
     def check(self, nodes: Sequence[str]) -> Failures:
         """All checks of the nodes' roles; where they hold, those of the system that go through one node, as far as
         they held before."""
+        for node in nodes:
+            asked = [check for seat in self._survey.blueprint.seats_of(node) for check in seat.role.checks]
+            longest = max((check.within.total_seconds() for check in asked), default=0)
+            self._report(Event("waiting", node, f"for {len(asked)} checks, at most {longest:.0f} s"))
         failures = _by_node(checks.check_nodes(self._survey, nodes, self._report))
-        asked = [node for node in nodes if node not in failures and node not in self._shut]
-        return failures | _by_node(checks.check_through(self._survey, asked, self._report))
+        through = [node for node in nodes if node not in failures and node not in self._shut]
+        return failures | _by_node(checks.check_through(self._survey, through, self._report))
 
-    def watch(self, nodes: Sequence[str], time_: timedelta, without: Collection[str]) -> Failures:
-        """Again and again, each time without waiting for what does not hold."""
-
-        def quiet(event: Event) -> None:
-            if event.kind == "failed":
-                self._report(event)
-
-        end = time.monotonic() + time_.total_seconds()
-        told = 0.0
-        while (left := end - time.monotonic()) > 0:
-            if time.monotonic() - told >= WORD_EVERY:
-                told = time.monotonic()
-                self._report(Event("watching", ", ".join(nodes), f"{left:.0f} s more"))
-            if failures := _by_node(checks.check_nodes(self._survey, nodes, quiet, wait=False)):
-                return failures
-            found = checks.check_system(
-                self._survey, quiet, only_complete=True, names=self._held, wait=False, without=without
-            )
-            self._conclude(found)
-            time.sleep(max(0.0, min(WATCH_PAUSE, end - time.monotonic())))
-        return {}
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
+        """See `seter.watch`."""
+        found = Watch(self._survey, nodes, self._held, without, self._report).run(length)
+        self._conclude(one for one in found if not one.node)
+        return _by_node(found)
 
     def look_before(self) -> None:
         """One try each, without waiting. Through a node that is to be changed goes one small object."""
@@ -232,6 +237,8 @@ class Apply:
         serving = [node for node in touched if node in self._survey.observed.nodes]
         ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
         self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
+        if touched:
+            self._throughout.begin()
         found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
         self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
 
@@ -239,7 +246,11 @@ class Apply:
         """The system's checks, as far as their groups are complete."""
         names = None if all_of_them else self._held
         found = checks.check_system(self._survey, self._report, only_complete=True, names=names, without=without)
-        self._conclude(found)
+        self._conclude([*found, *(self._throughout.end() if all_of_them else self._throughout.broken())])
+
+    def close(self) -> None:
+        """Nothing that runs beside the roll-out goes on."""
+        self._throughout.abandon()
 
     @staticmethod
     def _conclude(found: Iterable[checks.Found]) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from common.console import Report
+from common.console import Report, live
 from common.errors import BadInput, Conflict
 from common.model import Event
+from common.progress import Board, Job
 from seter import artifacts, history, record
 from seter.apply import AddressesTaken, Apply
 from seter.fenced import Fenced
@@ -141,18 +142,24 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
         )
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
+    jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
     with record.recorded(seen, lease, report):
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Fenced(Apply(seen, report, cut_after=cut_after), lease)
-        rules = seen.blueprint.system.rollout
-        order = Rollout(
-            seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
-        )
-        order.run()
-        for error in acts.check([node for node in unfinished if node not in touched]).values():
-            raise error
+        with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as apply:
+            acts = Fenced(apply, lease)
+            Rollout(
+                seen.plan,
+                seen.wanted,
+                seen.observed,
+                acts,
+                rules=seen.blueprint.system.rollout,
+                unfinished=unfinished,
+                pause_after=pause_after,
+            ).run()
+            for error in acts.check([node for node in unfinished if node not in touched]).values():
+                raise error
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

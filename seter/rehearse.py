@@ -44,6 +44,12 @@ class _Rehearsal(Acts):
         self._out: set[str] = set()
         self.stages: list[Stage] = []
 
+    def begin(self, nodes: Sequence[str]) -> None:
+        """Changes nothing."""
+
+    def done(self, nodes: Sequence[str]) -> None:
+        """Changes nothing."""
+
     def make_network(self, network: str) -> None:
         self._note([network], ["make network"], ())
 
@@ -85,7 +91,7 @@ class _Rehearsal(Acts):
     def reload(self, steps: Sequence[Step]) -> Failures:
         return _NONE
 
-    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
         return _NONE
 
     def look_before(self) -> None:
