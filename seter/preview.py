@@ -97,7 +97,7 @@ def _differing(seen: Survey, node: str) -> Iterator[str]:
 
 
 def _detail(seen: Survey, step: Step) -> Detail:
-    because = UNTOLD.get(step.act, "")
+    because = UNTOLD.get(step.act, "") or _unrendered(seen, step)
     before = after = ""
     if step.act.starts_process:
         there = seen.observed.nodes.get(step.node)
@@ -106,6 +106,15 @@ def _detail(seen: Survey, step: Step) -> Detail:
         after = str(seen.image_of(seen.blueprint.seat[step.node, step.role]).artifact.reference)
     verdict = Verdict.UNTOLD if because else Verdict.CHANGES
     return Detail(step.group, step.node, step.role, step.act, verdict, step.reason, because, before, after)
+
+
+def _unrendered(seen: Survey, step: Step) -> str:
+    """Why nobody can tell what a step does that follows from files which were not rendered."""
+    roles = [role for role in _roles(seen, step) if (step.node, role) in seen.unrendered]
+    there = seen.observed.nodes.get(step.node)
+    if not roles or there is None or not there.running or step.act.makes_node or step.act is Act.START:
+        return ""
+    return f"what the files of {', '.join(roles)} are made from differs, and they are not rendered yet (--render)"
 
 
 def _named(seen: Survey, digest: str) -> str:
@@ -126,6 +135,9 @@ def _files(seen: Survey) -> Iterator[Changed]:
         if there is not None and there.secrets != seen.wanted.nodes[step.node].secrets:
             yield Changed(f"{step.node}/secrets", "changed (secret)")
         for role in _differing(seen, step.node):
+            if (step.node, role) in seen.unrendered:
+                yield Changed(f"{step.node}/{role}", Verdict.UNTOLD)
+                continue
             after = seen.trees[step.node].files.get(role, ())
             before = earlier.files(step.node, role, after)
             old, new = (_texts(files, f"{step.node}/{role}", hidden) for files in (before, after))

@@ -51,6 +51,11 @@ class Work:
         """The role's rendered files."""
         return self.root / self.seat.node.name / self.seat.role.name
 
+    @property
+    def is_due(self) -> bool:
+        """It is not rendered yet."""
+        return not self.folder.is_dir()
+
 
 @cache
 def role_digest(role: Path) -> str:
@@ -102,7 +107,7 @@ def _visible(role: Role, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def render(works: Sequence[Work], variables: Mapping[str, Mapping[str, Any]], ansible: Ansible) -> None:
     """Render what is not there yet, in one run. Cut at any point it leaves whole folders or none."""
-    missing = [work for work in works if not work.folder.is_dir()]
+    missing = [work for work in works if work.is_due]
     if not missing:
         return
     missing[0].store.mkdir(parents=True, exist_ok=True)
@@ -141,7 +146,7 @@ def _prune(store: Path, kept: int) -> None:
 
 def describe(works: Sequence[Work]) -> Event | None:
     """What a person is told before rendering starts."""
-    missing = [work for work in works if not work.folder.is_dir()]
+    missing = [work for work in works if work.is_due]
     if not missing:
         return None
     nodes = len({work.seat.node.name for work in missing})

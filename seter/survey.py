@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 # Kind of target → where its nodes come from.
 PROVISIONERS = {"container": "seter.provisioner.container:ContainerProvisioner"}
+UNRENDERED = "unrendered "  # stands for the digest of files that nobody knows yet
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -67,6 +68,7 @@ class Request:
     limit: tuple[str, ...] = ()  # nodes; none for all
     role: str = ""  # empty for all
     recorded: bool = False  # compare with what the last run left, instead of looking
+    render: bool = True  # else what is not rendered yet stays so, and nobody can tell what changes in it
     # What is done to the plan, where what is asked for follows from no definition.
     adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
 
@@ -101,6 +103,7 @@ class Survey:
     ansible: Ansible
     inputs: Mapping[tuple[str, str], str]  # (node, role) → digest of what its files are rendered from
     basis: str  # what the plan compares with
+    unrendered: frozenset[tuple[str, str]]  # (node, role) whose files nobody knows yet
 
     @property
     def provisioner(self) -> Provisioner:
@@ -158,7 +161,10 @@ def survey(request: Request, report: Report) -> Survey:
     ansible = Ansible(blueprint.roles_folder, report)
     works = make_work(blueprint.seats, variables, (keep.folder / "rendered").resolve())
     same = before.known(works) if before else {}
-    rendered = _rendered([work for work in works if work.seat.key not in same], variables, ansible, report)
+    due = [work for work in works if work.seat.key not in same]
+    unrendered = {work.seat.key: f"{UNRENDERED}{work.digest}" for work in due if not request.render and work.is_due}
+    same |= unrendered
+    rendered = _rendered([work for work in due if work.seat.key not in same], variables, ansible, report)
     trees = {node.name: make_tree(blueprint, map, vault, rendered, same, node) for node in blueprint.nodes}
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
@@ -168,6 +174,7 @@ def survey(request: Request, report: Report) -> Survey:
     return Survey(
         request, blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan,
         ansible, {work.seat.key: work.digest for work in works}, str(before or "what is there now"),
+        frozenset(unrendered),
     )  # fmt: skip
 
 

@@ -94,7 +94,8 @@ def number(nodes: Sequence[Node], known: Mapping[str, Place], largest: int = LAR
             numbers.add(places[node.name].number)
     if any(place.number > largest for place in places.values()):
         raise BadInput(
-            f"more than {largest} nodes", resolution="Give the target's networks a larger size, or make two targets."
+            f"more than {largest} nodes",
+            resolution="Give the target's networks a smaller length (22, say), or make two targets.",
         )
     return places
 

@@ -58,6 +58,7 @@ def plan(
     limit: Limit = "",
     role: OnlyRole = "",
     recorded: Annotated[bool, typer.Option("--recorded", help="Compare with the history, do not look.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="With --recorded: render files that are not yet.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save it, for seter deploy FILE.")] = None,
     brief: Annotated[bool, typer.Option("--brief", help="Leave out order and files.")] = False,
     json: Json = False,
@@ -73,7 +74,8 @@ def plan(
     from seter.survey import survey
 
     asked = request(system, target, instance, systems, store, state, only=only, limit=limit, role=role)
-    seen = survey(replace(asked, recorded=recorded), console.reporter())
+    asked = replace(asked, recorded=recorded, render=render or not recorded or out is not None)
+    seen = survey(asked, console.reporter())
     found = preview(seen)
     console.json_result(found) if json else show_plan(found, brief=brief)
     if out is not None:
