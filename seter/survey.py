@@ -68,6 +68,7 @@ class Request:
     limit: tuple[str, ...] = ()  # nodes; none for all
     role: str = ""  # empty for all
     recorded: bool = False  # compare with what the last run left, instead of looking
+    despite_revoked: bool = False  # for looking at what runs
     render: bool = True  # else what is not rendered yet stays so, and nobody can tell what changes in it
     # What is done to the plan, where what is asked for follows from no definition.
     adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
@@ -146,7 +147,9 @@ def survey(request: Request, report: Report) -> Survey:
     known(blueprint, request.limit, request.role)
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
-    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint), request.pins)
+    images = artifacts.resolve_all(
+        store, _references(blueprint), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
+    )  # fmt: skip
     vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
     before = left(keep) if request.recorded else None
     provisioner = None if before else open_provisioner(blueprint.target.kind, request.deployment)

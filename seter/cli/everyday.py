@@ -32,7 +32,7 @@ from seter.cli.asked import (
     request,
     show_outcome,
 )  # fmt: skip
-from seter.cli.shown import show_plan
+from seter.cli.shown import show_affected, show_plan
 
 if TYPE_CHECKING:
     from seter.status import Status
@@ -135,14 +135,22 @@ def status(
     state: State = None,
     json: Json = False,
     checks: Annotated[bool, typer.Option("--checks", help="Run all checks too.")] = False,
+    affected: Annotated[
+        str, typer.Option("--affected", metavar="PACKAGES", help="Where these run, such as 'openssl<3.5.5'; no more.")
+    ] = "",
 ) -> None:
-    """Show every role on every node: what runs, and whether it is what is wanted.
+    """Show every role on every node: what runs, and whether it is what is wanted; what is revoked.
 
     Exit codes: 0 shown, 2 bad input, 9 engine or store unavailable.
     """
+    from seter.status import affected as ask
     from seter.status import status as look
 
-    found = look(request(system, target, instance, systems, store, state), console.reporter(), checks=checks)
+    asked = request(system, target, instance, systems, store, state)
+    if affected:
+        show_affected(ask(asked, affected, console.reporter()), json)
+        return
+    found = look(asked, console.reporter(), checks=checks)
     console.json_result(found) if json else _show_status(found)
 
 

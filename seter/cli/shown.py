@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from common import console
 
 if TYPE_CHECKING:
+    from seter.affected import Affected
     from seter.preview import Preview
 
 
@@ -31,6 +32,18 @@ def show_plan(found: Preview, *, brief: bool) -> None:
             console.note(f"{number}. {stage}")
         for line in _files(found):
             console.note(line)
+
+
+def show_affected(found: Affected, json: bool) -> None:
+    """Where a package runs."""
+    if json:
+        console.json_result(found)
+        return
+    rows = [(each.node, each.role, each.artifact, ", ".join(each.packages), each.by) for each in found.affected]
+    console.table(("node", "role", "artefact", "contains", "known from"), rows)
+    console.note(f"{len(found.affected)} of {found.looked_at} processes run with {found.query}")
+    if found.unknown:
+        console.note(f"nobody knows what is in: {', '.join(' '.join(each) for each in found.unknown)}")
 
 
 def _with_artifact(reason: str, before: str, after: str) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,6 +26,7 @@ from seter.recorded import Left, states_after
 from seter.render import Work
 from seter.state import Observed, Subnets
 from seter.survey import Request, survey
+from tests.bench.rows import Row, alone
 
 ROOT = Path(__file__).parents[2]
 NODES = 1000
@@ -102,3 +105,19 @@ def plan(environment: dict[str, str], *words: str) -> tuple[float, str]:
 def change_one(folder: Path, number: int) -> None:
     """Another value of a parameter on one node."""
     _write_target(folder, changed=number)
+
+
+def planning() -> list[Row]:
+    """`plan --recorded`, the whole command: nothing changed, one node changed, and its files rendered too."""
+    with tempfile.TemporaryDirectory(prefix="seter-bench-") as work:
+        environment = fleet(Path(work))
+        nothing = statistics.median(plan(environment)[0] for _ in range(5))
+        change_one(Path(work), NODES // 2)
+        taken, shown = zip(*(plan(environment) for _ in range(5)), strict=True)
+        if {line.split("\t")[1] for text in shown for line in text.splitlines()} != {f"w{NODES // 2}"}:
+            raise SystemExit(f"bench: the plan is about other nodes than the one that was changed\n{shown[0][:2000]}")
+        return [
+            alone("plan --recorded, 1,000 nodes, nothing changed", nothing),
+            alone("plan --recorded, 1,000 nodes, one changed", statistics.median(taken)),
+            alone("the same, and its files rendered", plan(environment, "--render")[0]),
+        ]

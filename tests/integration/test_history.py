@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,16 @@ def test_a_run_that_stands_still_loses_its_lease_and_stops_before_its_next_chang
     slept, taken = runs.find(number - 1), runs.find(number)
     assert slept.result.startswith("failed: this run has lost its lease"), slept
     assert "its counter stood still" in taken.words[0] and f"process {sleeper.pid}" in taken.words[0]
+
+
+def test_what_is_revoked_is_neither_planned_nor_deployed_and_shown_where_it_runs(small: Shared, tmp_path: Path) -> None:
+    store = f"file://{tmp_path}/store"
+    small.tools("naust", "copy", "container/debian-13", store)
+    assert "7 of 7 processes" in small.seter("status", "--affected", "libc6<99", "--store", store).err
+    assert "0 of 7 processes" in small.seter("status", "--affected", "libc6<2", "--store", store).err
+    small.tools("naust", "revoke", "container/debian-13", "--reason", "a leak", "--store", store)
+    for verb in (("plan",), ("plan", "--recorded"), ("deploy", "--yes")):
+        assert "a leak" in small.seter(*verb, "--store", store, code=8).err
+    shown = small.seter("status", "--json", "--store", store).json()
+    assert not shown["converged"]
+    assert all("a leak" in " ".join(role["differs"]) for role in shown["roles"])
