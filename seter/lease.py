@@ -340,8 +340,8 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _clock() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _clock(precision: str = "milliseconds") -> str:
+    return datetime.now(UTC).isoformat(timespec=precision)
 
 
 def _silence(holder: Holder) -> float:

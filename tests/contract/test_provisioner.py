@@ -13,11 +13,13 @@ from dataclasses import replace
 import pytest
 
 from common.errors import Conflict, Missing, NotFound
+from common.role import Process
 from common.system import Deployment
+from seter.provisioner import labels
 from seter.provisioner.container import ContainerProvisioner
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.provisioner.subnets import address
-from seter.state import Place, Subnets
+from seter.state import Place, RoleState, Subnets
 from seter.tree import File, NodeTree, tree_digest
 from tests.conftest import Tools
 
@@ -308,3 +310,116 @@ def test_removing_a_network_spares_one_whose_name_begins_the_same(provisioner: P
         assert provisioner.ensure_network(name, provisioner.free_subnets(name, POOL, 24))
     provisioner.remove_network("one")
     assert set(provisioner.observe(KEY).networks) == {"one-more"}
+
+
+def start_role(deployment: Deployment, provisioner: Provisioner, image: str) -> str:
+    """A process of the role `web` on the node, as the role `process` starts it; its id."""
+    joined, state = provisioner.join("n1", "web"), RoleState("artifact", "files", "process", "start")
+    process = Process(("sleep", "infinity"))
+    marks = labels.of_role(deployment, "n1", "web", state, process=process, image=image, joined=joined.identity)
+    words = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
+    argv = ["docker", "run", "--detach", "--name", joined.container, f"--network=container:{joined.node}", *words]
+    ended = subprocess.run([*argv, f"--volumes-from={joined.node}", image, "sleep", "infinity"], capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.decode().strip()
+
+
+def change(deployment: Deployment, provisioner: Provisioner, image: str) -> tuple[str, str]:
+    """A node with a process, kept, then changed: ids of the process that ran and of that which runs."""
+    before = start_role(deployment, provisioner, image)
+    assert provisioner.keep("n1")
+    assert provisioner.keep("n1")
+    provisioner.set_aside("n1", "web", 1)
+    provisioner.set_aside("n1", "web", 1)
+    provisioner.lay("n1", tree("new"))
+    provisioner.switch("n1", tree("new"))
+    return before, start_role(deployment, provisioner, image)
+
+
+def ids_of_roles(deployment: Deployment) -> list[str]:
+    shape = ["--filter", f"label=seter.deployment={deployment}", "--filter", "label=seter.part=role"]
+    argv = ["docker", "ps", "--all", "--no-trunc", "--format", "{{.ID}}", *shape]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_node_goes_back_to_the_very_process_and_files_that_it_had(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree("old"))
+    before, after = change(deployment, provisioner, image)
+    changed = provisioner.observe(KEY).nodes["n1"]
+    assert (changed.kept, changed.files) == (True, tree("new").files_digest)
+    assert set(ids_of_roles(deployment)) == {before, after}
+    for _ in range(2):
+        assert provisioner.go_back("n1", [("web", 1)]) == ()
+    provisioner.forget("n1", gone_back=True)
+    assert ids_of_roles(deployment) == [before]
+    back = provisioner.observe(KEY).nodes["n1"]
+    assert (back.kept, back.files, back.serves) == (False, tree("old").files_digest, True)
+    assert provisioner.go_back("n1", [("web", 1)]) == ()  # nothing is kept: nothing was changed
+
+
+def test_what_was_kept_is_gone_when_it_is_not_needed(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree("old"))
+    _, after = change(deployment, provisioner, image)
+    assert provisioner.forget("n1")
+    assert not provisioner.forget("n1")
+    assert ids_of_roles(deployment) == [after]
+    assert not provisioner.observe(KEY).nodes["n1"].kept
+
+
+def test_a_node_that_is_not_told_that_it_is_heard_goes_back_by_itself(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree("old"))
+    change(deployment, provisioner, image)
+    assert provisioner.arm("n1", ["web"], 3)
+    for _ in range(5):
+        time.sleep(1)
+        assert provisioner.heard("n1")
+    assert not provisioner.observe(KEY).nodes["n1"].alone
+    end = time.monotonic() + 20
+    while not (seen := provisioner.observe(KEY).nodes["n1"]).alone:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert seen.files == tree("old").files_digest
+
+
+def test_a_guard_that_was_taken_away_does_nothing(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree("old"))
+    change(deployment, provisioner, image)
+    assert provisioner.arm("n1", [], 1)
+    assert provisioner.disarm("n1")
+    assert not provisioner.disarm("n1")
+    time.sleep(3)
+    assert not provisioner.observe(KEY).nodes["n1"].alone
+
+
+def test_a_rebooted_node_has_another_life_and_what_it_held(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets, "one", "two"), tree())
+    before, addresses = provisioner.observe(KEY).nodes["n1"], inside(deployment, "ip", "-brief", "address")
+    inside(deployment, "touch", "/var/lib/seter/held")
+    provisioner.reboot("n1", tree())
+    after = provisioner.observe(KEY).nodes["n1"]
+    assert after.running and after.identity != before.identity
+    assert (after.shape, after.files, after.secrets) == (before.shape, before.files, before.secrets)
+    assert inside(deployment, "ls", "/var/lib/seter").split() == ["held", "web"]
+    for network in nets.values():
+        assert address(network.v4, 7) in addresses
+        assert address(network.v4, 7) in inside(deployment, "ip", "-brief", "address")
+
+
+def test_logs_come_as_they_were_printed(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree())
+    with pytest.raises(NotFound):
+        list(provisioner.logs("n1", "web", since=None, follow=False))
+    start_role(deployment, provisioner, image)
+    assert b"".join(provisioner.logs("n1", "web", since=None, follow=False)) == b""
