@@ -31,6 +31,9 @@ class Map:
 
     def addresses(self, node: Node) -> dict[str, Variables]:
         """The node's addresses in each of its networks, in the order of the target's file."""
+        return self.once(("addresses", node.name), lambda: self._make_addresses(node))
+
+    def _make_addresses(self, node: Node) -> dict[str, Variables]:
         return {network: self._address(node, network) for network in node.networks}
 
     def _address(self, node: Node, network: str) -> Variables:
