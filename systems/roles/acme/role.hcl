@@ -4,6 +4,8 @@ role "acme" {
   packages = ["python3-acme", "python3-dnspython", "python3", "ca-certificates"]
   needs    = ["traefik"]
   metrics  = 9560
+  # Several services: each has its own.
+  per_service = ["dns_name"]
 
   image "container" {
     base         = "debian-13"
