@@ -9,6 +9,7 @@ from typing import Any
 import ceph_launch
 import prometheus_reload
 import pytest
+import s3_user
 import traefik_schema
 import traefik_tree
 import yaml
@@ -56,6 +57,10 @@ def ceph_conf(role: str, monitors: list[dict[str, Any]] = STORAGE, **changes: ob
         "ceph_osd_memory": 1 << 30,
         "radosgw_dns_name": "s3.example.test",
         "radosgw_backend_idle": 65,
+        "radosgw_mon_host": [],
+        "radosgw_fsid": "",
+        "radosgw_client": "client.rgw",
+        "radosgw_tenant": "",
     }
     me = GATEWAYS[0] if role == "radosgw" else STORAGE[0]
     return written("ceph-common", "ceph.conf", me, **variables | changes)
@@ -85,6 +90,17 @@ def test_the_launcher_understands_what_is_written_for_it(role: str, tmp_path: Pa
     launch = ceph_launch.read_launch(conf)
     assert (launch.role, launch.index) == (role, 1)
     assert launch.monitors == ((("st1", "10.213.1.1"),) if role == "ceph-mon" else ())
+
+
+def test_a_cluster_of_another_team_is_named_by_address(tmp_path: Path) -> None:
+    fsid, conf = "6f8d7b1e-4c2a-4f0e-9b60-2f1d3c4b5a69", tmp_path / "ceph.conf"
+    theirs = {"mon_host": ["10.9.0.1", "[v2:10.9.0.2:3300]"], "fsid": fsid, "client": "client.rgw.lb", "tenant": "lb"}
+    conf.write_text(ceph_conf("radosgw", [], **{f"radosgw_{name}": value for name, value in theirs.items()}))
+    lines = conf.read_text().splitlines()
+    assert {f"fsid = {fsid}", "mon host = 10.9.0.1,[v2:10.9.0.2:3300]", "[client.rgw.lb]"} <= set(lines)
+    assert ceph_launch.read_launch(conf).client == "client.rgw.lb"
+    assert s3_user.Who.read(conf) == s3_user.Who("client.rgw.lb", "lb")
+    assert s3_user.Who.read(conf).user == "lb$seter"
 
 
 def test_three_monitors_are_all_named(tmp_path: Path) -> None:
