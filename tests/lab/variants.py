@@ -10,12 +10,18 @@ from tests.conftest import ROOT
 OURS = ROOT / "systems"
 
 
-def variant(folder: Path, system: str, changes: Iterable[tuple[str, str, str]]) -> Path:
-    """A folder for `--systems` with this system; a change is a file of it, a text that is there, and one to follow."""
+def shared(folder: Path) -> Path:
+    """A folder for `--systems` with roles and bases, and no system yet."""
     made = folder / "systems"
     made.mkdir()
-    for shared in ("roles", "bases", "sources.hcl"):
-        (made / shared).symlink_to(OURS / shared)
+    for name in ("roles", "bases", "sources.hcl"):
+        (made / name).symlink_to(OURS / name)
+    return made
+
+
+def variant(folder: Path, system: str, changes: Iterable[tuple[str, str, str]]) -> Path:
+    """A folder for `--systems` with this system; a change is a file of it, a text that is there, and one to follow."""
+    made = shared(folder)
     texts = {path.relative_to(OURS / system): path.read_text() for path in (OURS / system).rglob("*.hcl")}
     for name, line, more in changes:
         assert texts[Path(name)].count(line) == 1, f"{line!r} is not once in {name}"
