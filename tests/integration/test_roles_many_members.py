@@ -124,9 +124,9 @@ def test_five_members_do_without_two_and_not_without_three(quorums: Quorums) -> 
 
 @pytest.mark.long
 def test_a_member_that_lost_its_disk_comes_back_by_a_deploy(quorums: Quorums) -> None:
-    quorums.docker("rm", "--force", quorums.container("et4", "etcd"), f"quorums.container.{quorums.instance}.et4")
-    volumes = quorums.docker("volume", "ls", "-q", "--filter", f"name=quorums.container.{quorums.instance}.et4")
-    quorums.docker("volume", "rm", "--force", *volumes.split())
+    of_node = ("--quiet", "--filter", f"name=quorums.container.{quorums.instance}.et4")
+    quorums.docker("rm", "--force", *quorums.docker("ps", "--all", *of_node).split())
+    quorums.docker("volume", "rm", *quorums.docker("volume", "ls", *of_node).split())
     quorums.seter("deploy", "--yes")
     soon(lambda: quorums.reads("et4") == "five again", 30, "what the others have")
     assert len(quorums.run("et1", "etcd", *ETCDCTL, "member", "list").splitlines()) == 5
