@@ -7,14 +7,17 @@ certificate of its own, and a limit for who connects too often.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,6 +30,7 @@ from tests.integration.test_roles_data_plane import BIRDC, next_hops
 from tests.integration.test_roles_firewall import address
 from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says, soon
 from tests.integration.test_roles_watched import value
+from tests.lab.doors import Door
 from tests.lab.variants import variant
 
 NAME, OTHER = "s3.example.test", "archive.example.test"
@@ -46,6 +50,7 @@ SERVICE = f"""
     role "radosgw" {{
       dns_name  = "{OTHER}"
       balancers = "gateways"
+      swift     = true
     }}
   }}
 """
@@ -210,3 +215,81 @@ def test_who_connects_too_often_waits_and_nobody_else(several: Several) -> None:
     soon(lambda: hasty(several) >= before + 200 - got, 10, "the firewall counts them")
     assert all(round_trip(several, "main")["ok"] for _ in range(6)), "a client at another address is served"
     assert all(says(several, node, "health", "health", "status")["settled"] for node in GATEWAYS)
+
+
+USER = {"X-Auth-User": "seter:swift", "X-Auth-Key": "a-swift-key"}
+TEXT = os.urandom(1 << 16)
+# Method, path below the account, headers, body: what a client of Swift does, and what is refused it.
+STEPS: tuple[tuple[str, str, dict[str, str], bytes], ...] = (
+    ("PUT", "/c", {"X-Container-Meta-Colour": "blue"}, b""),
+    ("PUT", "/c", {}, b""),
+    ("HEAD", "/c", {}, b""),
+    ("PUT", "/c/a%2Fb%20%C3%BC", {"Content-Type": "text/x-own", "X-Object-Meta-A": "1"}, TEXT),
+    ("PUT", "/c/a//b;c+d", {}, b"second"),
+    ("HEAD", "/c/a%2Fb%20%C3%BC", {}, b""),
+    ("GET", "/c/a%2Fb%20%C3%BC", {}, b""),
+    ("GET", "/c/a%2Fb%20%C3%BC", {"Range": "bytes=100-199"}, b""),
+    ("GET", "/c/a//b;c+d", {"If-None-Match": hashlib.md5(b"second").hexdigest()}, b""),
+    ("POST", "/c/a%2Fb%20%C3%BC", {"X-Object-Meta-A": "2"}, b""),
+    ("HEAD", "/c/a%2Fb%20%C3%BC", {}, b""),
+    ("COPY", "/c/a//b;c+d", {"Destination": "c/copy"}, b""),
+    ("GET", "/c/copy", {}, b""),
+    ("PUT", "/c/wrong", {"ETag": "0" * 32}, b"not that"),
+    ("GET", "/c", {}, b""),
+    ("GET", "/c?prefix=a&delimiter=/", {}, b""),
+    ("GET", "?format=json&limit=0", {}, b""),
+    ("GET", "/c/none", {}, b""),
+    ("GET", "/none", {}, b""),
+    ("DELETE", "/c", {}, b""),
+    ("DELETE", "/c/a%2Fb%20%C3%BC", {}, b""),
+    ("DELETE", "/c/a//b;c+d", {}, b""),
+    ("DELETE", "/c/copy", {}, b""),
+    ("DELETE", "/c/copy", {}, b""),
+    ("DELETE", "/c", {}, b""),
+)
+# Of one answer and no other, or of the way that it took.
+OWN = {"date", "x-trans-id", "x-openstack-request-id", "x-timestamp", "last-modified", "connection", "x-auth-token",
+       "x-storage-token", "x-auth-token-expires"}  # fmt: skip
+
+
+def swift(door: Door, *, tls: bool) -> list[tuple[int, dict[str, str], bytes]]:
+    """Log in and do all; each answer with the headers that should be the same whichever way it came."""
+    answers = []
+
+    def ask(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection(OTHER, timeout=20)
+        connection.sock = socket.create_connection(door.server_address[:2], 20)
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection.sock = context.wrap_socket(connection.sock, server_hostname=OTHER)
+        connection.request(method, path, body, {"Host": OTHER, **headers})
+        answer = connection.getresponse()
+        kept = {name.lower(): text for name, text in answer.getheaders() if name.lower() not in OWN}
+        answers.append((answer.status, kept, answer.read()))
+        connection.close()
+        return answer
+
+    entered = ask("GET", "/auth/v1.0", USER)
+    account = urlsplit(entered.headers["X-Storage-Url"])
+    assert f"{account.scheme}://{account.netloc}" == f"https://{OTHER}", "where clients are to go on"
+    for method, path, headers, body in STEPS:
+        ask(method, account.path + path, {"X-Auth-Token": entered.headers["X-Auth-Token"], **headers}, body)
+    ask("GET", "/auth/v1.0", USER | {"X-Auth-Key": "another"})
+    ask("GET", account.path, {})
+    return answers
+
+
+def test_swift_is_the_same_through_the_balancer(several: Several) -> None:
+    conf = ("-c", "/etc/seter/now/radosgw/ceph.conf", "-n", "client.rgw", "--admin-socket=")
+    subuser = ("--uid", "seter", "--subuser", "seter:swift", "--access", "full", "--key-type", "swift")
+    create = ("subuser", "create", *subuser, "--secret-key", USER["X-Auth-Key"])
+    run(several, "ar1", "radosgw", "radosgw-admin", *conf, *create, user="ceph")
+    pids = {
+        node: int(several.docker("inspect", "-f", "{{.State.Pid}}", container(several, node, "network")[:-8]))
+        for node in ("ar1", "gw1")
+    }
+    direct = swift(Door(pids["ar1"], 7480), tls=False)
+    through = swift(Door(pids["gw1"], 443), tls=True)
+    assert len(direct) == len(STEPS) + 3 and sum(200 <= status < 300 for status, *_ in direct) >= 18
+    assert through == direct

@@ -8,7 +8,10 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+import pytest
 
 from seter.certificates import make_authority, make_certificate
 from tests.conftest import Running
@@ -16,6 +19,7 @@ from tests.integration.test_roles_services import (
     GATEWAYS,
     PROGRAMS,
     TREE,
+    ask,
     container,
     run,
     says,
@@ -167,6 +171,26 @@ def test_a_new_certificate_is_shown_by_every_traefik_within_1_s(running: Running
     finally:
         etcdctl(running, "del", "--prefix", OVER)
         soon(lambda: all(guard(running, node)["ok"] for node in GATEWAYS), 10, "all in step")
+
+
+@pytest.mark.long
+def test_of_a_thousand_requests_one_at_most_fails_while_changes_make_the_dead_look_alive(running: Running) -> None:
+    """Each change has Traefik take every server for alive until its next probe; who is refused there is tried again."""
+    dead, changes = container(running, "gw3", "radosgw"), 0
+    with restored(running), ThreadPoolExecutor() as pool:
+        running.docker("kill", dead)
+        try:
+            asking = [pool.submit(ask, running, node, 30) for node in GATEWAYS for _ in range(2)]
+            while not all(each.done() for each in asking):
+                changes += 1
+                written = json.dumps({f"{POOL}/servers/00/weight": str(3 + changes % 7)})
+                python_of_traefik(running, "gw1", WRITE).communicate(written, timeout=60)
+        finally:
+            running.docker("start", dead)
+    found = [each.result() for each in asking]
+    asked, failed = sum(count for count, _ in found), sum(len(bad) for _, bad in found)
+    print(f"{failed} of {asked} requests failed in {changes} changes")
+    assert asked > 1000 and changes > 20 and failed <= asked / 1000
 
 
 def test_a_traefik_that_starts_while_etcd_is_away_serves_what_it_had(running: Running) -> None:

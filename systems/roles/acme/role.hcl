@@ -31,6 +31,16 @@ role "acme" {
     summary = "Where the server may write to, as in mailto:ops@example.com"
     default = ""
   }
+  parameter "eab_kid" {
+    type    = "text"
+    summary = "Name that the server's owner gave you, where accounts are for customers (external account binding); empty for none"
+    default = ""
+  }
+  parameter "eab_key" {
+    type    = "text"
+    summary = "File on the operator's machine with the key that came with that name (HMAC, base64url)"
+    default = ""
+  }
   parameter "trust" {
     type    = "text"
     summary = "CA certificates (PEM) of a private ACME server, in place of those of Debian"
@@ -123,6 +133,11 @@ role "acme" {
     make  = "certificate"
     scope = "node"
     names = ["node"]
+  }
+  secret "acme-eab-key" {
+    make  = "password"
+    given = "eab_key"
+    scope = "deployment"
   }
   secret "acme-dns-key" {
     make  = "password"

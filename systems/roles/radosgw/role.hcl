@@ -53,6 +53,12 @@ role "radosgw" {
     summary = "Nodes whose balancers send it requests, by TLS"
   }
 
+  parameter "swift" {
+    type    = "flag"
+    summary = "Users of Swift may log in, too, at /auth/v1.0 (TempAuth, by subusers with a Swift key); S3 is there in any case"
+    default = false
+  }
+
   parameter "backend_idle" {
     type    = "duration"
     summary = "A connection on which a balancer says nothing is closed after this; it must have given it up before"

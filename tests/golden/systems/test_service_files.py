@@ -61,6 +61,7 @@ def ceph_conf(role: str, monitors: list[dict[str, Any]] = STORAGE, **changes: ob
         "radosgw_fsid": "",
         "radosgw_client": "client.rgw",
         "radosgw_tenant": "",
+        "radosgw_swift": False,
     }
     me = GATEWAYS[0] if role == "radosgw" else STORAGE[0]
     return written("ceph-common", "ceph.conf", me, **variables | changes)
