@@ -127,6 +127,7 @@ class Check:
     routes: str = ""  # name of the parameter that holds the prefixes
     on: str = ""  # group that the check runs on; systems only
     expect: str = ""  # status code, or group whose size is the number of next hops
+    service: str = ""  # whose name or addresses; empty for those of the system itself
     within: timedelta = timedelta(seconds=30)
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
@@ -194,6 +195,7 @@ class Role:
     maintain: tuple[str, ...] = ()  # command that keeps the role's state in order
     setuid: tuple[str, ...] = ()  # files that may be setuid or setgid
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none
+    per_service: tuple[str, ...] = ()  # parameters that it takes for each service of the system by itself
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
 

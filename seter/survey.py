@@ -158,7 +158,7 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }
     for seat in blueprint.seats_of(node.name):
-        seen |= of_role(seat.role, seat.parameters, groups)
+        seen |= of_role(seat.role, seat.parameters, groups, seat.services)
     return seen
 
 
@@ -209,7 +209,8 @@ def _secrets(blueprint: Blueprint, map: Map, vault: Vault, seat: Seat) -> tuple[
         if need.make == "certificate":
             for other in _sharers(blueprint, seat, need.name) if need.scope == "deployment" else (seat,):
                 own = next(theirs for theirs in other.role.secrets if theirs.name == need.name)
-                names += certificate_names(own.names, other.node, map, other.parameters)
+                for service in ({}, *other.services.values()):
+                    names += certificate_names(own.names, other.node, map, {**other.parameters, **service})
         given = str(seat.parameters.get(need.given, "")) if need.given else ""
         wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)), given)
         files |= {file.path: file for file in vault.files(wish)}

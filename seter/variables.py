@@ -86,15 +86,32 @@ def _lowest(taken: Iterable[int]) -> int:
     return next(number for number in range(1, len(used) + 2) if number not in used)
 
 
-def of_role(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
-    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes."""
+def of_role(
+    role: Role,
+    parameters: Mapping[str, Value],
+    groups: Mapping[str, list[Variables]],
+    services: Mapping[str, Mapping[str, Value]],
+) -> Variables:
+    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes.
+
+    A role that takes some for each service has those of all but the first in a list."""
+    variables = {role.variable_prefix + name: value for name, value in _variables(role, parameters, groups).items()}
+    if role.per_service:
+        variables[role.variable_prefix + "services"] = [
+            {"name": service, **_variables(role, values, groups)} for service, values in services.items()
+        ]
+    return variables
+
+
+def _variables(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
+    """By the names of the parameters."""
     variables = {}
     for parameter in role.parameters:
         if parameter.name in parameters:
             value = parameters[parameter.name]
             is_group = parameter.type is ParameterType.NODES
             plain = groups.get(str(value), []) if is_group else _plain(value, f"{role.name}: {parameter.name}")
-            variables[role.variable_prefix + parameter.name] = plain
+            variables[parameter.name] = plain
     return variables
 
 

@@ -11,9 +11,10 @@ SIZE = 1024  # bytes
 LONGEST = 30  # seconds
 
 
-def argv(size: int = SIZE) -> tuple[str, ...]:
-    """The round trip."""
-    return (CLIENT, "round-trip", "--size", str(size), "--json")
+def argv(size: int = SIZE, service: str = "") -> tuple[str, ...]:
+    """The round trip, over the first service when no other is named."""
+    which = ("--service", service) if service else ()
+    return (CLIENT, "round-trip", "--size", str(size), "--json", *which)
 
 
 class S3Probe(Probe):
@@ -23,7 +24,7 @@ class S3Probe(Probe):
         """See the interface."""
         expected = f"put, get, compare, delete on {scene.parameters.get(check.s3, check.s3)}"
         for node in scene.nodes:
-            said = scene.execute(node, scene.role, bounded(argv(), LONGEST))
+            said = scene.execute(node, scene.role, bounded(argv(service=check.service), LONGEST))
             if said.code != 0:
                 return Verdict(check.name, False, f"{node}: {last_line(said)}", expected)
         return Verdict(check.name, True, f"round trip from {', '.join(scene.nodes)}", expected)

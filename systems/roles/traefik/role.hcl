@@ -5,6 +5,8 @@ role "traefik" {
   sha256   = "1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
   needs    = ["traefik-guard"]
   metrics  = 8082
+  # Several services: each has its own.
+  per_service = ["dns_name", "vips", "backends", "local_weight", "remote_weight"]
 
   image "container" {
     base         = "debian-13"
