@@ -113,6 +113,7 @@ role "traefik" {
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
     listens      = [80, 443, 8080, 8082, 8083]
+    environment  = ["GOGC=400", "GOMEMLIMIT=1GiB"] # garbage is collected less often, up to there
     reads        = ["/etc/seter", "/var/lib/seter/traefik-guard"]
     validate     = ["/usr/local/lib/seter/traefik-tree", "check", "{root}/traefik/tree.json"]
     restart      = "always"

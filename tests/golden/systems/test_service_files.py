@@ -269,9 +269,12 @@ def test_another_service_has_routers_and_a_pool_of_its_own() -> None:
     rules = [value for key, value in more.items() if key.endswith("/rule")]
     assert all("archive.example.test" in rule and "192.0.2.20" in rule for rule in rules)
     assert not any("Host(`s3.example.test`)" in rule or "192.0.2.10`" in rule for rule in rules)
-    assert {value for key, value in more.items() if key.endswith("/service")} == {"radosgw-archive"}
+    assert {value for key, value in more.items() if key.endswith("/service")} == {
+        "radosgw-archive",
+        "as-sent-archive",
+    }
     urls = [value for key, value in more.items() if key.endswith("/url")]
-    assert urls == ["https://10.213.1.8:7443"], "none of its RadosGW is on a gateway"
+    assert urls == 2 * ["https://10.213.1.8:7443"], "none of its RadosGW is on a gateway"
 
 
 def test_two_services_of_the_same_radosgw_both_prefer_the_one_of_the_node() -> None:
