@@ -303,7 +303,7 @@ class _Loading:
                     hint = did_you_mean(name, known, "parameters of the system")
                     self.problem(check.place, f'{where}: {attribute}: unknown parameter "{name}"', hint)
             expected = check.expect if check.routes else ""
-            for attribute, name in (("on", check.on), ("expect", expected)):
+            for attribute, name in (("on", check.on), ("expect", expected), ("through", check.through)):
                 if name and name not in groups:
                     hint = did_you_mean(name, groups, "groups")
                     self.problem(check.place, f'{where}: {attribute}: unknown group "{name}"', hint)

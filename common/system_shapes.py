@@ -29,6 +29,7 @@ from common.values import (
     as_label,
     as_port,
     as_prefix,
+    as_size,
     as_text,
     many,
     one_of,
@@ -188,8 +189,10 @@ SERVICE = Shape(
 
 def _system_check_faults(check: Check) -> Iterator[Wrong]:
     yield from ways_faults(check, ("s3", "routes", "http", "command"))
-    if (check.routes or check.command) and not check.on:
+    if (check.routes or check.command or check.through) and not check.on:
         yield Wrong("does not say where it runs", 'add on = "GROUP"')
+    if not check.s3 and (check.through or check.sizes):
+        yield Wrong("is no check of kind s3", "leave through and sizes out", "through" if check.through else "sizes")
 
 
 SYSTEM_CHECK = Shape(
@@ -204,6 +207,8 @@ SYSTEM_CHECK = Shape(
         HTTP,
         COMMAND,
         Setting("on", "group", as_label, "Group whose nodes look"),
+        Setting("through", "group", as_label, "`s3` goes through each node of this group, after it was changed too"),
+        Setting("sizes", "list of sizes", many(as_size), "Objects that `s3` stores; else one of 1 KiB"),
         Setting(
             "expect", "text or number", as_expected, "Status that `http` gets; of `routes`, the group of next hops"
         ),

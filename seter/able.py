@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from common.console import Report
 from common.errors import BadInput, Error
 from common.model import Event
+from seter.acts import RolloutStopped
 from seter.blueprint import Blueprint, Seat
 from seter.exec import no_such
 from seter.provisioner.interface import Answer, Provisioner
-from seter.rollout import RolloutStopped
 
 
 def able(blueprint: Blueprint, role: str, block: str) -> dict[str, list[Seat]]:

@@ -41,7 +41,9 @@ LEASH = (
 
 
 class PlayFailed(Error):
-    """A task failed, or Ansible could not run."""
+    """A task failed, or Ansible could not run. `node` is where, if it was on a node."""
+
+    node = ""
 
 
 class Ansible:
@@ -173,11 +175,13 @@ def failure(data: Mapping[str, Any]) -> PlayFailed:
     result = data.get("res") or {}
     message = str(result.get("msg") or "it failed").strip()
     more = [str(result[name]).strip() for name in ("stderr", "module_stderr", "stdout") if result.get(name)]
-    return PlayFailed(
+    failed = PlayFailed(
         f"{data.get('role') or data.get('play')} on {data.get('host')}: {data.get('task')}: {message}",
         details="\n".join(more),
         resolution="Mend the cause and deploy again; it takes up where this one stopped.",
     )
+    failed.node = str(data.get("host") or "")
+    return failed
 
 
 @contextmanager

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from common.console import Report
-from common.errors import Error
+from common.errors import Conflict, Error
 from common.model import Event
 from seter import checks
+from seter.acts import Batch, Failures, RolloutStopped
+from seter.ansible import PlayFailed
 from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
-from seter.rollout import Batch, RolloutStopped
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 from seter.traffic import CUT_AFTER, Traffic, stopped
 
 NODES_AT_ONCE = 8
+STOP_WITHIN = 10  # seconds, of a process that no definition knows any more
+WATCH_PAUSE = 1.0  # seconds between two looks at what has to go on holding
+WORD_EVERY = 5.0  # seconds between two words about it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -31,13 +37,14 @@ class AddressesTaken(Error):
 
 
 class Apply:
-    """See `rollout.Acts`."""
+    """See `acts.Acts`."""
 
     def __init__(self, survey: Survey, report: Report, *, cut_after: timedelta = CUT_AFTER) -> None:
         self._survey = survey
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
 
     def make_network(self, network: str) -> None:
@@ -47,19 +54,27 @@ class Apply:
         if not self._provisioner.ensure_network(network, subnets):
             raise AddressesTaken(network, subnets)
 
-    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
+    def prepare(self, nodes: Sequence[str], steps: Sequence[Step], *, keep: bool) -> Failures:
         """Validate the new files where that is possible, stop processes, make nodes, switch files."""
-        self._each(lambda node: self._prepare_node(node, [step for step in steps if step.node == node]), nodes)
+        return self._failures(
+            lambda node: self._prepare_node(node, [step for step in steps if step.node == node], keep=keep), nodes
+        )
 
-    def _prepare_node(self, node: str, steps: Sequence[Step]) -> None:
+    def _prepare_node(self, node: str, steps: Sequence[Step], *, keep: bool) -> None:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
-        self._stop(node, steps, all_of_them=makes)
-        if makes:
+        kept = keep and not makes and self._provisioner.keep(node)
+        self._stop(node, steps, all_of_them=makes, kept=kept)
+        if Act.REBOOT_NODE in acts:
+            self._report(Event("node", node, "rebooting it"))
+            self._provisioner.reboot(node, tree)
+        elif makes:
             self._report(Event("node", node, "making it"))
+            if Act.EMPTY_NODE in acts:
+                self._provisioner.remove(node)
             self._provisioner.ensure(self._survey.shapes[node], tree)
         elif Act.WRITE_FILES in acts:
             self._report(Event("files", node, "switched"))
@@ -86,30 +101,42 @@ class Apply:
                 if answer.code != 0:
                     raise stopped(node, f"{seat.role.name} refuses its new files", answer)
 
-    def _stop(self, node: str, steps: Sequence[Step], *, all_of_them: bool) -> None:
-        """In the reverse order of starting; what is made anew is removed too, so that its name is free."""
+    def _stop(self, node: str, steps: Sequence[Step], *, all_of_them: bool, kept: bool) -> None:
+        """In the reverse order of starting; what is made anew is removed or set aside too, so that its name is free."""
         seats = {seat.role.name: seat for seat in self._survey.blueprint.seats_of(node)}
         there = self._survey.observed.nodes.get(node)
         known = [name for name, state in there.roles if state.has_process] if there is not None else []
         going = {step.role for step in steps if step.act.starts_process or step.act is Act.REMOVE_ROLE}
         stopping = [name for name in known if all_of_them or name in going]
         order = {name: number for number, name in enumerate(seats)}
+        within = dict(self._stop_order(node))
+        stop = self._provisioner.set_aside if kept else self._provisioner.remove_role
         for name in sorted(stopping, key=lambda name: order.get(name, -1), reverse=True):
-            process = seats[name].role.process if name in seats else None
-            within = int(process.stop_within.total_seconds()) if process is not None else 10
-            self._provisioner.remove_role(node, name, within)
+            stop(node, name, within.get(name, STOP_WITHIN))
 
-    def start(self, batches: Sequence[Batch]) -> None:
-        """One run of Ansible for all batches; then the marks of the cluster steps are left."""
+    def _stop_order(self, node: str) -> list[tuple[str, int]]:
+        """The roles of a node as they start, and the seconds that each has to stop."""
+        seats = self._survey.blueprint.seats_of(node)
+        return [(seat.role.name, int(p.stop_within.total_seconds())) for seat in seats if (p := seat.role.process)]
+
+    def start(self, batches: Sequence[Batch]) -> Failures:
+        """One run of Ansible for all batches; then the marks of the cluster steps are left. A task of a cluster that
+        fails is nobody's failure but the group's."""
         plays: list[Play] = []
         for batch in batches:
             plays += [service_play(role, nodes) for role, nodes in batch.starts]
             plays += [self._cluster_play(batch.group, role) for role in batch.clusters]
-        if plays:
-            self._survey.ansible.run(plays, inventory(self._host_variables(batches)))
+        try:
+            if plays:
+                self._survey.ansible.run(plays, inventory(self._host_variables(batches)))
+        except PlayFailed as failed:
+            if not failed.node or any(batch.clusters for batch in batches):
+                raise
+            return {failed.node: failed}
         for batch in batches:
             for role in batch.clusters:
                 self._leave_mark(batch.group, role)
+        return {}
 
     def _cluster_play(self, group: str, role: str) -> Play:
         first = self._group(group).first
@@ -140,48 +167,107 @@ class Apply:
         lives = [(name, self._provisioner.join(name, role).identity) for name in wanted.nodes]
         self._provisioner.cluster_done(wanted.first, role, cluster_mark(role, state, lives))
 
-    def reload(self, node: str, role: str) -> None:
+    def reload(self, steps: Sequence[Step]) -> Failures:
         """By the role's own command; what it has read now is remembered on the node."""
-        process = self._survey.blueprint.seat[node, role].role.process
+        failures: dict[str, Error] = {}
+        for step in steps:
+            if step.node not in failures:
+                failures |= self._failures(partial(self._reload, role=step.role), [step.node])
+        return failures
+
+    def _reload(self, node: str, role: str) -> None:
+        self._reread(node, role)
         state = self._survey.wanted.nodes[node].role(role)
-        assert process is not None and state is not None
+        assert state is not None
+        self._provisioner.loaded(node, role, state.process)
+
+    def _reread(self, node: str, role: str) -> None:
+        process = self._survey.blueprint.seat[node, role].role.process
+        assert process is not None
         self._report(Event("reload", f"{role} on {node}"))
         answer = self._provisioner.execute(node, role, process.reload, user=process.user)
         if answer.code != 0:
             raise stopped(node, f"{role} could not be reloaded", answer)
-        self._provisioner.loaded(node, role, state.process)
 
-    def withdraw(self, node: str) -> None:
+    def withdraw(self, nodes: Sequence[str]) -> Failures:
         """What is still open after `cut_after` is cut when its process stops."""
-        self._traffic.withdraw(node, without_agent=True)
+        return self._failures(lambda node: self._traffic.withdraw(node, without_agent=True), nodes)
 
-    def admit(self, node: str) -> None:
-        """The node may get traffic again."""
-        self._traffic.admit(node)
+    def admit(self, nodes: Sequence[str]) -> Failures:
+        """The nodes may get traffic again."""
+        return self._failures(self._traffic.admit, nodes)
 
-    def check(self, nodes: Sequence[str]) -> None:
-        """All checks of the nodes' roles."""
-        self._conclude(checks.check_nodes(self._survey, nodes, self._report))
+    def check(self, nodes: Sequence[str]) -> Failures:
+        """All checks of the nodes' roles; where they hold, those of the system that go through one node, as far as
+        they held before."""
+        failures = _by_node(checks.check_nodes(self._survey, nodes, self._report))
+        asked = [node for node in nodes if node not in failures and node not in self._shut]
+        return failures | _by_node(checks.check_through(self._survey, asked, self._report))
+
+    def watch(self, nodes: Sequence[str], time_: timedelta, without: Collection[str]) -> Failures:
+        """Again and again, each time without waiting for what does not hold."""
+
+        def quiet(event: Event) -> None:
+            if event.kind == "failed":
+                self._report(event)
+
+        end = time.monotonic() + time_.total_seconds()
+        told = 0.0
+        while (left := end - time.monotonic()) > 0:
+            if time.monotonic() - told >= WORD_EVERY:
+                told = time.monotonic()
+                self._report(Event("watching", ", ".join(nodes), f"{left:.0f} s more"))
+            if failures := _by_node(checks.check_nodes(self._survey, nodes, quiet, wait=False)):
+                return failures
+            found = checks.check_system(
+                self._survey, quiet, only_complete=True, names=self._held, wait=False, without=without
+            )
+            self._conclude(found)
+            time.sleep(max(0.0, min(WATCH_PAUSE, end - time.monotonic())))
+        return {}
 
     def look_before(self) -> None:
-        """One try each, without waiting."""
+        """One try each, without waiting. Through a node that is to be changed goes one small object."""
+        touched = list(dict.fromkeys(step.node for step in self._survey.plan.steps if step.group))
+        serving = [node for node in touched if node in self._survey.observed.nodes]
+        ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
+        self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
         found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
         self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
 
-    def check_system(self, *, all_of_them: bool) -> None:
+    def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
         """The system's checks, as far as their groups are complete."""
         names = None if all_of_them else self._held
-        self._conclude(checks.check_system(self._survey, self._report, only_complete=True, names=names))
+        found = checks.check_system(self._survey, self._report, only_complete=True, names=names, without=without)
+        self._conclude(found)
 
-    def _conclude(self, found: Iterable[checks.Found]) -> None:
-        bad = [one for one in found if not one.verdict.ok]
-        if bad:
-            raise RolloutStopped(
-                f"{len(bad)} checks do not hold; the roll-out stopped there",
-                details="\n".join(str(one) for one in bad),
-                resolution="What was changed so far stays, the rest is as it was. Mend the cause and deploy again; "
-                "seter status shows where everything is.",
-            )
+    @staticmethod
+    def _conclude(found: Iterable[checks.Found]) -> None:
+        if bad := [one for one in found if not one.verdict.ok]:
+            raise _bad(bad)
+
+    def go_back(self, nodes: Sequence[str]) -> Failures:
+        """By what the provisioner kept, whatever the definitions say."""
+        return self._failures(self._node_back, nodes)
+
+    def _node_back(self, node: str) -> None:
+        self._report(Event("back", node, "what ran before comes back"))
+        for role in self._provisioner.go_back(node, self._stop_order(node)):
+            self._reread(node, role)
+        self._provisioner.forget(node, gone_back=True)
+
+    def cluster_back(self, group: str, role: str, *, again: bool) -> None:
+        """With the files that lie on the first node now."""
+        first = self._group(group).first
+        if again:
+            variables = {first: {**self._survey.variables[first], "processes": {}}}
+            self._survey.ansible.run([self._cluster_play(group, role)], inventory(variables))
+        there = self._survey.observed.nodes.get(first)
+        self._provisioner.cluster_done(first, role, dict(there.cluster).get(role, "") if there is not None else "")
+
+    def forget(self, nodes: Sequence[str]) -> None:
+        """Older secrets go with it."""
+        self._each(self._provisioner.forget, nodes)
 
     def remove_node(self, node: str) -> None:
         """With its processes and its state."""
@@ -196,7 +282,39 @@ class Apply:
     def _group(self, name: str) -> WantedGroup:
         return next(group for group in self._survey.wanted.groups if group.name == name)
 
+    def _failures(self, act: Callable[[str], object], nodes: Sequence[str]) -> dict[str, Error]:
+        """The nodes at once, and the errors of those that failed. What is not a node's fault is raised."""
+
+        def one(node: str) -> Error | None:
+            try:
+                act(node)
+            except Conflict:
+                raise
+            except Error as error:
+                self._report(Event("failed", node, error.message))
+                return error
+            return None
+
+        return {node: error for node, error in zip(nodes, self._each(one, nodes), strict=True) if error is not None}
+
     @staticmethod
     def _each(act: Callable[[T], R], things: Sequence[T]) -> list[R]:
         with ThreadPoolExecutor(NODES_AT_ONCE) as threads:
             return list(threads.map(act, things))
+
+
+def _by_node(found: Iterable[checks.Found]) -> dict[str, Error]:
+    bad: dict[str, list[checks.Found]] = {}
+    for one in found:
+        if not one.verdict.ok:
+            bad.setdefault(one.node, []).append(one)
+    return {node: _bad(those) for node, those in bad.items()}
+
+
+def _bad(found: Sequence[checks.Found]) -> RolloutStopped:
+    return RolloutStopped(
+        f"{len(found)} checks do not hold; the roll-out stopped there",
+        details="\n".join(str(one) for one in found),
+        resolution="What was changed so far stays, the rest is as it was. Mend the cause and deploy again; "
+        "seter status shows where everything is.",
+    )

@@ -28,8 +28,11 @@ class Image:
     id: str
 
 
-def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Place]) -> dict[str, Image]:
+def resolve_all(
+    store: Store, references: Iterable[str], named: Mapping[str, Place], pins: Mapping[str, str] | None = None
+) -> dict[str, Image]:
     """Each reference's image. `named` says where a definition names one itself; the others follow from roles' names.
+    `pins` has what some of them stand for, as in an earlier run, whatever is newest now.
 
     Raises BadDefinition for all that are named and not there; NotFound naming everything else that is missing, with
     the command that builds it; Corrupt for one that is revoked, or was built from what is.
@@ -39,7 +42,7 @@ def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Pla
     problems: list[Problem] = []
     for text in dict.fromkeys(references):
         try:
-            found[text] = _resolve(store, text)
+            found[text] = _resolve(store, (pins or {}).get(text, text))
         except (NotFound, BadInput) as error:
             if text in named:
                 fix = error.resolution[:1].lower() + error.resolution[1:]

@@ -24,10 +24,11 @@ Question = Callable[[threading.Event], "Found"]  # asks until the answer is good
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How one check came out. `subject` is the role and node, or the system."""
+    """How one check came out. `subject` is the role and node, or the system; `node` is set where it is about one."""
 
     subject: str
     verdict: Verdict
+    node: str = ""
 
     def __str__(self) -> str:
         verdict = self.verdict
@@ -35,15 +36,52 @@ class Found:
         return text if verdict.ok else f"{text}; expected {verdict.expected}"
 
 
-def check_nodes(survey: Survey, nodes: Sequence[str], report: Report) -> list[Found]:
-    """All checks of all roles on these nodes, side by side, each until it holds or its time is over."""
+def verdicts(survey: Survey, nodes: Sequence[str], report: Report) -> list[Found]:
+    """All checks that there are: of roles on these nodes, of the system, and of the system through these nodes."""
+    return [
+        *check_nodes(survey, nodes, report),
+        *check_system(survey, report),
+        *check_through(survey, nodes, report),
+    ]
+
+
+def check_nodes(survey: Survey, nodes: Sequence[str], report: Report, *, wait: bool = True) -> list[Found]:
+    """All checks of all roles on these nodes, side by side, each until it holds or its time is over; without `wait` one
+    try each. Those of the system that go through a node follow in `check_through`."""
     asked: list[Question] = []
     for node in nodes:
         for seat in survey.blueprint.seats_of(node):
             for check in seat.role.checks:
                 scene = make_scene(survey, (node,), seat.role.name)
-                asked.append(_question(f"{seat.role.name} on {node}", check, scene, report))
+                asked.append(_question(f"{seat.role.name} on {node}", _patient(check, wait), scene, report, node))
     return _all(asked)
+
+
+def check_through(
+    survey: Survey, nodes: Sequence[str], report: Report, *, wait: bool = True, sizes: bool = True
+) -> list[Found]:
+    """The system's checks that go through these nodes, each by its own address, as far as who looks is there. Without
+    `sizes` the smallest of their objects is enough."""
+    checks = [check for check in survey.blueprint.system.checks if check.through]
+    if not any(node in survey.groups().get(check.through, ()) for check in checks for node in nodes):
+        return []
+    serving = {name for name, state in survey.provisioner.observe(survey.vault.key).nodes.items() if state.serves}
+    asked = []
+    for check in checks:
+        looking = [node for node in survey.groups().get(check.on, ()) if node in serving][:1]
+        through = [node for node in nodes if node in survey.groups().get(check.through, ()) and looking]
+        for node in through:
+            whole = make_scene(survey, looking, _role_for(check, survey))
+            scene = replace(whole, through=_address(survey, looking[0], node))
+            short = check if sizes else replace(check, sizes=tuple(sorted(check.sizes)[:1]))
+            asked.append(_question(f"through {node}", _patient(short, wait), scene, report, node))
+    return _all(asked)
+
+
+def _address(survey: Survey, observer: str, node: str) -> str:
+    """The node's address as the observer knows it."""
+    groups = survey.variables[observer]["groups_of"]
+    return str(next(each["address"] for nodes in groups.values() for each in nodes if each["name"] == node))
 
 
 def check_system(
@@ -53,23 +91,32 @@ def check_system(
     only_complete: bool = False,
     names: Collection[str] | None = None,
     wait: bool = True,
+    without: Collection[str] = (),
 ) -> list[Found]:
     """The system's checks, in order, or those of these names; without `wait` one try each.
 
-    `only_complete` leaves out those of groups that do not serve completely yet.
+    `only_complete` leaves out those of groups that do not serve completely yet; nothing is expected of nodes `without`.
     """
     observed = survey.provisioner.observe(survey.vault.key) if only_complete else survey.observed
-    serving = {name for name, state in observed.nodes.items() if state.serves}
+    serving = {name for name, state in observed.nodes.items() if state.serves} | set(without)
     complete = {group for group, nodes in survey.groups().items() if serving.issuperset(nodes)}
     asked = []
     for check in survey.blueprint.checks:
-        if names is not None and check.name not in names:
+        if check.through or (names is not None and check.name not in names):
             continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
-            scene = make_scene(survey, survey.groups().get(check.on, ()), _role_for(check, survey), check.service)
-            patient = check if wait else replace(check, within=timedelta(0))
-            asked.append(_question(survey.blueprint.system.name, patient, scene, report))
+            whole = make_scene(survey, survey.groups().get(check.on, ()), _role_for(check, survey), check.service)
+            scene = replace(
+                whole,
+                nodes=tuple(node for node in whole.nodes if node not in without),
+                groups={name: tuple(n for n in nodes if n not in without) for name, nodes in whole.groups.items()},
+            )
+            asked.append(_question(survey.blueprint.system.name, _patient(check, wait), scene, report))
     return _all(asked)
+
+
+def _patient(check: Check, wait: bool) -> Check:
+    return check if wait else replace(check, within=timedelta(0))
 
 
 def _groups_of(check: Check, survey: Survey) -> set[str]:
@@ -114,9 +161,9 @@ def executor(survey: Survey) -> Callable[[str, str, Sequence[str]], Answer]:
     return execute
 
 
-def _question(subject: str, check: Check, scene: Scene, report: Report) -> Question:
+def _question(subject: str, check: Check, scene: Scene, report: Report, node: str = "") -> Question:
     def ask(stop: threading.Event) -> Found:
-        found = Found(subject, wait_for(probe_of(check), check, scene, stop))
+        found = Found(subject, wait_for(probe_of(check), check, scene, stop), node)
         report(Event("check" if found.verdict.ok else "failed", str(found)))
         return found
 

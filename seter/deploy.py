@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from common.console import Report
-from common.errors import BadInput, Conflict, Error
+from common.errors import BadInput, Conflict
 from common.model import Event
-from seter import artifacts, record
+from seter import artifacts, history, record
 from seter.apply import AddressesTaken, Apply
+from seter.fenced import Fenced
+from seter.lease import Lease
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
@@ -42,13 +45,21 @@ class Outcome:
     seconds: float
 
 
-def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: timedelta = CUT_AFTER) -> Outcome:
+def deploy(
+    request: Request,
+    *,
+    report: Report,
+    confirm: Confirm,
+    cut_after: timedelta = CUT_AFTER,
+    pause_after: str = "",
+) -> Outcome:
     """Look, plan, ask, and carry out the plan that was shown.
 
     `confirm` is shown the plan and says whether to go on; it is not asked when there is nothing to do, and asked again
     when the world moved meanwhile: an engine may still be busy with what a killed run began. Raises BadInput when it
-    says no, Conflict when another run holds the lease or the world never stands still, RolloutStopped when a node
-    failed.
+    says no, Conflict when another run holds the lease or the world never stands still, RolloutStopped when nodes
+    failed, RolledBack when they did and all was put back, LeftOut when no more failed than may, Paused after the first
+    `canary` or `batch` if that is what `pause_after` says.
     """
     started = time.monotonic()
     for left in reversed(range(TRIES)):
@@ -59,8 +70,8 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
         try:
-            with record.leased(request.deployment, "deploy"):
-                plan = _carry_out(request, seen, report, cut_after)
+            with _leased(request, report) as lease:
+                plan = _carry_out(request, seen, report, lease, cut_after, pause_after)
         except Moved as moved:
             if not left:
                 raise
@@ -73,22 +84,35 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
 def _finish_checks(seen: Survey, report: Report) -> None:
     """Nothing differs; but if the last deploy did not get through its checks, they are still owed."""
     if _checks_are_owed(seen):
-        with record.leased(seen.blueprint.deployment, "deploy"):
-            _roll_out(seen, report, CUT_AFTER)
+        with _leased(seen.request, report) as lease:
+            _roll_out(seen, report, lease, CUT_AFTER)
+
+
+def _leased(request: Request, report: Report) -> AbstractContextManager[Lease]:
+    """Runs on different groups need not wait for each other."""
+    return record.leased(request.keep, request.verb, claim=request.claim, groups=request.groups, report=report)
 
 
 def _checks_are_owed(seen: Survey) -> bool:
-    return record.last(seen.blueprint.deployment).get("result", "done") != "done"
+    """What can still go back belongs to a roll-out that has not ended."""
+    return _was_cut(seen) or any(state.kept for state in seen.observed.nodes.values())
 
 
-def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta) -> Plan:
+def _was_cut(seen: Survey) -> bool:
+    """Whether the last run may have left nodes withdrawn."""
+    return record.ended(seen.keep) not in history.SETTLED
+
+
+def _carry_out(
+    request: Request, shown: Survey, report: Report, lease: Lease, cut_after: timedelta, pause_after: str
+) -> Plan:
     """Look once more now that nobody else deploys; a subnet that somebody took meanwhile costs one more look."""
     for _ in range(TRIES):
         seen = survey(request, report)
         if _moved(shown, seen):
             raise Moved()
         try:
-            _roll_out(seen, report, cut_after)
+            _roll_out(seen, report, lease, cut_after, pause_after)
         except AddressesTaken as taken:
             report(Event("network", taken.message))
             shown = survey(request, report)
@@ -105,25 +129,28 @@ def _moved(shown: Survey, seen: Survey) -> bool:
     return shown.plan.fingerprint != seen.plan.fingerprint
 
 
-def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
-    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
+def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, pause_after: str = "") -> None:
+    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the history."""
+    lease.check()
     seen.vault.save()
+    if kept := [node for node, state in seen.observed.nodes.items() if state.kept]:
+        report(
+            Event("earlier", f"a roll-out that did not end changed {', '.join(kept)}", "this one goes on from there")
+        )
     touched = {step.node for step in seen.plan.steps}
-    unfinished = [node.name for node in seen.blueprint.nodes] if _checks_are_owed(seen) else []
-    steps = tuple(str(step) for step in seen.plan.steps)
-    written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
-    try:
+    unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
+    with record.recorded(seen, lease, report):
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Apply(seen, report, cut_after=cut_after)
-        Rollout(seen.plan, seen.wanted, seen.observed, acts, unfinished=unfinished).run()
-        acts.check([node for node in unfinished if node not in touched])
-    except BaseException as error:
-        reason = error.message if isinstance(error, Error) else type(error).__name__
-        record.conclude(seen.blueprint.deployment, written, f"failed: {reason}")
-        raise
-    record.conclude(seen.blueprint.deployment, written, "done")
+        acts = Fenced(Apply(seen, report, cut_after=cut_after), lease)
+        rules = seen.blueprint.system.rollout
+        order = Rollout(
+            seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
+        )
+        order.run()
+        for error in acts.check([node for node in unfinished if node not in touched]).values():
+            raise error
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

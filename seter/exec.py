@@ -18,13 +18,22 @@ def execute(
 ) -> Answer:
     """Run the command where the role's process runs. Raises BadInput for unknown names, NotFound if it does not run."""
     blueprint = read_blueprint(deployment, systems)
-    seat = _seat(blueprint, node, role)
+    seat = seat_of(blueprint, node, role)
     provisioner = open_provisioner(blueprint.target.kind, deployment)
     user = seat.role.process.user if seat.role.process is not None and not root else "root"
     return provisioner.execute(node, role, argv, user=user)
 
 
-def _seat(blueprint: Blueprint, node: str, role: str) -> Seat:
+def seats_on(blueprint: Blueprint, node: str) -> tuple[Seat, ...]:
+    """The seats of a node, in starting order. Raises BadInput if there is no such node."""
+    names = [each.name for each in blueprint.nodes]
+    if node not in names:
+        raise no_such(f"node {node!r}", node, names)
+    return blueprint.seats_of(node)
+
+
+def seat_of(blueprint: Blueprint, node: str, role: str) -> Seat:
+    """The role on the node. Raises BadInput if there is none."""
     found = blueprint.seat.get((node, role))
     if found is None:
         roles = [seat.role.name for seat in blueprint.seats_of(node)]

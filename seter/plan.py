@@ -25,6 +25,8 @@ class Act(StrEnum):
     MAKE_NETWORK = "make network"
     MAKE_NODE = "make node"
     REPLACE_NODE = "replace node"
+    REBOOT_NODE = "reboot node"
+    EMPTY_NODE = "replace node and its state"
     WRITE_FILES = "write files"
     REMOVE_ROLE = "remove role"
     START = "start"
@@ -37,7 +39,7 @@ class Act(StrEnum):
     @property
     def makes_node(self) -> bool:
         """After it the node is a new one: nothing of what ran on it runs any more."""
-        return self in (Act.MAKE_NODE, Act.REPLACE_NODE)
+        return self in (Act.MAKE_NODE, Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE)
 
     @property
     def starts_process(self) -> bool:
@@ -47,7 +49,8 @@ class Act(StrEnum):
     @property
     def stops_process(self) -> bool:
         """A process that runs now will not run for a moment, or for good."""
-        return self in (Act.RESTART, Act.REMOVE_ROLE, Act.REPLACE_NODE, Act.REMOVE_NODE)
+        stops_all = (Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE)
+        return self in (Act.RESTART, Act.REMOVE_ROLE, *stops_all)
 
     @property
     def needs_withdrawal(self) -> bool:

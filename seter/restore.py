@@ -17,11 +17,11 @@ from common.errors import BadInput
 from common.model import Artifact, Event
 from seter import checks
 from seter.able import able, asked
+from seter.acts import RolloutStopped
 from seter.backup import DEPLOYMENT, ROLE, backup_of
 from seter.blueprint import Blueprint, Seat, read_blueprint
 from seter.provisioner.interface import Answer
 from seter.record import leased
-from seter.rollout import RolloutStopped
 from seter.secrets import decrypt_stream
 from seter.state import OWED
 from seter.survey import Request, Survey, survey
@@ -66,7 +66,7 @@ def restore(request: Request, wanted: str, *, role: str = "", ask: Question, rep
         f"{role} on {', '.join(nodes)} goes back to {made}, as {artifact.annotation(DEPLOYMENT)} was; "
         "what was changed there since is lost."
     )
-    with leased(request.deployment, "restore"):
+    with leased(request.keep, "restore", claim=request.claim, report=report):
         seen = survey(request, report)
         _bring(seen, artifact, seats, report)
         _owe(seen, seats)

@@ -2,94 +2,75 @@
 
 A group in which nothing serves is bootstrapped, all nodes at once; neighbouring groups of that kind go in one go, since
 starting Ansible costs more than most steps. In a group that serves, nodes that are down come back first, together; then
-the others, one at a time: withdraw, wait until idle, stop, swap, start, check, admit. The first failure stops all.
+canaries, then batches: withdraw, wait until idle, stop, swap, start, check, admit, watch. Nodes that fail are left
+where they are, without traffic, until there are more than may; then all stops, or goes back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
-from typing import Protocol
 
-from common.errors import Error
+from common.errors import Conflict, Error
+from common.system import Rollout as Rules
+from seter.acts import Acts, Batch, Failures, LeftOut, Paused, RolloutStopped
+from seter.back import Back, Way
+from seter.batches import following
 from seter.plan import Act, Plan, Step
 from seter.state import Observed, Wanted, WantedGroup
 
-
-class RolloutStopped(Error):
-    """A node failed and the failure budget is used up; the rest was left as it was."""
-
-    exit_code = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one run of Ansible does for a group: processes to start, role by role, then the cluster steps."""
-
-    group: str
-    starts: tuple[tuple[str, tuple[str, ...]], ...]  # (role, nodes), in starting order
-    clusters: tuple[str, ...] = ()
-
-
-class Acts(Protocol):
-    """What a roll-out can do. Each may be repeated; each raises an Error that names the node."""
-
-    def make_network(self, network: str) -> None:
-        """The network is there."""
-
-    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
-        """Stop what these steps stop, make nodes, lay and switch files; all nodes at once."""
-
-    def start(self, batches: Sequence[Batch]) -> None:
-        """Start processes and do cluster steps, in order."""
-
-    def owe_cluster(self, group: str, role: str) -> None:
-        """The mark of the last cluster step is gone, so whatever happens from here on, the step is still owed."""
-
-    def reload(self, node: str, role: str) -> None:
-        """The running process reads its files again."""
-
-    def withdraw(self, node: str) -> None:
-        """New traffic goes elsewhere, and what is under way has ended or had its time."""
-
-    def admit(self, node: str) -> None:
-        """The node may get traffic again."""
-
-    def check(self, nodes: Sequence[str]) -> None:
-        """The checks of the nodes' roles hold, or come to hold in time."""
-
-    def look_before(self) -> None:
-        """See which of the system's checks hold before anything is touched."""
-
-    def check_system(self, *, all_of_them: bool) -> None:
-        """The system's checks hold: all, or those that held before. Groups that are not complete are not asked about.
-
-        Between two nodes the second is meant: what was broken before may be just what this roll-out mends.
-        """
-
-    def remove_node(self, node: str) -> None:
-        """The node is gone."""
-
-    def remove_network(self, network: str) -> None:
-        """The network is gone."""
+ONE_BY_ONE = Rules(watch=timedelta(0), on_failure="stop")
 
 
 class Rollout:
     """Carries out one plan."""
 
     def __init__(
-        self, plan: Plan, wanted: Wanted, observed: Observed, acts: Acts, *, unfinished: Iterable[str] = ()
+        self,
+        plan: Plan,
+        wanted: Wanted,
+        observed: Observed,
+        acts: Acts,
+        *,
+        rules: Rules = ONE_BY_ONE,
+        unfinished: Iterable[str] = (),
+        pause_after: str = "",
     ) -> None:
-        """`unfinished` are nodes that an earlier roll-out, cut off, may have left withdrawn."""
+        """`unfinished` are nodes that an earlier roll-out, cut off, may have left withdrawn. `pause_after` is `canary`
+        or `batch`."""
         self._plan = plan
         self._wanted = wanted
         self._observed = observed
         self._acts = acts
+        self._rules = rules
+        self._pause_after = pause_after
         self._left_out = self._may_be_left_out(set(unfinished))
+        self._failed: dict[str, Error] = {}
+        self._done: set[str] = set()
+        self._way = Way(changed=dict.fromkeys(node for node, state in observed.nodes.items() if state.kept))
 
     def run(self) -> None:
-        """Everything, in order. Raises RolloutStopped, or the error of the node that failed."""
+        """Everything, in order. Raises RolloutStopped, or the error of the node that failed; RolledBack when all is as
+        it was; Paused; LeftOut when nodes failed and the rest is done."""
+        try:
+            self._go()
+        except (Conflict, Paused):
+            raise
+        except Error as error:
+            if self._rules.on_failure == "stop":
+                raise
+            Back(self._plan, self._wanted, self._observed, self._acts, self._rules).run(self._way, error)
+        well = [node for node in self._way.changed if node in self._wanted.nodes and node not in self._failed]
+        self._acts.forget(well)
+        if self._failed:
+            raise LeftOut(
+                f"all is done but {len(self._failed)} nodes, which failed: {', '.join(self._failed)}",
+                details="\n".join(error.message for error in self._failed.values()),
+                resolution=f"{self._rules.budget} may fail; these have no traffic. Mend the cause and deploy again.",
+            )
+
+    def _go(self) -> None:
         if any(self._serves(group) for group in self._wanted.groups):
             self._acts.look_before()
         for step in self._of(Act.MAKE_NETWORK):
@@ -108,7 +89,7 @@ class Rollout:
         for step in self._of(Act.REMOVE_NETWORK):
             self._acts.remove_network(step.node)
         self._admit_again(list(self._left_out))
-        self._acts.check_system(all_of_them=True)
+        self._acts.check_system(all_of_them=True, without=tuple(self._failed))
 
     def _may_be_left_out(self, unfinished: set[str]) -> dict[str, None]:
         """Those of them that serve now or will when the plan is done."""
@@ -117,10 +98,16 @@ class Rollout:
 
     def _admit_again(self, nodes: Iterable[str]) -> None:
         """The agent of a node remembers a withdrawal until it is taken back."""
+        self._admit([node for node in nodes if node in self._left_out and node not in self._failed])
+
+    def _admit(self, nodes: Sequence[str]) -> None:
         for node in nodes:
-            if node in self._left_out:
-                del self._left_out[node]
-                self._acts.admit(node)
+            self._left_out.pop(node, None)
+        if nodes:
+            self._lose(self._acts.admit(nodes))
+        for node in nodes:
+            if node not in self._failed:
+                self._way.out.pop(node, None)
 
     def _of(self, act: Act) -> Iterator[Step]:
         return (step for step in self._plan.steps if step.act is act)
@@ -142,27 +129,38 @@ class Rollout:
         return node in self._observed.nodes and self._observed.nodes[node].serves
 
     def _bootstrap(self, groups: Sequence[WantedGroup]) -> None:
+        """No node of theirs may fail, and none could go back."""
         nodes = [node for group in groups for node in self._plan.nodes_of(group.name)]
-        self._apply(nodes, [self._batch(group, group.nodes, with_cluster=True) for group in groups])
+        batches = [self._batch(group, group.nodes, with_cluster=True) for group in groups]
+        if nodes:
+            _refuse(self._acts.prepare(nodes, self._steps(nodes), keep=False))
+        _refuse(self._acts.start(batches))
+        _refuse(self._acts.reload(self._reloads(nodes)))
+        if nodes:
+            _refuse(self._acts.check(nodes))
+        self._done.update(nodes)
 
     def _roll(self, group: WantedGroup) -> None:
         touched = self._plan.nodes_of(group.name)
         down = [node for node in touched if not self._node_serves(node)]
         if down:
-            self._apply(down, [self._batch(group, down, with_cluster=True)])
+            self._apply(group, down, with_cluster=True)
         clusters = self._clusters(group)
         owed = not down and self._never_done(group)
         first = owed and not any(self._starts(node, role) for node in touched for role in clusters)
         if first:
-            self._acts.start([Batch(group.name, (), clusters)])
+            self._set_up(group)
         if first or not owed:
             # Before the next is taken out. What the plan changes may be what keeps a node out: it is swapped first.
             self._admit_again(node for node in group.nodes if node in down or node not in touched)
-        for node in touched:
-            if node not in down:
-                self._swap(group, node, with_cluster=owed and not first and node == touched[0])
+        self._swap_all(group, [node for node in touched if node not in down], with_cluster=owed and not first)
         if not first and (not down or len(down) < len(touched)):
-            self._acts.start([Batch(group.name, (), clusters)])
+            self._set_up(group)
+
+    def _set_up(self, group: WantedGroup) -> None:
+        clusters = self._clusters(group)
+        self._way.set_up.update(dict.fromkeys((group.name, role) for role in clusters))
+        _refuse(self._acts.start([Batch(group.name, (), clusters)]))
 
     def _never_done(self, group: WantedGroup) -> bool:
         """Whether a cluster step is owed since the group was made, by a roll-out that was cut off: everything runs, but
@@ -171,27 +169,89 @@ class Rollout:
         marks = dict(first.cluster) if first is not None else {}
         return any(not marks.get(role) for role in self._clusters(group))
 
-    def _swap(self, group: WantedGroup, node: str, *, with_cluster: bool) -> None:
-        """One node that serves: away from traffic only if something on it will stop."""
-        withdrawn = group.withdraws and any(step.act.needs_withdrawal for step in self._plan.of_node(node))
-        if withdrawn:
-            self._acts.withdraw(node)
-        self._apply([node], [self._batch(group, [node], with_cluster=with_cluster)])
-        if withdrawn or node in self._left_out:
-            self._left_out.pop(node, None)
-            self._acts.admit(node)
-        self._acts.check_system(all_of_them=False)
+    def _swap_all(self, group: WantedGroup, nodes: Sequence[str], *, with_cluster: bool) -> None:
+        """Canaries, then batch after batch; a cluster step that comes with nodes comes with the first ones."""
+        done = 0
+        while done < len(nodes):
+            out = sum(node in self._failed for node in group.nodes)
+            batch = following(group, nodes[done:], self._rules, done=done, out=out)
+            self._swap(group, batch, with_cluster=with_cluster and not done)
+            is_canary = done < self._rules.canary
+            done += len(batch)
+            self._done.update(batch)
+            self._pause(batch, is_canary=is_canary)
 
-    def _apply(self, nodes: Sequence[str], batches: Sequence[Batch]) -> None:
-        steps = [step for node in nodes for step in self._plan.of_node(node)]
-        if nodes:
-            self._acts.prepare(nodes, steps)
-        self._acts.start(batches)
-        for step in steps:
-            if step.act is Act.RELOAD:
-                self._acts.reload(step.node, step.role)
-        if nodes:
-            self._acts.check(nodes)
+    def _pause(self, batch: Sequence[str], *, is_canary: bool) -> None:
+        left = [step for step in self._plan.steps if step.group and step.node not in self._done]
+        if left and (self._pause_after == "batch" or (self._pause_after == "canary" and is_canary)):
+            self._admit_again(node for node in list(self._left_out) if not self._plan.of_node(node))
+            raise Paused(
+                f"paused after {', '.join(batch)}; {len({step.node for step in left})} nodes are still to come",
+                resolution="Deploy again to go on, or put the definitions back and deploy to undo it.",
+            )
+
+    def _swap(self, group: WantedGroup, nodes: Sequence[str], *, with_cluster: bool) -> None:
+        """Nodes that serve: away from traffic only if something on them will stop."""
+        going = list(nodes)
+        away = [node for node in going if group.withdraws and self._stops(node)]
+        if away:
+            self._way.out.update(dict.fromkeys(away))
+            going = self._left(going, self._acts.withdraw(away))
+        going = self._apply(group, going, with_cluster=with_cluster)
+        self._admit([node for node in going if node in away or node in self._left_out])
+        going = [node for node in going if node not in self._failed]
+        if going:
+            try:
+                self._acts.check_system(all_of_them=False, without=tuple(self._failed))
+                if self._rules.watch:
+                    self._lose(self._acts.watch(going, self._rules.watch, tuple(self._failed)))
+            except RolloutStopped as error:
+                self._lose(dict.fromkeys(going, error))
+
+    def _stops(self, node: str) -> bool:
+        return any(step.act.needs_withdrawal for step in self._plan.of_node(node))
+
+    def _apply(self, group: WantedGroup, nodes: Sequence[str], *, with_cluster: bool) -> list[str]:
+        """Those of the nodes that came through it; the cluster steps come only if one did."""
+        going = list(nodes)
+        self._way.changed.update(dict.fromkeys(going))
+        if going:
+            going = self._left(going, self._acts.prepare(going, self._steps(going), keep=True))
+        while going:
+            batch = self._batch(group, going, with_cluster=with_cluster)
+            self._way.set_up.update(dict.fromkeys((group.name, role) for role in batch.clusters))
+            failures = self._acts.start([batch])
+            going = self._left(going, failures)
+            if not failures:
+                break
+        if reloads := self._reloads(going):
+            going = self._left(going, self._acts.reload(reloads))
+        return self._left(going, self._acts.check(going)) if going else []
+
+    def _left(self, nodes: Sequence[str], failures: Failures) -> list[str]:
+        self._lose(failures)
+        return [node for node in nodes if node not in failures]
+
+    def _lose(self, failures: Failures) -> None:
+        """Take note of nodes that failed. Raises the error of the last one, or of all, when they are too many."""
+        self._failed.update(failures)
+        self._way.failed.update(dict.fromkeys(failures))
+        errors = list(dict.fromkeys(self._failed.values()))
+        if len(self._failed) <= self._rules.budget:
+            return
+        if len(errors) == 1:
+            raise errors[0]
+        raise RolloutStopped(
+            f"{len(self._failed)} nodes failed, and {self._rules.budget} may: {', '.join(self._failed)}",
+            details="\n".join(str(error) for error in errors),
+            resolution="What was changed so far stays, the rest is as it was. Mend the cause and deploy again.",
+        )
+
+    def _steps(self, nodes: Sequence[str]) -> list[Step]:
+        return [step for node in nodes for step in self._plan.of_node(node)]
+
+    def _reloads(self, nodes: Sequence[str]) -> list[Step]:
+        return [step for step in self._steps(nodes) if step.act is Act.RELOAD]
 
     def _batch(self, group: WantedGroup, nodes: Sequence[str], *, with_cluster: bool) -> Batch:
         starts = []
@@ -206,3 +266,8 @@ class Rollout:
 
     def _clusters(self, group: WantedGroup) -> tuple[str, ...]:
         return tuple(step.role for step in self._plan.of_group(group.name) if step.act is Act.CLUSTER)
+
+
+def _refuse(failures: Failures) -> None:
+    for error in failures.values():
+        raise error

@@ -55,6 +55,7 @@ class NodeState:
     running: bool = True
     identity: str = ""
     cluster: tuple[tuple[str, str], ...] = ()
+    kept: bool = False  # a roll-out that has not ended yet can put it back to what ran before
 
     def role(self, name: str) -> RoleState | None:
         """The role of this name, or None."""
@@ -87,6 +88,7 @@ class WantedGroup:
     nodes: tuple[str, ...]
     first: str = ""  # the node that cluster steps run on: the one with the lowest number, whatever the file's order
     withdraws: bool = False
+    at_least: int = 1  # so many nodes it needs to serve
 
 
 @dataclass(frozen=True, slots=True)

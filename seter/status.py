@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.console import Report
 from common.probe.interface import bounded
 from seter.blueprint import Seat
-from seter.checks import Found, check_nodes, check_system, executor
+from seter.checks import Found, executor, verdicts
 from seter.plan import Act
 from seter.record import last
 from seter.survey import Request, Survey, survey
@@ -51,14 +51,14 @@ def status(request: Request, report: Report, *, checks: bool = False) -> Status:
     with ThreadPoolExecutor(AT_ONCE) as threads:
         roles = tuple(threads.map(lambda seat: _role_status(seen, seat), seen.blueprint.seats))
     nodes = [node.name for node in seen.blueprint.nodes]
-    found = (*check_nodes(seen, nodes, report), *check_system(seen, report)) if checks else ()
+    found = tuple(verdicts(seen, nodes, report)) if checks else ()
     return Status(
         str(request.deployment),
         seen.plan.is_empty,
         roles,
         tuple(str(step) for step in seen.plan.steps),
         found,
-        last(request.deployment),
+        last(request.keep),
     )
 
 

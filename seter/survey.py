@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from common.system import Deployment, Node
 from seter import artifacts
 from seter.ansible import Ansible
 from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
+from seter.keep import Keep, open_keep
+from seter.lease import Claim
 from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
-from seter.record import home
 from seter.render import describe, make_work, render
 from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
 from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
@@ -46,12 +47,32 @@ class Request:
     only: str = ""  # a group; empty for all
     # What is done to the secrets before anything follows from them; kept when the plan that comes of it is carried out.
     redraw: Callable[[Vault], None] | None = None
+    state: str | None = None  # where lease, secrets and history are; None for the default
+    claim: Claim = field(default_factory=Claim)
+    verb: str = "deploy"  # as the history has it
+    pins: Mapping[str, str] = field(default_factory=dict)  # artefacts of an earlier run, by what they are called
+    origin: str = ""  # the run whose definitions and artefacts these are
+    saved: str = ""  # id of the saved plan that is carried out
+
+    @property
+    def keep(self) -> Keep:
+        """What the deployment keeps between runs."""
+        return open_keep(self.deployment, self.state)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that may be changed; none for all."""
+        return (self.only,) if self.only else ()
+
+    # What is done to the plan, where what is asked for follows from no definition.
+    adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Everything that is known before anything is touched."""
 
+    request: Request
     blueprint: Blueprint
     store: Store
     images: Mapping[str, artifacts.Image]
@@ -69,6 +90,11 @@ class Survey:
     def image_of(self, seat: Seat) -> artifacts.Image:
         """What a seat's process runs from."""
         return self.images[seat.artifact]
+
+    @property
+    def keep(self) -> Keep:
+        """What the deployment keeps between runs."""
+        return self.request.keep
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Names of each group's nodes."""
@@ -90,30 +116,33 @@ def survey(request: Request, report: Report) -> Survey:
     """Look at everything. Raises what is wrong with definitions, artefacts, secrets, names or the engine."""
     from naust.store import open_store
 
-    folder = home(request.deployment)
+    keep = request.keep
     blueprint = read_blueprint(request.deployment, request.systems)
     known_group(blueprint, request.only)
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
-    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint))
-    vault = open_vault(folder, str(request.deployment))
+    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint), request.pins)
+    vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
     provisioner = open_provisioner(blueprint.target.kind, request.deployment)
     observed = provisioner.observe(vault.key)
-    refuse_lost_vault(vault, folder, list(observed.nodes))
+    refuse_lost_vault(vault, str(keep), list(observed.nodes))
     if request.redraw is not None:
         request.redraw(vault)
     _refuse_foreign(blueprint, provisioner)
     map = _make_map(blueprint, provisioner, observed)
     variables = {node.name: _variables(blueprint, map, node) for node in blueprint.nodes}
     ansible = Ansible(blueprint.roles_folder, report)
-    rendered = _rendered(blueprint, variables, folder / "rendered", ansible, report)
+    rendered = _rendered(blueprint, variables, keep.folder / "rendered", ansible, report)
     trees = {node.name: _tree(blueprint, map, vault, rendered, node) for node in blueprint.nodes}
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
     plan = make_plan(wanted, observed, only=request.only)
+    if request.adjust is not None:
+        plan = request.adjust(plan, wanted, observed)
     return Survey(
-        blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan, ansible
-    )
+        request, blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan,
+        ansible,
+    )  # fmt: skip
 
 
 def _references(blueprint: Blueprint) -> list[str]:
@@ -288,7 +317,7 @@ def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
         for use in group.roles
     )
     first = min(nodes, key=lambda node: map.places[node].number)
-    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw))
+    return WantedGroup(name, roles, nodes, first, withdraws=bool(group.withdraw), at_least=group.at_least)
 
 
 def service_variables(survey: Survey, seat: Seat) -> Variables:

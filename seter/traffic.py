@@ -13,9 +13,9 @@ from common.console import Report
 from common.errors import NotFound
 from common.model import Event
 from common.system import Group
+from seter.acts import RolloutStopped
 from seter.blueprint import Blueprint
 from seter.provisioner.interface import Answer, Provisioner
-from seter.rollout import RolloutStopped
 
 IDLE_PAUSE = 0.5  # seconds between two looks at a node's connections
 QUIET = 5000  # milliseconds

@@ -4,6 +4,7 @@ Below /etc/seter of a node:
   trees/D/ROLE/…  rendered files, D from their digest       now      → trees/D, switched by rename
   vault/K/ROLE/…  secrets, K from their keyed digest        secrets  → vault/K, switched by rename
   loaded/ROLE     what a process read at its last reload    cluster/ROLE  the mark of the last cluster step
+  before/         while a roll-out lasts: what it can go back to
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from seter.state import digest_of
 
 ROOT = "/etc/seter"
 STATE = "/var/lib/seter"
+BEFORE = "before"
+KEPT_LIST = f"{BEFORE}/containers"  # written last
 KEPT = 3  # trees of files that stay on a node, to go back to
 _SHORT = 16  # digits of a digest that name a folder
 
@@ -181,6 +184,7 @@ class Lying:
     secrets: Files
     loaded: Mapping[str, str]
     cluster: Mapping[str, str]
+    kept: bool = False
 
 
 def read_archive(data: bytes, top: str = "seter") -> Lying:
@@ -199,6 +203,7 @@ def read_archive(data: bytes, top: str = "seter") -> Lying:
         secrets=_below(contents, links.get("secrets", "")),
         loaded=_marks(contents, "loaded/"),
         cluster=_marks(contents, "cluster/"),
+        kept=KEPT_LIST in contents,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.console import Report
-from seter.checks import Found, check_nodes, check_system
+from seter.checks import Found, verdicts
 from seter.survey import Request, survey
 
 
@@ -11,4 +11,4 @@ def verify(request: Request, report: Report) -> list[Found]:
     """The verdicts of every role's checks on every node, then of the system's."""
     seen = survey(request, report)
     nodes = [node.name for node in seen.blueprint.nodes]
-    return check_nodes(seen, nodes, report) + check_system(seen, report)
+    return verdicts(seen, nodes, report)

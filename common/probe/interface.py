@@ -40,7 +40,8 @@ Execute = Callable[[str, str, Sequence[str]], Said]
 class Scene:
     """What a probe may know: the nodes of each group, the system's parameters, and how to run a command.
 
-    `role` is where the check's commands run; `nodes` are those it is about.
+    `role` is where the check's commands run; `nodes` are those it is about, or those that look if it goes `through`
+    the node of this address.
     """
 
     execute: Execute
@@ -48,6 +49,7 @@ class Scene:
     role: str
     groups: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Value]
+    through: str = ""
 
 
 class Probe(ABC):

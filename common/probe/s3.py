@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from common.model import Verdict
-from common.probe.interface import Probe, Scene, bounded, last_line
+from common.probe.interface import Probe, Said, Scene, bounded, last_line
 from common.role import Check
 
 CLIENT = "/usr/local/lib/seter/s3-client"  # the program of the role s3-client
@@ -11,10 +13,14 @@ SIZE = 1024  # bytes
 LONGEST = 30  # seconds
 
 
-def argv(size: int = SIZE, service: str = "") -> tuple[str, ...]:
-    """The round trip, over the first service when no other is named."""
+def argv(size: int = SIZE, through: str = "", service: str = "") -> tuple[str, ...]:
+    """The round trip, over all virtual IPs or through the node of one address: the service's name stays the same.
+
+    That of the first service, when no other is named.
+    """
+    one = ("--vip", through) if through else ()
     which = ("--service", service) if service else ()
-    return (CLIENT, "round-trip", "--size", str(size), "--json", *which)
+    return (CLIENT, "round-trip", "--size", str(size), "--json", *one, *which)
 
 
 class S3Probe(Probe):
@@ -23,8 +29,19 @@ class S3Probe(Probe):
     def run(self, check: Check, scene: Scene) -> Verdict:
         """See the interface."""
         expected = f"put, get, compare, delete on {scene.parameters.get(check.s3, check.s3)}"
+        way = f" by {scene.through}" if scene.through else ""
+        sizes = check.sizes or (SIZE,)
         for node in scene.nodes:
-            said = scene.execute(node, scene.role, bounded(argv(service=check.service), LONGEST))
-            if said.code != 0:
-                return Verdict(check.name, False, f"{node}: {last_line(said)}", expected)
-        return Verdict(check.name, True, f"round trip from {', '.join(scene.nodes)}", expected)
+            for size in sizes:
+                said = scene.execute(node, scene.role, bounded(argv(size, scene.through, check.service), LONGEST))
+                if said.code != 0:
+                    return Verdict(check.name, False, f"{node}: {size} bytes{way}: {_fault(said)}", expected)
+        return Verdict(check.name, True, f"round trip from {', '.join(scene.nodes)}{way}", expected)
+
+
+def _fault(said: Said) -> str:
+    """What the client found, else its last words."""
+    try:
+        return str(json.loads(said.stdout)["error"])
+    except (ValueError, KeyError, TypeError):
+        return last_line(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from common.errors import BadInput
 from common.system import Deployment
 
 if TYPE_CHECKING:
+    from seter.deploy import Outcome
+    from seter.lease import Claim
     from seter.plan import Plan
     from seter.survey import Request
 
@@ -24,16 +27,49 @@ Only = Annotated[str, typer.Option("--only", metavar="GROUP", help="Leave all ot
 CutAfter = Annotated[int, typer.Option("--cut-after", help="Seconds that open connections may last on a drained node.")]
 
 
+State = Annotated[
+    str | None,
+    typer.Option("--state", metavar="URL", help="Lease, secrets, history: a folder or store; else $SETER_STATE."),
+]
+Wait = Annotated[str, typer.Option("--wait", metavar="DURATION", help="Wait so long for the lease, as in 10m.")]
+TakeOver = Annotated[
+    str, typer.Option("--take-over", metavar="REASON", help="Take the lease from a run that is gone; it is recorded.")
+]
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the history and for who waits.")]
+
+
+def claimed(wait: str, take_over: str, why: str) -> Claim:
+    """How the lease is wanted. Raises BadInput for what is no duration."""
+    from common.values import Wrong, as_duration
+    from seter.lease import Claim
+
+    try:
+        return Claim(as_duration(wait) if wait else timedelta(0), take_over, why)
+    except Wrong as wrong:
+        raise BadInput(f"--wait: {wrong.message}", resolution=f"{wrong.fix.capitalize()}.") from wrong
+
+
 def deployment_of(system: str, target: str, instance: str) -> Deployment:
     """The deployment that these words name."""
     return Deployment(system, target, instance)
 
 
-def request(system: str, target: str, instance: str, systems: Systems, store: str | None, only: str = "") -> Request:
+def request(
+    system: str,
+    target: str,
+    instance: str,
+    systems: Systems,
+    store: str | None,
+    state: str | None,
+    *,
+    only: str = "",
+    claim: Claim | None = None,
+) -> Request:
     """What the operator asked about."""
+    from seter.lease import Claim
     from seter.survey import Request
 
-    return Request(deployment_of(system, target, instance), systems, store, only)
+    return Request(deployment_of(system, target, instance), systems, store, only, state=state, claim=claim or Claim())
 
 
 def confirmed(yes: bool) -> Callable[[Plan], bool]:
@@ -46,6 +82,17 @@ def confirmed(yes: bool) -> Callable[[Plan], bool]:
         return True
 
     return confirm
+
+
+def show_outcome(asked: Request, outcome: Outcome, json: bool = False) -> None:
+    """What a deploy did."""
+    if json:
+        steps, seconds = outcome.plan.steps, outcome.seconds
+        console.json_result({"deployment": str(asked.deployment), "steps": steps, "seconds": seconds})
+    elif outcome.plan.is_empty:
+        console.result(f"{asked.deployment}: no change")
+    else:
+        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
 
 
 def ask(question: str) -> None:

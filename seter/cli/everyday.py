@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common import console
 from common.cli import Json, Store, Systems, Yes
-from seter.cli.asked import CutAfter, Instance, Only, SystemName, TargetName, ask, confirmed, deployment_of, request
+from seter.cli.asked import (
+    CutAfter,
+    Instance,
+    Only,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    ask,
+    claimed,
+    confirmed,
+    deployment_of,
+    request,
+    show_outcome,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from seter.plan import Plan
     from seter.status import Status
 
 CHANGES = 3
+
+
+class PauseAfter(StrEnum):
+    """Where a roll-out can pause."""
+
+    CANARY = "canary"
+    BATCH = "batch"
 
 
 def plan(
@@ -26,6 +50,7 @@ def plan(
     only: Only = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
 ) -> None:
@@ -35,7 +60,7 @@ def plan(
     """
     from seter.survey import survey
 
-    seen = survey(request(system, target, instance, systems, store, only), console.reporter())
+    seen = survey(request(system, target, instance, systems, store, state, only=only), console.reporter())
     console.json_result(_plan_json(seen.plan)) if json else _show(seen.plan)
     if exit_code and not seen.plan.is_empty:
         raise typer.Exit(CHANGES)
@@ -48,25 +73,34 @@ def deploy(
     only: Only = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
+    pause_after: Annotated[
+        PauseAfter | None, typer.Option("--pause-after", help="Stop after the canaries, or after the next batch.")
+    ] = None,
 ) -> None:
     """Make what is there what the definitions say.
 
-    Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 5 a node failed its checks
-    and the roll-out stopped, 7 lease or conflict, 8 damaged artefact, 9 engine or store unavailable, 130 interrupted;
-    deploy again to go on.
+    Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 4 paused, or nodes failed and
+    no more than may, 5 a node failed and the roll-out stopped, 6 rolled back, 7 lease or conflict, 8 damaged artefact,
+    9 engine or store unavailable, 130 interrupted; deploy again to go on.
     """
     from seter.deploy import deploy as carry_out
 
-    asked = request(system, target, instance, systems, store, only)
+    claim = claimed(wait, take_over, why)
+    asked = request(system, target, instance, systems, store, state, only=only, claim=claim)
     outcome = carry_out(
-        asked, report=console.reporter(), confirm=confirmed(yes), cut_after=timedelta(seconds=cut_after)
+        asked,
+        report=console.reporter(),
+        confirm=confirmed(yes),
+        cut_after=timedelta(seconds=cut_after),
+        pause_after=pause_after.value if pause_after is not None else "",
     )
-    if outcome.plan.is_empty:
-        console.result(f"{asked.deployment}: no change")
-    else:
-        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
+    show_outcome(asked, outcome)
 
 
 def status(
@@ -75,6 +109,7 @@ def status(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
     checks: Annotated[bool, typer.Option("--checks", help="Run all checks too.")] = False,
 ) -> None:
@@ -84,7 +119,7 @@ def status(
     """
     from seter.status import status as look
 
-    found = look(request(system, target, instance, systems, store), console.reporter(), checks=checks)
+    found = look(request(system, target, instance, systems, store, state), console.reporter(), checks=checks)
     console.json_result(found) if json else _show_status(found)
 
 
@@ -94,6 +129,7 @@ def verify(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Run the checks of the system and of all its roles, now.
@@ -102,7 +138,7 @@ def verify(
     """
     from seter.verify import verify as look
 
-    found = look(request(system, target, instance, systems, store), console.reporter())
+    found = look(request(system, target, instance, systems, store, state), console.reporter())
     if json:
         console.json_result(found)
     else:
@@ -121,6 +157,7 @@ def prove(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     victim: Annotated[str, typer.Option("--victim", metavar="NODE", help="Node to break; else the first.")] = "",
     json: Json = False,
 ) -> None:
@@ -131,7 +168,7 @@ def prove(
     from seter.prove import prove as show
     from seter.prove import rows
 
-    proof = show(request(system, target, instance, systems, store), console.reporter(), victim)
+    proof = show(request(system, target, instance, systems, store, state), console.reporter(), victim)
     if json:
         console.json_result({"held": proof.held, **dict(console.fields_of(proof))})
     else:
@@ -170,6 +207,7 @@ def document(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Print what others have to set up around it, such as the routers in front, from the same definitions.
@@ -178,7 +216,7 @@ def document(
     """
     from seter.document import documents
 
-    found = documents(request(system, target, instance, systems, store), console.reporter(), name)
+    found = documents(request(system, target, instance, systems, store, state), console.reporter(), name)
     if json:
         console.json_result(found)
     elif name:
@@ -193,6 +231,7 @@ def drain(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     wait: Annotated[int, typer.Option(help="Seconds that what is under way may last.")] = 30,
     json: Json = False,
 ) -> None:
@@ -204,7 +243,7 @@ def drain(
     from seter.drain import drain as take_out
 
     found = take_out(
-        deployment_of(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait)
+        deployment_of(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait), state
     )
     words = f"{found.open} connections are still open" if found.open else "nothing is open"
     console.json_result(found) if json else console.result(f"{node}: out of traffic, {words}")
@@ -218,6 +257,7 @@ def undrain(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Let traffic to a node in again, once its own checks hold.
@@ -226,7 +266,7 @@ def undrain(
     """
     from seter.drain import undrain as let_in
 
-    found = let_in(deployment_of(system, target, instance), systems, node, console.reporter())
+    found = let_in(deployment_of(system, target, instance), systems, node, console.reporter(), state)
     console.json_result(found) if json else console.result(f"{node}: in traffic")
 
 
@@ -235,8 +275,12 @@ def destroy(
     target: TargetName,
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     yes: Yes = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Remove the secrets and the record too.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the secrets and the history too.")] = False,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Remove everything that carries the deployment's mark, and nothing else.
 
@@ -246,11 +290,12 @@ def destroy(
     from seter.destroy import names_of
 
     deployment = deployment_of(system, target, instance)
-    names = names_of(deployment, systems)
+    names = names_of(deployment, systems, state)
     if names and not yes:
         console.note("\n".join(f"  remove {name}" for name in names))
         ask("Remove all of these?")
-    removed = remove(deployment, forget=forget)
+    claim = claimed(wait, take_over, why)
+    removed = remove(deployment, forget=forget, state=state, claim=claim, report=console.reporter())
     console.result(f"{deployment}: {len(removed)} removed" if removed else f"{deployment}: nothing is there")
 
 

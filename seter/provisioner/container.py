@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -19,11 +20,12 @@ import docker
 import docker.errors
 from docker.types import IPAMConfig, IPAMPool
 
-from common.errors import Conflict, Error, NotFound
+from common.errors import Error, NotFound
 from common.system import Deployment
 from seter.provisioner import labels
-from seter.provisioner.docker_errors import translated
-from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
+from seter.provisioner.docker_errors import foreign, translated
+from seter.provisioner.interface import Answer, Joined, NodeShape
+from seter.provisioner.kept import SWITCH, Keeping, Kept
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
 from seter.state import Observed, Subnets
@@ -31,16 +33,12 @@ from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_arch
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 CALL_TIMEOUT = 120  # seconds
+REBOOT_WITHIN = 10  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
 T = TypeVar("T")
 
-# Runs on the node: both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many.
-SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets &&
-ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
-for old in vault/*; do [ "$old" = "$2" ] || rm -rf "$old"; done"""
 
-
-class ContainerProvisioner(Provisioner):
+class ContainerProvisioner(Keeping):
     """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
 
     def __init__(self, deployment: Deployment) -> None:
@@ -51,6 +49,7 @@ class ContainerProvisioner(Provisioner):
                 base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
             )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self.kept = Kept(self._api, self._mark, lambda name, argv: self._execute(name, argv, user="root"))
 
     # names
 
@@ -80,7 +79,8 @@ class ContainerProvisioner(Provisioner):
             looked = dict(zip(nodes, self._threads.map(self._look, nodes.values()), strict=True))
         states = {}
         for name, (identity, lying) in looked.items():
-            roles = [c for c in listed if c["Labels"].get(labels.ROLE) and c["Labels"].get(labels.NODE) == name]
+            mine = [c for c in listed if c["Labels"].get(labels.ROLE) and c["Labels"].get(labels.NODE) == name]
+            roles = [c for c in mine if not labels.is_aside(c)]
             states[name] = labels.node_state(nodes[name], identity, roles, lying, key)
         return Observed(labels.subnets(networks), states, labels.places([*volumes, *nodes.values()]))
 
@@ -125,7 +125,7 @@ class ContainerProvisioner(Provisioner):
             own = (thing.get("Labels") or {}).get(labels.DEPLOYMENT) == str(self.deployment)
             taken = names & {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}
             if taken and not own:
-                raise _foreign(what, taken.pop())
+                raise foreign(what, taken.pop())
 
     def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
         """See the interface. Taken is what any Docker network has and what this host has a route to."""
@@ -189,6 +189,7 @@ class ContainerProvisioner(Provisioner):
             self._api.start(container)
             # Some are in memory, which is there only now. A kill before this leaves a node that runs and lacks them.
             self.folders(shape.name, tree)
+            self.forget(shape.name)  # none of that could run on a new node
 
     def _of_node(self, node: str) -> list[Any]:
         filters = {"label": [self._mark, f"{labels.NODE}={node}"]}
@@ -335,6 +336,18 @@ class ContainerProvisioner(Provisioner):
         with translated(f"restarting {role} on {node}"):
             self._api.restart(self.role_name(node, role), timeout=within)
 
+    def reboot(self, node: str, tree: NodeTree) -> None:
+        """See the interface."""
+        with translated(f"rebooting {node}"):
+            self._api.restart(self.node_name(node), timeout=REBOOT_WITHIN)
+        self.folders(node, tree)
+
+    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
+        """See the interface."""
+        begin = datetime.now(UTC) - since if since is not None else None
+        with translated(f"reading logs of {role} on {node}"):
+            yield from self._api.logs(self.role_name(node, role), stream=True, follow=follow, since=begin)
+
     def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
         """See the interface. Read from the node's container, which has the volumes of all its roles."""
         with translated(f"reading {path} on {node}"):
@@ -379,10 +392,3 @@ class ContainerProvisioner(Provisioner):
             self._each(self._api.remove_network, [network["Id"] for network in networks])
         names = [container["Names"][0].lstrip("/") for container in containers]
         return (*names, *volumes, *(network["Name"] for network in networks))
-
-
-def _foreign(what: str, name: str) -> Conflict:
-    return Conflict(
-        f"there is a {what} {name} that this deployment did not make",
-        resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with --instance.",
-    )

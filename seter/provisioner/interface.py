@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import BinaryIO
 
+from common.errors import Error
 from seter.state import Observed, Subnets
 from seter.tree import NodeTree
 
@@ -129,6 +131,40 @@ class Provisioner(ABC):
     @abstractmethod
     def remove_network(self, network: str) -> None:
         """Remove the network; it has no nodes any more."""
+
+    # What a kind of target may have.
+
+    def reboot(self, node: str, tree: NodeTree) -> None:
+        """The node, whose processes have stopped, is started anew and answers again; what it held it holds. Raises
+        Error where nodes cannot be rebooted."""
+        raise Error(f"{node} cannot be rebooted from here", resolution="Reboot it, then run seter deploy.")
+
+    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
+        """What the role's process has printed, as it comes, in pieces; with `follow` until it is gone. NotFound if
+        there is no such process. Raises Error where logs cannot be read."""
+        raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
+
+    # Going back. A kind of target whose nodes cannot go back inherits these.
+
+    def keep(self, node: str) -> bool:
+        """What lies and runs on a running node now can be gone back to until `forget`; whether it can. What is kept
+        stays as it is when this is called again: it is what ran before a roll-out that may have been cut off."""
+        return False
+
+    def set_aside(self, node: str, role: str, within: int) -> None:
+        """Stop the role's process as `remove_role` does; what it ran in stays as far as it is kept."""
+        self.remove_role(node, role, within)
+
+    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """Files and processes are again those that were kept; the roles that went on running, and have to read their
+        files again. `order` has the roles as they start, and the seconds that each has to stop. Where nothing is kept
+        nothing was changed. Raises Error where nodes cannot go back."""
+        raise Error(f"{node} cannot go back: nodes of its kind cannot", resolution="Mend the definitions and deploy.")
+
+    def forget(self, node: str, *, gone_back: bool = False) -> bool:
+        """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;
+        whether there was anything."""
+        return False
 
     @abstractmethod
     def kill(self, node: str) -> None:

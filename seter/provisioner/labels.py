@@ -28,6 +28,8 @@ START = "seter.start"
 PROCESS = "seter.process"
 JOINED = "seter.joined"  # the life of the node that the process was started for
 
+ASIDE = "_before"  # end of the name of a container that was set aside; no name of a role has such a letter
+
 Listed = Mapping[str, Any]  # one entry of a list of Docker's: of containers, networks or volumes
 
 
@@ -69,6 +71,11 @@ def place(labels: Mapping[str, str]) -> Place:
     return Place(labels[GROUP], int(labels[INDEX]), int(labels[NUMBER]))
 
 
+def is_aside(listed: Listed) -> bool:
+    """It ran before a roll-out, and would again if that goes back."""
+    return any(name.endswith(ASIDE) for name in listed["Names"])
+
+
 def runs(listed: Listed, identity: str) -> bool:
     """Its process runs in the node's present life; a oneshot that ended well counts."""
     labels = listed["Labels"]
@@ -91,6 +98,7 @@ def node_state(node: Listed, identity: str, roles: Iterable[Listed], lying: Lyin
         running=str(node["State"]) == "running",
         identity=identity,
         cluster=tuple(sorted(lying.cluster.items())),
+        kept=lying.kept,
     )
 
 

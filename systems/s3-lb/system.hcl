@@ -39,6 +39,7 @@ system "s3-lb" {
     summary = "Behind the routers: as a customer would, all the time; before the gateways, so that it trusts what they will show"
     role "network" {
       routes_to = "vips"
+      reaches   = "gateways"
       via       = "routers"
     }
     role "s3-client" {}
@@ -120,6 +121,15 @@ system "s3-lb" {
     within = "30s"
   }
 
+  # After a gateway was changed, and before it gets traffic: what breaks only large uploads shows here too.
+  check "each-gateway" {
+    s3      = "dns_name"
+    on      = "clients"
+    through = "gateways"
+    sizes   = ["1KiB", "24MiB"]
+    within  = "20s"
+  }
+
   check "watched" {
     command = ["/usr/local/lib/seter/prometheus-targets"]
     on      = "monitoring"
@@ -129,7 +139,8 @@ system "s3-lb" {
   rollout {
     canary     = 1
     at_once    = 1
+    watch      = "3s"
     budget     = 0
-    on_failure = "stop"
+    on_failure = "roll back"
   }
 }

@@ -5,98 +5,23 @@ The tests of one deployment run in the order of the file; each leaves it as it f
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Ended, Tools
-
-SMALL = Path(__file__).parent / "small"
-TARGET = "small/targets/container.hcl"
-
-
-@dataclass(frozen=True)
-class Small:
-    """A deployment of the small system, with definitions that may be changed."""
-
-    tools: Tools
-    folder: Path
-    instance: str
-
-    @property
-    def prefix(self) -> str:
-        return f"small.container.{self.instance}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "SETER_SYSTEMS": str(self.folder / "systems"),
-            "SETER_STATE": str(self.folder / "state"),
-            "SETER_IDENTITY": str(self.folder / "identity"),
-        }
-
-    def with_environment(self, **more: str) -> Tools:
-        return Tools(self.tools.cwd, self.environment | more)
-
-    def argv(self, verb: str, *words: str) -> list[str]:
-        return ["seter", verb, "small", "--target", "container", "--instance", self.instance, *words]
-
-    def seter(self, verb: str, *words: str, code: int | None = 0) -> Ended:
-        return self.with_environment()(*self.argv(verb, *words), code=code)
-
-    def steps(self) -> set[tuple[str, str, str]]:
-        plan = self.seter("plan", "--json").json()
-        return {(step["act"], step["node"], step["role"]) for step in plan["steps"]}
-
-    def start(self, verb: str, *words: str) -> subprocess.Popen[bytes]:
-        argv = self.argv(verb, *words)
-        return subprocess.Popen(
-            [str(ROOT / ".venv" / "bin" / argv[0]), *argv[1:]],
-            cwd=self.tools.cwd,
-            env=os.environ | self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def containers(self) -> dict[str, str]:
-        """Name without prefix → id and time of start, so that a restart shows too."""
-        label = f"label=seter.deployment=small/container/{self.instance}"
-        ids = docker("ps", "--all", "--quiet", "--filter", label).split()
-        found = json.loads(docker("inspect", *ids)) if ids else []
-        return {
-            each["Name"].removeprefix(f"/{self.prefix}."): f"{each['Id']} {each['State']['StartedAt']}"
-            for each in found
-        }
-
-    def edit(self, file: str, before: str, after: str) -> None:
-        path = self.folder / "systems" / file
-        text = path.read_text()
-        assert before in text
-        path.write_text(text.replace(before, after, 1))
-
-
-def docker(*argv: str) -> str:
-    return subprocess.run(["docker", *argv], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+from tests.conftest import Tools
+from tests.lab.small import TARGET, Small, deployment, docker
 
 
 @pytest.fixture(scope="module")
 def made(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
-    folder = tmp_path_factory.mktemp("small")
-    deployment = Small(built, folder, f"t{os.getpid()}")
-    shutil.copytree(SMALL, folder / "systems")
-    try:
-        yield deployment
-    finally:
-        deployment.seter("destroy", "--yes", "--forget", code=None)
+    with deployment(built, tmp_path_factory.mktemp("small"), f"t{os.getpid()}") as made:
+        yield made
 
 
 @pytest.fixture
@@ -104,8 +29,7 @@ def small(made: Small) -> Iterator[Small]:
     """The deployment, converged, and its definitions put back afterwards."""
     made.seter("deploy", "--yes")
     yield made
-    shutil.rmtree(made.folder / "systems")
-    shutil.copytree(SMALL, made.folder / "systems")
+    made.put_definitions_back()
 
 
 def test_without_a_yes_and_without_a_terminal_nothing_is_changed(made: Small) -> None:
@@ -346,8 +270,7 @@ def test_destroy_works_when_the_definitions_are_gone(small: Small) -> None:
 def test_bad_input_is_one_clear_message_and_changes_nothing(
     made: Small, file: str, before: str, after: str, said: tuple[str, ...]
 ) -> None:
-    shutil.rmtree(made.folder / "systems")
-    shutil.copytree(SMALL, made.folder / "systems")
+    made.put_definitions_back()
     there = made.containers()
     made.edit(file, before, after)
     ended = made.seter("deploy", "--yes", code=2)
@@ -369,8 +292,7 @@ def test_bad_input_is_one_clear_message_and_changes_nothing(
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(made: Small, argv: tuple[str, ...], said: str) -> None:
-    shutil.rmtree(made.folder / "systems")
-    shutil.copytree(SMALL, made.folder / "systems")
+    made.put_definitions_back()
     assert said in made.with_environment()("seter", *argv, code=2).err
 
 

@@ -35,7 +35,12 @@ role "network" {
   }
   parameter "via" {
     type    = "nodes"
-    summary = "Group whose nodes are the next hops to 'routes_to'"
+    summary = "Group whose nodes are the next hops to 'routes_to' and 'reaches'"
+    default = ""
+  }
+  parameter "reaches" {
+    type    = "nodes"
+    summary = "Group whose nodes, each by its own address, this node reaches over the nodes of 'via'"
     default = ""
   }
 

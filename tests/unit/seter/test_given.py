@@ -14,6 +14,7 @@ from common.errors import BadInput
 from common.role import Process, Role, RoleType, SecretNeed
 from seter.certificates import Pair, make_authority, make_certificate
 from seter.given import read_cephx, read_pair, read_word
+from seter.keep.folder import FolderCells
 from seter.secrets import Wish, make, open_vault
 
 NAMES = ("s3.example.test", "*.s3.example.test", "192.0.2.10")
@@ -35,12 +36,12 @@ def laid(folder: Path, certificate: str, key: str) -> str:
 def test_it_is_laid_on_nodes_and_kept_nowhere(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
     path = laid(tmp_path, pair.certificate, pair.key)
-    vault = open_vault(tmp_path, "s/t/i")
+    vault = open_vault(FolderCells(tmp_path), "s/t/i")
     own = {file.path: file.data.decode() for file in vault.files(Wish(ROLE, NEED, "gw1", NAMES, path))}
     assert (own["s3.crt"], own["s3.key"]) == (pair.certificate, pair.key)
     assert pair.key in {secret.value for secret in vault.values()}, "it would not be masked"
     vault.save()
-    assert pair.key not in {secret.value for secret in open_vault(tmp_path, "s/t/i").values()}
+    assert pair.key not in {secret.value for secret in open_vault(FolderCells(tmp_path), "s/t/i").values()}
     made = {file.path: file.data.decode() for file in vault.files(Wish(ROLE, NEED, "gw1", NAMES))}
     assert made["ca.crt"] == own["ca.crt"] and made["s3.crt"] != own["s3.crt"]
 
@@ -71,7 +72,7 @@ def test_a_password_that_was_agreed_on_is_used_and_kept_nowhere(
     file = tmp_path / "bgp"
     file.write_text("agreed-on\n")
     need = SecretNeed("bgp-password", "password", given="agreed")
-    vault = open_vault(tmp_path, "s/t/i")
+    vault = open_vault(FolderCells(tmp_path), "s/t/i")
     (found,) = vault.files(Wish(ROLE, need, "gw1", (), str(file)))
     assert found.data == b"agreed-on" and "agreed-on" in {secret.value for secret in vault.values()}
     for content in ("", "two words"):

@@ -2,64 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from common.errors import Error
+from common.system import Rollout as Rules
+from seter.acts import Batch, Failures, LeftOut, Paused, RolledBack, RolloutStopped
+from seter.batches import batches
+from seter.batches import told as order_told
 from seter.plan import Act, Plan, Step
-from seter.rollout import Batch, Rollout, RolloutStopped
+from seter.rollout import ONE_BY_ONE, Rollout
 from seter.state import OWED, NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole
 
 ROLES = (WantedRole("etcd", has_cluster_step=True), WantedRole("traefik"))
 
 
 class Diary:
-    """Acts that do nothing but remember, and fail where they are told to."""
+    """Acts that do nothing but remember, and fail where they are told to: `fail_on` are lines, `nodes` are those that
+    fail in the act whose line begins with `word`."""
 
-    def __init__(self, fail_on: str = "") -> None:
+    def __init__(self, fail_on: str = "", *, word: str = "", nodes: Sequence[str] = ()) -> None:
         self.lines: list[str] = []
-        self._fail_on = fail_on
+        self._fail_on, self._word, self._nodes = fail_on, word, nodes
 
     def _write(self, line: str) -> None:
         self.lines.append(line)
         if line == self._fail_on:
             raise RolloutStopped(line, resolution="")
 
+    def _asked(self, word: str, nodes: Sequence[str]) -> Failures:
+        self.lines.append(f"{word} {' '.join(nodes)}")
+        failed = [node for node in nodes if node in self._nodes] if word == self._word else []
+        failed += nodes if self.lines[-1] == self._fail_on else []
+        return {node: RolloutStopped(f"{word} {node}", resolution="") for node in failed}
+
     def make_network(self, network: str) -> None:
         self._write(f"network {network}")
 
-    def prepare(self, nodes: Sequence[str], steps: Sequence[Step]) -> None:
-        self._write(f"prepare {' '.join(nodes)}")
+    def prepare(self, nodes: Sequence[str], steps: Sequence[Step], *, keep: bool) -> Failures:
+        return self._asked("prepare", nodes)
 
-    def start(self, batches: Sequence[Batch]) -> None:
+    def start(self, batches: Sequence[Batch]) -> Failures:
+        failed: dict[str, Error] = {}
         for batch in batches:
             for role, nodes in batch.starts:
-                self._write(f"start {role} on {' '.join(nodes)}")
+                failed |= self._asked(f"start {role} on", nodes)
             for role in batch.clusters:
                 self._write(f"cluster {role} of {batch.group}")
+        return failed
 
     def owe_cluster(self, group: str, role: str) -> None:
         self._write(f"owe {role} of {group}")
 
-    def reload(self, node: str, role: str) -> None:
-        self._write(f"reload {role} on {node}")
+    def reload(self, steps: Sequence[Step]) -> Failures:
+        for step in steps:
+            self._write(f"reload {step.role} on {step.node}")
+        return {}
 
-    def withdraw(self, node: str) -> None:
-        self._write(f"withdraw {node}")
+    def withdraw(self, nodes: Sequence[str]) -> Failures:
+        return self._asked("withdraw", nodes)
 
-    def admit(self, node: str) -> None:
-        self._write(f"admit {node}")
+    def admit(self, nodes: Sequence[str]) -> Failures:
+        return self._asked("admit", nodes)
 
-    def check(self, nodes: Sequence[str]) -> None:
-        self._write(f"check {' '.join(nodes)}")
+    def check(self, nodes: Sequence[str]) -> Failures:
+        return self._asked("check", nodes)
+
+    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+        return self._asked("watch", nodes)
 
     def look_before(self) -> None:
         self._write("look")
 
-    def check_system(self, *, all_of_them: bool) -> None:
-        self._write("check all" if all_of_them else "check system")
+    def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
+        self._write(f"check {'all' if all_of_them else 'system'}{' without ' if without else ''}{' '.join(without)}")
+
+    def go_back(self, nodes: Sequence[str]) -> Failures:
+        return self._asked("back", nodes)
+
+    def cluster_back(self, group: str, role: str, *, again: bool) -> None:
+        self._write(f"cluster back {role} of {group}{' again' if again else ''}")
+
+    def forget(self, nodes: Sequence[str]) -> None:
+        if nodes:
+            self._write(f"forget {' '.join(nodes)}")
 
     def remove_node(self, node: str) -> None:
         self._write(f"remove {node}")
@@ -83,11 +112,14 @@ def told(
     there: dict[str, NodeState],
     diary: Diary,
     unfinished: Sequence[str] = (),
+    rules: Rules = ONE_BY_ONE,
+    pause_after: str = "",
 ) -> list[str]:
     nodes = {node: state() for each in groups for node in each.nodes}
     wanted = Wanted("s/t/i", (), tuple(groups), nodes)
-    Rollout(Plan("s/t/i", tuple(steps)), wanted, Observed({}, there, {}), diary, unfinished=unfinished).run()
-    return diary.lines
+    plan, observed = Plan("s/t/i", tuple(steps)), Observed({}, there, {})
+    Rollout(plan, wanted, observed, diary, rules=rules, unfinished=unfinished, pause_after=pause_after).run()
+    return [line for line in diary.lines if not line.startswith("forget")]
 
 
 def fresh(group: WantedGroup) -> list[Step]:
@@ -209,7 +241,7 @@ def test_what_is_too_much_goes_last() -> None:
 def test_what_a_cut_roll_out_left_withdrawn_is_admitted_though_nothing_else_is_to_do() -> None:
     one = group("one", "a", "b")
     lines = told([one], [], {"a": state(), "b": state()}, Diary(), ["a", "b"])
-    assert lines == ["look", "admit a", "admit b", "check all"]
+    assert lines == ["look", "admit a b", "check all"]
 
 
 def test_a_node_that_came_back_is_admitted_before_the_next_is_taken_out() -> None:
@@ -219,7 +251,7 @@ def test_a_node_that_came_back_is_admitted_before_the_next_is_taken_out() -> Non
     lines = told([one], restart(one, "a", "b"), there, Diary(), ["a", "b", "c"])
     swap = ["withdraw b", "prepare b", "start traefik on b", "check b", "admit b"]
     assert lines == [
-        *("look", "prepare a", "start traefik on a", "check a", "admit a", "admit c"),
+        *("look", "prepare a", "start traefik on a", "check a", "admit a c"),
         *(*swap, "check system", "check all"),
     ]
 
@@ -234,3 +266,162 @@ def test_nodes_that_are_down_and_stay_so_are_not_admitted() -> None:
     one, two = group("one", "a"), group("two", "b")
     lines = told([one, two], restart(one, "a"), {"a": state()}, Diary(), ["a", "b"])
     assert lines[-3:] == ["admit a", "check system", "check all"]
+
+
+BACK = Rules(watch=timedelta(0), on_failure="roll back")
+FIVE = group("five", "a", "b", "c", "d", "e")
+ALL = {node: replace(state(), cluster=(("etcd", "done"),)) for node in FIVE.nodes}
+
+
+def ended(diary: Diary, rules: Rules, steps: Sequence[Step] = (), pause_after: str = "") -> Error:
+    """How the roll-out over five nodes that serve ended."""
+    with pytest.raises(Error) as error:
+        told([FIVE], steps or restart(FIVE, *FIVE.nodes), ALL, diary, rules=rules, pause_after=pause_after)
+    return error.value
+
+
+def test_canaries_go_first_then_as_many_at_once_as_the_group_can_spare() -> None:
+    rules = Rules(canary=1, at_once=3)
+    free = replace(FIVE, roles=(WantedRole("web"),))
+    assert list(batches(free, FIVE.nodes, rules)) == [("a",), ("b", "c", "d"), ("e",)]
+    assert list(batches(replace(free, at_least=4), FIVE.nodes, rules)) == [(node,) for node in FIVE.nodes]
+    assert list(batches(FIVE, FIVE.nodes, rules)) == [("a",), ("b", "c"), ("d", "e")]  # a majority of etcd stays
+    assert list(batches(free, FIVE.nodes, Rules(canary=2, at_once=2))) == [("a", "b"), ("c", "d"), ("e",)]
+    assert list(batches(free, FIVE.nodes, Rules(canary=0, at_once=5))) == [("a", "b", "c", "d"), ("e",)]
+    assert list(batches(group("one", "a"), ("a",), rules)) == [("a",)]
+    assert order_told(FIVE, FIVE.nodes, rules) == "a, then b and c, then d and e"
+
+
+def test_a_batch_is_withdrawn_swapped_and_admitted_together_and_watched() -> None:
+    rules = Rules(canary=0, at_once=2, watch=timedelta(seconds=3))
+    lines = told([FIVE], restart(FIVE, "a", "b"), ALL, Diary(), rules=rules)
+    assert lines == [
+        *("look", "withdraw a b", "prepare a b", "start traefik on a b", "check a b", "admit a b", "check system"),
+        *("watch a b", "check all"),
+    ]
+
+
+def test_a_canary_that_fails_goes_back_and_no_second_node_is_touched() -> None:
+    diary = Diary("start traefik on a")
+    error = ended(diary, BACK)
+    assert (error.exit_code, type(error)) == (6, RolledBack)
+    assert diary.lines[1:] == [
+        *("withdraw a", "prepare a", "start traefik on a", "back a", "check a", "admit a", "check system"),
+    ]
+
+
+def test_nodes_that_had_come_through_go_back_too_one_after_the_other_in_the_reverse_order() -> None:
+    diary = Diary("start traefik on c")
+    assert isinstance(ended(diary, BACK), RolledBack)
+    back = diary.lines[diary.lines.index("back c") :]
+    assert back == [
+        *("back c", "check c", "admit c"),
+        *("withdraw b", "back b", "check b", "admit b", "withdraw a", "back a", "check a", "admit a", "check system"),
+    ]
+    assert not [line for line in diary.lines if line.endswith((" d", " e"))]
+
+
+def test_what_shows_only_while_it_is_watched_is_a_failure_too() -> None:
+    diary = Diary("watch a")
+    assert isinstance(ended(diary, replace(BACK, watch=timedelta(seconds=1))), RolledBack)
+    assert diary.lines[diary.lines.index("watch a") + 1 :] == ["back a", "check a", "admit a", "check system"]
+
+
+def test_a_system_whose_checks_stop_holding_after_a_node_is_that_nodes_failure() -> None:
+    class Broken(Diary):
+        def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
+            super().check_system(all_of_them=all_of_them, without=without)
+            if "back a" not in self.lines:
+                raise RolloutStopped("spread", resolution="")
+
+    diary = Broken()
+    assert isinstance(ended(diary, BACK), RolledBack)
+    assert diary.lines[-4:] == ["back a", "check a", "admit a", "check system"]
+
+
+def test_with_stop_what_was_changed_stays() -> None:
+    diary = Diary("check b")
+    assert ended(diary, replace(BACK, on_failure="stop")).exit_code == 5
+    assert diary.lines[-1] == "check b"
+
+
+def test_as_many_nodes_as_the_budget_says_may_fail_over_the_whole_roll_out() -> None:
+    diary = Diary(word="check", nodes=["b"])
+    error = ended(diary, replace(BACK, budget=1))
+    assert isinstance(error, LeftOut)
+    assert error.exit_code == 4
+    assert "admit b" not in diary.lines
+    assert diary.lines[-2:] == ["check all without b", "forget a c d e"]
+    assert "check system without b" in diary.lines
+
+
+def test_a_slow_decay_over_batches_uses_the_budget_up() -> None:
+    """SE-01: 1 of them may fail, in all, and not in each batch."""
+    diary = Diary(word="check", nodes=["a", "c"])
+    error = ended(diary, replace(BACK, budget=1, on_failure="stop"))
+    assert (error.exit_code, error.message) == (5, "2 nodes failed, and 1 may: a, c")
+    assert "withdraw d" not in diary.lines
+
+
+def test_a_node_that_cannot_be_reached_is_a_node_that_failed() -> None:
+    """SE-01: b does not answer from its withdrawal on, and neither when it is asked back; c is never touched."""
+    diary = Diary(word="withdraw", nodes=["b"])
+    assert ended(diary, replace(BACK, on_failure="stop")).exit_code == 5
+    assert diary.lines[-1] == "withdraw b"
+
+
+def test_what_cannot_go_back_is_said_with_both_reasons() -> None:
+    diary = Diary(word="check", nodes=["a"])  # also after it went back
+    error = ended(diary, BACK)
+    assert error.exit_code == 5
+    assert "going back failed" in error.message
+
+
+def test_what_fails_last_goes_back_whole_and_what_was_set_up_is_so_again() -> None:
+    diary = Diary("check all")
+    steps = [*restart(FIVE, "a", "b"), Step(Act.CLUSTER, "five", "a", "etcd")]
+    assert isinstance(ended(diary, BACK, steps), RolledBack)
+    assert diary.lines[diary.lines.index("check all") + 1 :] == [
+        *("withdraw b", "back b", "check b", "admit b", "withdraw a", "back a", "check a", "admit a"),
+        *("cluster back etcd of five again", "check system"),
+    ]
+    diary = Diary("prepare a")
+    ended(diary, BACK, steps)
+    assert "cluster back etcd of five" in diary.lines
+
+
+def test_nodes_that_an_earlier_roll_out_changed_go_back_with_this_one() -> None:
+    there = ALL | {"a": replace(state(), kept=True)}
+    diary = Diary("prepare b")
+    with pytest.raises(RolledBack):
+        told([FIVE], restart(FIVE, "b", "c"), there, diary, rules=BACK)
+    assert [line for line in diary.lines if line.startswith("back")] == ["back b", "back a"]
+
+
+def test_when_all_went_well_nothing_is_kept_any_more() -> None:
+    diary = Diary()
+    told([FIVE], restart(FIVE, "b"), ALL | {"a": replace(state(), kept=True)}, diary, rules=BACK)
+    assert diary.lines[-2:] == ["check all", "forget a b"]
+
+
+def test_a_group_in_which_nothing_serves_has_nothing_to_go_back_to() -> None:
+    diary = Diary("check a b c d e")
+    with pytest.raises(RolloutStopped):
+        told([FIVE], fresh(FIVE), {}, diary, rules=BACK)
+    assert not [line for line in diary.lines if line.startswith("back")]
+
+
+@pytest.mark.parametrize(("after", "last"), [("canary", "a"), ("batch", "a")])
+def test_it_pauses_where_it_was_asked_to_and_the_next_goes_on(after: str, last: str) -> None:
+    diary = Diary()
+    error = ended(diary, BACK, pause_after=after)
+    assert isinstance(error, Paused)
+    assert error.exit_code == 4
+    assert "4 nodes are still to come" in error.message
+    assert diary.lines[-2:] == [f"admit {last}", "check system"]
+
+
+def test_a_pause_after_a_canary_lets_the_batches_run_and_none_is_made_after_the_last_node() -> None:
+    rules = replace(BACK, canary=0)
+    assert told([FIVE], restart(FIVE, "a", "b"), ALL, Diary(), rules=rules, pause_after="canary")[-1] == "check all"
+    assert told([FIVE], restart(FIVE, "a"), ALL, Diary(), rules=rules, pause_after="batch")[-1] == "check all"

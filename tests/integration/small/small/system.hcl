@@ -26,4 +26,7 @@ system "small" {
       artifact = "container/debian-13"
     }
   }
+  rollout {
+    watch = "0s"
+  }
 }

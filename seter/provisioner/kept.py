@@ -1,0 +1,207 @@
+"""What a node that is a container can go back to while a roll-out lasts, and the scripts that switch its files.
+
+Files: `before/` in /etc/seter has the links and marks as they were, and ids of the containers that ran. Processes: a
+container that has to make room is stopped and gets another name, and is started again if the node goes back. So what
+comes back is the very thing that ran, whatever has become of definitions, store or whoever began the roll-out.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from common.errors import Error
+from seter.provisioner import labels
+from seter.provisioner.docker_errors import translated
+from seter.provisioner.interface import Answer, Provisioner
+from seter.provisioner.labels import Listed
+from seter.tree import BEFORE, KEPT_LIST, ROOT
+
+# Both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many trees stay.
+SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets || exit
+tree=$(readlink {BEFORE}/now); vault=$(readlink {BEFORE}/secrets)
+[ ! -d "$tree" ] || touch "$tree"
+ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
+for old in vault/*; do [ "$old" = "$2" ] || [ "$old" = "$vault" ] || rm -rf "$old"; done"""
+
+# $@ ids of containers. What is kept is there when its last file is, in a folder that comes by rename.
+KEEP = f"""cd {ROOT} && [ ! -f {KEPT_LIST} ] || exit
+rm -rf {BEFORE} before.next && mkdir before.next && cp -P now secrets before.next &&
+for marks in loaded cluster; do mkdir before.next/$marks; [ ! -d $marks ] || cp -a $marks before.next; done &&
+printf '%s\\n' "$@" >before.next/containers && mv -T before.next {BEFORE}"""
+
+# Prints the roles that have read other files since.
+BACK = f"""cd {ROOT} && [ -d "$(readlink {BEFORE}/now)" ] && [ -d "$(readlink {BEFORE}/secrets)" ] || exit
+for link in now secrets; do
+    cp -P --remove-destination {BEFORE}/$link $link.next && mv -T $link.next $link || exit
+done
+for role in $(ls loaded {BEFORE}/loaded | sort -u); do
+    cmp -s loaded/$role {BEFORE}/loaded/$role || echo $role
+done"""
+FORGET = f"""cd {ROOT} && rm -f {KEPT_LIST} && rm -rf {BEFORE} && vault=$(readlink secrets) &&
+for old in vault/*; do [ "$old" = "$vault" ] || rm -rf "$old"; done"""
+MARKS_BACK = f"cd {ROOT} && rm -rf loaded && cp -a {BEFORE}/loaded loaded"
+
+Run = Callable[[str, Sequence[str]], Answer]  # (container, argv), as root
+
+
+class Keeping(Provisioner):
+    """Nodes that can go back. `node_name` names a node's container."""
+
+    kept: Kept
+
+    @abstractmethod
+    def node_name(self, node: str) -> str:
+        """Name of a node's container."""
+
+    def keep(self, node: str) -> bool:
+        """See the interface."""
+        return self.kept.keep(self.node_name(node), node)
+
+    def set_aside(self, node: str, role: str, within: int) -> None:
+        """See the interface."""
+        self.kept.set_aside(self.node_name(node), node, role, within)
+
+    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """See the interface."""
+        return self.kept.go_back(self.node_name(node), node, order)
+
+    def forget(self, node: str, *, gone_back: bool = False) -> bool:
+        """See the interface."""
+        return self.kept.forget(self.node_name(node), node, gone_back=gone_back)
+
+
+class Engine(Protocol):
+    """What of the SDK's client is needed."""
+
+    def containers(self, *, all: bool, filters: object) -> Sequence[Listed]:
+        """Containers, as a list tells of them."""
+        ...
+
+    def start(self, container: str) -> None:
+        """It runs."""
+        ...
+
+    def stop(self, container: str, *, timeout: int) -> None:
+        """It does not run."""
+        ...
+
+    def wait(self, container: str) -> Mapping[str, object]:
+        """It has ended; its `StatusCode`."""
+        ...
+
+    def logs(self, container: str, *, tail: int) -> bytes:
+        """What it printed last."""
+        ...
+
+    def rename(self, container: str, name: str) -> None:
+        """It has another name."""
+        ...
+
+    def remove_container(self, container: str, *, force: bool) -> None:
+        """It is gone."""
+        ...
+
+
+class Kept:
+    """Of all nodes of one deployment. `mark` is the label of the deployment."""
+
+    def __init__(self, api: Engine, mark: str, run: Run) -> None:
+        self._api, self._mark, self._run = api, mark, run
+
+    def keep(self, container: str, node: str) -> bool:
+        """See `Provisioner.keep`. What an earlier roll-out was going to remove goes now."""
+        with translated(f"keeping what runs on {node}"):
+            if self._ids(container):
+                return True
+            roles = self._roles(node)
+            self._remove(role for role in roles if labels.is_aside(role))
+            ids = [role["Id"] for role in roles if not labels.is_aside(role)]
+            self._script(container, KEEP, f"what runs on {node} could not be kept", *ids)
+            return bool(ids)
+
+    def set_aside(self, container: str, node: str, role: str, within: int) -> None:
+        """See `Provisioner.set_aside`."""
+        with translated(f"stopping {role} on {node}"):
+            kept = self._ids(container)
+            for listed in self._roles(node):
+                if listed["Labels"][labels.ROLE] == role and not labels.is_aside(listed):
+                    self._end(listed, within)
+                    if listed["Id"] in kept:
+                        self._api.rename(listed["Id"], _name(listed) + labels.ASIDE)
+                    else:
+                        self._remove([listed])
+
+    def go_back(self, container: str, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """See `Provisioner.go_back`. A container gets its name back when it runs, so that a cut shows."""
+        with translated(f"going back on {node}"):
+            kept, there = self._ids(container), self._roles(node)
+            if not kept:
+                return ()
+            if kept - {listed["Id"] for listed in there}:
+                raise Error(f"{node} cannot go back: what ran before is gone", resolution="Deploy what is to run.")
+            within, place = dict(order), {role: number for number, (role, _) in enumerate(order)}
+            there.sort(key=lambda listed: place.get(listed["Labels"][labels.ROLE], -1))
+            for listed in reversed(there):
+                if listed["Id"] not in kept:
+                    self._end(listed, within.get(listed["Labels"][labels.ROLE], 10))
+                    self._remove([listed])
+            reread = self._script(container, BACK, f"files of {node} could not be put back").split()
+            stayed = [listed for listed in there if listed["Id"] in kept and not self._came_back(listed)]
+            return tuple(role for role in reread if role in {listed["Labels"][labels.ROLE] for listed in stayed})
+
+    def forget(self, container: str, node: str, *, gone_back: bool) -> bool:
+        """See `Provisioner.forget`."""
+        with translated(f"forgetting what ran on {node}"):
+            kept = bool(self._ids(container))
+            if kept and gone_back:
+                self._script(container, MARKS_BACK, f"marks of {node} could not be put back")
+            if kept:
+                self._script(container, FORGET, f"what was kept on {node} stays")
+            self._remove(listed for listed in self._roles(node) if labels.is_aside(listed))
+            return kept
+
+    def _came_back(self, listed: Listed) -> bool:
+        """It has run on: False. It runs again, or its task was done again: True. Raises Error."""
+        if not labels.is_aside(listed) and (listed["State"] == "running" or _is_task(listed)):
+            return False
+        self._api.start(listed["Id"])
+        if _is_task(listed) and (code := self._api.wait(listed["Id"])["StatusCode"]) != 0:
+            raise Error(
+                f"{_name(listed)} ended with status {code} when it was done again",
+                details=self._api.logs(listed["Id"], tail=20).decode(errors="replace"),
+                resolution="Mend what it says there and deploy.",
+            )
+        if labels.is_aside(listed):
+            self._api.rename(listed["Id"], _name(listed).removesuffix(labels.ASIDE))
+        return True
+
+    def _roles(self, node: str) -> list[Listed]:
+        filters = {"label": [self._mark, f"{labels.NODE}={node}", f"{labels.PART}=role"]}
+        return list(self._api.containers(all=True, filters=filters))
+
+    def _ids(self, container: str) -> frozenset[str]:
+        return frozenset(self._run(container, ["cat", f"{ROOT}/{KEPT_LIST}"]).stdout.split())
+
+    def _end(self, listed: Listed, within: int) -> None:
+        if listed["State"] in ("running", "restarting", "paused"):
+            self._api.stop(listed["Id"], timeout=within)
+
+    def _remove(self, listed: Iterable[Listed]) -> None:
+        for one in listed:
+            self._api.remove_container(one["Id"], force=True)
+
+    def _script(self, container: str, text: str, failed: str, *words: str) -> str:
+        answer = self._run(container, ["sh", "-c", text, "seter", *words])
+        if answer.code != 0:
+            raise Error(failed, details=answer.stderr, resolution="Deploy again.")
+        return answer.stdout
+
+
+def _name(listed: Listed) -> str:
+    return str(listed["Names"][0]).lstrip("/")
+
+
+def _is_task(listed: Listed) -> bool:
+    return str(listed["Labels"].get(labels.TYPE)) == "oneshot"
