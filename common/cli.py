@@ -30,13 +30,16 @@ INTERRUPTED = 130
 
 
 def main(name: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str] | None = None) -> int:
-    """Run the verb that `argv` names and return the exit code. Ctrl-C and SIGTERM take the same way out."""
+    """Run the verb that `argv` names and return the exit code. Ctrl-C, SIGTERM and a closed terminal (SIGHUP) take
+    the same way out."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if debug and _wants_debug(verbs, words):
         words.insert(1, "--debug")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup(1) leaves it
+            signal.signal(number, _interrupt)
     try:
         return _dispatch(name, summary, verbs, words)
     except Interrupted as stopped:

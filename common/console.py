@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -36,9 +36,10 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Something for the person at the keyboard, on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Something for the person at the keyboard, on stderr. If nobody is there any more, work goes on."""
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def json_result(value: object) -> None:

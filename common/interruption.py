@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from common.console import note
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STILL = "cleaning up; this ends by itself"
 
 

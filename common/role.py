@@ -129,6 +129,7 @@ class Check:
     expect: str = ""  # status code, or group whose size is the number of next hops
     service: str = ""  # whose name or addresses; empty for those of the system itself
     through: str = ""  # group whose nodes are used one at a time, each by its own address; systems only
+    throughout: bool = False  # one long use, through a whole roll-out; systems only
     sizes: tuple[int, ...] = ()  # bytes of the objects of an `s3` check; empty for one small one
     within: timedelta = timedelta(seconds=30)
     place: Place = field(default=NOWHERE, compare=False, repr=False)

@@ -189,10 +189,13 @@ SERVICE = Shape(
 
 def _system_check_faults(check: Check) -> Iterator[Wrong]:
     yield from ways_faults(check, ("s3", "routes", "http", "command"))
-    if (check.routes or check.command or check.through) and not check.on:
+    if (check.routes or check.command or check.through or check.throughout) and not check.on:
         yield Wrong("does not say where it runs", 'add on = "GROUP"')
-    if not check.s3 and (check.through or check.sizes):
-        yield Wrong("is no check of kind s3", "leave through and sizes out", "through" if check.through else "sizes")
+    for name in ("through", "throughout", "sizes"):
+        if not check.s3 and getattr(check, name):
+            yield Wrong(f"is no check of kind s3 and has {name}", f"leave {name} out", name)
+    if check.through and check.throughout:
+        yield Wrong("goes through one node and throughout a roll-out", "make two checks of it", "throughout")
 
 
 SYSTEM_CHECK = Shape(
@@ -208,6 +211,7 @@ SYSTEM_CHECK = Shape(
         COMMAND,
         Setting("on", "group", as_label, "Group whose nodes look"),
         Setting("through", "group", as_label, "`s3` goes through each node of this group, after it was changed too"),
+        Setting("throughout", "flag", as_flag, "`s3` is one upload as long as a roll-out lasts, which must not break"),
         Setting("sizes", "list of sizes", many(as_size), "Objects that `s3` stores; else one of 1 KiB"),
         Setting(
             "expect", "text or number", as_expected, "Status that `http` gets; of `routes`, the group of next hops"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.console import Report
 from common.errors import Error
+from common.interruption import SIGNALS
 from common.model import Event
 from common.run import environment, find
 from seter.plays import Inventory, Play
@@ -210,13 +211,14 @@ def _write(path: Path, content: object) -> None:
 
 @contextmanager
 def _stoppable(watch: _Watch) -> Iterator[None]:
-    """While the block runs, Ctrl-C and SIGTERM stop Ansible first; ansible-runner would leave it running."""
+    """While the block runs, Ctrl-C and the like stop Ansible first; ansible-runner would leave it running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, lambda *_: watch.interrupt())
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: watch.interrupt())
     try:
         yield
     finally:

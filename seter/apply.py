@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,12 +18,12 @@ from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
+from seter.throughout import Throughout
 from seter.traffic import CUT_AFTER, Traffic, stopped
+from seter.watch import Watch
 
 NODES_AT_ONCE = 8
 STOP_WITHIN = 10  # seconds, of a process that no definition knows any more
-WATCH_PAUSE = 1.0  # seconds between two looks at what has to go on holding
-WORD_EVERY = 5.0  # seconds between two words about it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -44,6 +43,7 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
 
@@ -204,27 +204,11 @@ class Apply:
         asked = [node for node in nodes if node not in failures and node not in self._shut]
         return failures | _by_node(checks.check_through(self._survey, asked, self._report))
 
-    def watch(self, nodes: Sequence[str], time_: timedelta, without: Collection[str]) -> Failures:
-        """Again and again, each time without waiting for what does not hold."""
-
-        def quiet(event: Event) -> None:
-            if event.kind == "failed":
-                self._report(event)
-
-        end = time.monotonic() + time_.total_seconds()
-        told = 0.0
-        while (left := end - time.monotonic()) > 0:
-            if time.monotonic() - told >= WORD_EVERY:
-                told = time.monotonic()
-                self._report(Event("watching", ", ".join(nodes), f"{left:.0f} s more"))
-            if failures := _by_node(checks.check_nodes(self._survey, nodes, quiet, wait=False)):
-                return failures
-            found = checks.check_system(
-                self._survey, quiet, only_complete=True, names=self._held, wait=False, without=without
-            )
-            self._conclude(found)
-            time.sleep(max(0.0, min(WATCH_PAUSE, end - time.monotonic())))
-        return {}
+    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+        """See `seter.watch`."""
+        found = Watch(self._survey, nodes, self._held, without, self._report).run(time)
+        self._conclude(one for one in found if not one.node)
+        return _by_node(found)
 
     def look_before(self) -> None:
         """One try each, without waiting. Through a node that is to be changed goes one small object."""
@@ -232,6 +216,8 @@ class Apply:
         serving = [node for node in touched if node in self._survey.observed.nodes]
         ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
         self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
+        if touched:
+            self._throughout.begin()
         found = checks.check_system(self._survey, self._report, only_complete=True, wait=False)
         self._held = frozenset(one.verdict.check for one in found if one.verdict.ok)
 
@@ -239,7 +225,11 @@ class Apply:
         """The system's checks, as far as their groups are complete."""
         names = None if all_of_them else self._held
         found = checks.check_system(self._survey, self._report, only_complete=True, names=names, without=without)
-        self._conclude(found)
+        self._conclude([*found, *(self._throughout.end() if all_of_them else self._throughout.broken())])
+
+    def close(self) -> None:
+        """Nothing that runs beside the roll-out goes on."""
+        self._throughout.abandon()
 
     @staticmethod
     def _conclude(found: Iterable[checks.Found]) -> None:

@@ -71,7 +71,7 @@ def check_through(
         looking = [node for node in survey.groups().get(check.on, ()) if node in serving][:1]
         through = [node for node in nodes if node in survey.groups().get(check.through, ()) and looking]
         for node in through:
-            whole = make_scene(survey, looking, _role_for(check, survey))
+            whole = make_scene(survey, looking, role_of(check, survey))
             scene = replace(whole, through=_address(survey, looking[0], node))
             short = check if sizes else replace(check, sizes=tuple(sorted(check.sizes)[:1]))
             asked.append(_question(f"through {node}", _patient(short, wait), scene, report, node))
@@ -102,10 +102,10 @@ def check_system(
     complete = {group for group, nodes in survey.groups().items() if serving.issuperset(nodes)}
     asked = []
     for check in survey.blueprint.checks:
-        if check.through or (names is not None and check.name not in names):
+        if check.through or check.throughout or (names is not None and check.name not in names):
             continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
-            whole = make_scene(survey, survey.groups().get(check.on, ()), _role_for(check, survey), check.service)
+            whole = make_scene(survey, survey.groups().get(check.on, ()), role_of(check, survey), check.service)
             scene = replace(
                 whole,
                 nodes=tuple(node for node in whole.nodes if node not in without),
@@ -124,7 +124,7 @@ def _groups_of(check: Check, survey: Survey) -> set[str]:
     return {check.on, check.expect} if check.routes else set(survey.groups())
 
 
-def _role_for(check: Check, survey: Survey) -> str:
+def role_of(check: Check, survey: Survey) -> str:
     """Where a system's check runs its commands: for S3 in the client, else in the last role that has a process."""
     roles = [use.role for use in survey.blueprint.group(check.on).roles if use.role.process is not None]
     lasting = [role.name for role in roles if role.process is not None and role.process.type != "oneshot"]

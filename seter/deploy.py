@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -139,11 +139,11 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
         )
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
-    with record.recorded(seen, lease, report):
+    with record.recorded(seen, lease, report), closing(Apply(seen, report, cut_after=cut_after)) as unfenced:
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Fenced(Apply(seen, report, cut_after=cut_after), lease)
+        acts = Fenced(unfenced, lease)
         rules = seen.blueprint.system.rollout
         order = Rollout(
             seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after

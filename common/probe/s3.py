@@ -23,6 +23,11 @@ def argv(size: int = SIZE, through: str = "", service: str = "") -> tuple[str, .
     return (CLIENT, "round-trip", "--size", str(size), "--json", *one, *which)
 
 
+def upload_argv(file: str) -> tuple[str, ...]:
+    """One upload that lasts as long as the file does, and is touched now and then."""
+    return (CLIENT, "upload", "--while", file, "--json")
+
+
 class S3Probe(Probe):
     """One round trip from every node of the scene; the client reads the service's name from its own configuration."""
 
@@ -35,11 +40,11 @@ class S3Probe(Probe):
             for size in sizes:
                 said = scene.execute(node, scene.role, bounded(argv(size, scene.through, check.service), LONGEST))
                 if said.code != 0:
-                    return Verdict(check.name, False, f"{node}: {size} bytes{way}: {_fault(said)}", expected)
+                    return Verdict(check.name, False, f"{node}: {size} bytes{way}: {fault_of(said)}", expected)
         return Verdict(check.name, True, f"round trip from {', '.join(scene.nodes)}{way}", expected)
 
 
-def _fault(said: Said) -> str:
+def fault_of(said: Said) -> str:
     """What the client found, else its last words."""
     try:
         return str(json.loads(said.stdout)["error"])

@@ -130,6 +130,13 @@ system "s3-lb" {
     within  = "20s"
   }
 
+  # Begins before a roll-out and ends after it; each part of it may meet another gateway.
+  check "long-upload" {
+    s3         = "dns_name"
+    on         = "clients"
+    throughout = true
+  }
+
   check "watched" {
     command = ["/usr/local/lib/seter/prometheus-targets"]
     on      = "monitoring"

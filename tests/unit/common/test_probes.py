@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -101,3 +101,13 @@ def test_a_check_waits_no_longer_than_it_may() -> None:
     check, asked = Check("ready", command=("x",), within=timedelta(0)), Asked([Said(1)])
     assert not wait_for(probe_of(check), check, scene(asked, "gw1")).ok
     assert len(asked.argv) == 1
+
+
+def test_s3_through_a_node_takes_its_address_and_the_sizes_in_turn_until_one_fails() -> None:
+    check = Check("each", s3="dns_name", on="clients", through="gateways", sizes=(1024, 1 << 20, 1 << 30))
+    asked = Asked([Said(), Said(1, '{"ok": false, "error": "EntityTooLarge"}', "warning")])
+    verdict = probe_of(check).run(check, replace(scene(asked, "cl1"), through="10.0.0.4"))
+    assert [words[5:] for words in asked.argv] == [
+        ("round-trip", "--size", str(size), "--json", "--vip", "10.0.0.4") for size in (1024, 1 << 20)
+    ]
+    assert (verdict.ok, verdict.measured) == (False, "cl1: 1048576 bytes by 10.0.0.4: EntityTooLarge")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import cast
 import pytest
 import s3_client
 import s3_flows
+import s3_upload
 from s3_load import Answer, Failure, Getter, Log, as_text, load, report
 from s3_round_trip import BLOCK, PART, Pattern, Sink, digest_of
 from s3_service import Service, resolved
@@ -185,3 +187,15 @@ def test_flows_end_when_they_are_told_to() -> None:
     started = time.monotonic()
     found = s3_flows.flows(cast(s3_flows.Transfers, Slow()), ("192.0.2.10",), 2, 60, 0.1, ending)
     assert time.monotonic() - started < 10 and found["transfers"] >= 4
+
+
+def test_an_upload_lasts_as_long_as_its_file_is_touched_and_no_longer(tmp_path: Path) -> None:
+    file = tmp_path / "waiting"
+    watched = s3_upload.Watched(str(file))
+    assert not watched.lasts()
+    file.touch()
+    assert watched.lasts()
+    past = time.time() - s3_upload.STALE - 1
+    os.utime(file, (past, past))
+    with pytest.raises(OSError, match="nobody has touched"):
+        watched.lasts()

@@ -5,6 +5,7 @@
     s3-client round-trip --size N                     put, get, compare, delete one object of N bytes, or 64MiB
     s3-client load --seconds S --rate R               R new connections a second, each one GET of 1 KiB
     s3-client flows --count N --seconds S --each E    keep N slow uploads and downloads going, each of E seconds
+    s3-client upload --while FILE                     one long upload, until FILE, touched now and then, is removed
     s3-client status                                  JSON: how the canary fares
     s3-client check-config                            exit 0 when the file of --config can be used, else 2
 
@@ -38,6 +39,7 @@ from s3_certificate import EVERY, life
 from s3_load import Getter, as_json, as_text, load, prepare
 from s3_round_trip import round_trip
 from s3_service import Service, resolved
+from s3_upload import upload
 
 CONFIG = "/etc/seter/now/s3-client/s3-client.json"
 CANARY_SIZE = 1024  # bytes
@@ -174,6 +176,14 @@ def slow_flows(service: Service, vips: tuple[str, ...], options: argparse.Namesp
     return 1 if found["broken"] else 0
 
 
+def one_upload(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
+    """Over the first of these virtual IPs, as long as somebody waits."""
+    found = upload(service, vips[0], options.file)
+    words = f"{'good' if found['ok'] else found['error']}: {found['parts']} parts over {found['vip']}"
+    print(json.dumps(found) if options.json else f"{words} in {found['seconds']} s")
+    return 0 if found["ok"] else 1
+
+
 def status(service: Service) -> int:
     """The running canary's report."""
     with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/status", timeout=2) as answer:
@@ -222,6 +232,7 @@ def command_line() -> argparse.ArgumentParser:
     loading = verbs.add_parser("load", parents=[shared])
     loading.add_argument("--seconds", type=float, default=10.0)
     loading.add_argument("--rate", type=float, default=20.0)
+    verbs.add_parser("upload", parents=[shared]).add_argument("--while", dest="file", required=True)
     flowing = verbs.add_parser("flows", parents=[shared])
     flowing.add_argument("--count", type=int, default=20)
     flowing.add_argument("--seconds", type=float, default=10.0)
@@ -255,6 +266,8 @@ def act(options: argparse.Namespace, service: Service, vips: tuple[str, ...]) ->
         return status(service)
     if options.verb == "round-trip":
         return one_round_trip(service, vips, options.size, as_json=options.json)
+    if options.verb == "upload":
+        return one_upload(service, vips, options)
     if options.verb == "flows":
         return slow_flows(service, vips, options)
     return one_load(service, vips, options)
