@@ -112,12 +112,12 @@ def test_two_keys_in_a_keyring_are_one_too_many(tmp_path: Path) -> None:
 def test_a_given_key_is_laid_on_nodes_and_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
     (tmp_path / "keyring").write_text(KEY)
-    vault = open_vault(tmp_path, "s/t/i")
+    vault = open_vault(FolderCells(tmp_path), "s/t/i")
     wish = Wish(ROLE, SecretNeed("ceph-rgw-key", "cephx", given="key"), "gw1", given=str(tmp_path / "keyring"))
     assert [file.data.decode() for file in vault.files(wish)] == [KEY]
     assert KEY in {secret.value for secret in vault.values()}, "it would not be masked"
     vault.save()
-    assert KEY not in {secret.value for secret in open_vault(tmp_path, "s/t/i").values()}
+    assert KEY not in {secret.value for secret in open_vault(FolderCells(tmp_path), "s/t/i").values()}
 
 
 def test_a_certificate_has_to_be_for_every_service(tmp_path: Path) -> None:
