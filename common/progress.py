@@ -38,6 +38,7 @@ class Board:
         self._at_once = at_once
         self._running: dict[str, _Row] = {}
         self._done: set[str] = set()
+        self._took: list[float] = []
 
     def take(self, event: Event, now: float) -> bool:
         """Take note of an event; whether it is worth a line of its own, beside the rows."""
@@ -45,7 +46,8 @@ class Board:
             self._running[event.subject] = _Row(now)
             return False
         if event.stage is Stage.ENDS:
-            self._running.pop(event.subject, None)
+            ended = self._running.pop(event.subject, None)
+            self._took += [now - ended.begun] if ended is not None else []
             self._done |= {event.subject} & self._jobs.keys()
             return True
         row = self._running.get(event.subject)
@@ -55,8 +57,9 @@ class Board:
         return row is None
 
     def left(self, now: float) -> float | None:
-        """Seconds until all is done, about; None where nobody can know."""
-        known = [job.seconds for job in self._jobs.values() if job.seconds is not None]
+        """Seconds until all is done, about; None where nobody can know. What nobody knew before takes as long as
+        others did."""
+        known = [job.seconds for job in self._jobs.values() if job.seconds is not None] or self._took
         if not known:
             return None
         usual = sum(known) / len(known)

@@ -49,6 +49,12 @@ class Batch:
 class Acts(Protocol):
     """Each act may be repeated."""
 
+    def begin(self, nodes: Sequence[str]) -> None:
+        """Say that it is these nodes' turn."""
+
+    def done(self, nodes: Sequence[str]) -> None:
+        """Say that these nodes are done, well or not."""
+
     def make_network(self, network: str) -> None:
         """The network is there."""
 
@@ -75,7 +81,7 @@ class Acts(Protocol):
         """The checks of the nodes' roles hold, or come to hold in time; then those of the system that go through one
         node."""
 
-    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
         """The checks of the nodes' roles, and those of the system that held before, hold all this time."""
 
     def look_before(self) -> None:

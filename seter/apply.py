@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from common.console import Report
 from common.errors import Conflict, Error
-from common.model import Event
+from common.model import Event, Stage
 from seter import checks
 from seter.acts import Batch, Failures, RolloutStopped
 from seter.ansible import PlayFailed
@@ -43,9 +44,22 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._begun: dict[str, float] = {}
         self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
+
+    def begin(self, nodes: Sequence[str]) -> None:
+        """For who looks on."""
+        for node in nodes:
+            self._report(Event("begins", node, stage=Stage.BEGINS))
+            self._begun[node] = time.monotonic()
+
+    def done(self, nodes: Sequence[str]) -> None:
+        """For who looks on."""
+        for node in nodes:
+            spent = time.monotonic() - self._begun.pop(node, time.monotonic())
+            self._report(Event("done", node, f"after {spent:.1f} s", stage=Stage.ENDS))
 
     def make_network(self, network: str) -> None:
         """The network is there, with the addresses that everything was rendered for."""
@@ -126,6 +140,9 @@ class Apply:
         for batch in batches:
             plays += [service_play(role, nodes) for role, nodes in batch.starts]
             plays += [self._cluster_play(batch.group, role) for role in batch.clusters]
+        for node in dict.fromkeys(node for batch in batches for _, nodes in batch.starts for node in nodes):
+            roles = [role for batch in batches for role, nodes in batch.starts if node in nodes]
+            self._report(Event("start", node, f"starting {', '.join(roles)}"))
         try:
             if plays:
                 self._survey.ansible.run(plays, inventory(self._host_variables(batches)))
@@ -200,13 +217,17 @@ class Apply:
     def check(self, nodes: Sequence[str]) -> Failures:
         """All checks of the nodes' roles; where they hold, those of the system that go through one node, as far as
         they held before."""
+        for node in nodes:
+            asked = [check for seat in self._survey.blueprint.seats_of(node) for check in seat.role.checks]
+            longest = max((check.within.total_seconds() for check in asked), default=0)
+            self._report(Event("waiting", node, f"for {len(asked)} checks, at most {longest:.0f} s"))
         failures = _by_node(checks.check_nodes(self._survey, nodes, self._report))
-        asked = [node for node in nodes if node not in failures and node not in self._shut]
-        return failures | _by_node(checks.check_through(self._survey, asked, self._report))
+        through = [node for node in nodes if node not in failures and node not in self._shut]
+        return failures | _by_node(checks.check_through(self._survey, through, self._report))
 
-    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
         """See `seter.watch`."""
-        found = Watch(self._survey, nodes, self._held, without, self._report).run(time)
+        found = Watch(self._survey, nodes, self._held, without, self._report).run(length)
         self._conclude(one for one in found if not one.node)
         return _by_node(found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,9 +72,16 @@ class Blueprint:
         """The group's nodes in file order."""
         return tuple(node for node in self.nodes if node.group == group)
 
+    @cached_property
+    def _seats_by_node(self) -> Mapping[str, tuple[Seat, ...]]:
+        found: dict[str, list[Seat]] = {}
+        for seat in self.seats:
+            found.setdefault(seat.node.name, []).append(seat)
+        return {node: tuple(seats) for node, seats in found.items()}
+
     def seats_of(self, node: str) -> tuple[Seat, ...]:
         """The node's seats in starting order."""
-        return tuple(seat for seat in self.seats if seat.node.name == node)
+        return self._seats_by_node.get(node, ())
 
     def roles_of_groups(self) -> dict[str, tuple[Role, ...]]:
         """Each group's roles in starting order."""
@@ -157,3 +164,10 @@ def process_block(process: Process) -> dict[str, object]:
         "stop_signal": process.stop_signal,
         "stop_within": int(process.stop_within.total_seconds()),
     }
+
+
+def no_such(what: str, word: str, names: Sequence[str]) -> BadInput:
+    """The error for a name that nothing has, with the one that may have been meant."""
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+    return BadInput(f"there is no {what}", resolution=hint)

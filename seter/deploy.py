@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from common.console import Report
+from common.console import Report, live
 from common.errors import BadInput, Conflict
 from common.model import Event
+from common.progress import Board, Job
 from seter import artifacts, history, record
 from seter.apply import AddressesTaken, Apply
 from seter.fenced import Fenced
@@ -64,6 +65,8 @@ def deploy(
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        if seen.plan.is_empty and request.saved:
+            confirm(seen.plan)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
             return Outcome(seen.plan, time.monotonic() - started)
@@ -139,18 +142,24 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
         )
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
-    with record.recorded(seen, lease, report), closing(Apply(seen, report, cut_after=cut_after)) as unfenced:
+    jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
+    with record.recorded(seen, lease, report):
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        acts = Fenced(unfenced, lease)
-        rules = seen.blueprint.system.rollout
-        order = Rollout(
-            seen.plan, seen.wanted, seen.observed, acts, rules=rules, unfinished=unfinished, pause_after=pause_after
-        )
-        order.run()
-        for error in acts.check([node for node in unfinished if node not in touched]).values():
-            raise error
+        with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as apply:
+            acts = Fenced(apply, lease)
+            Rollout(
+                seen.plan,
+                seen.wanted,
+                seen.observed,
+                acts,
+                rules=seen.blueprint.system.rollout,
+                unfinished=unfinished,
+                pause_after=pause_after,
+            ).run()
+            for error in acts.check([node for node in unfinished if node not in touched]).values():
+                raise error
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from common.console import Report
 from common.errors import BadInput
 from common.system import Deployment
-from seter.blueprint import Blueprint, read_blueprint
-from seter.exec import no_such
+from seter.blueprint import Blueprint, no_such, read_blueprint
 from seter.keep import open_keep
 from seter.record import leased
 from seter.survey import open_provisioner

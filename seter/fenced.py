@@ -17,6 +17,12 @@ class Fenced(Acts):
         self._acts = acts
         self._lease = lease
 
+    def begin(self, nodes: Sequence[str]) -> None:
+        self._acts.begin(nodes)
+
+    def done(self, nodes: Sequence[str]) -> None:
+        self._acts.done(nodes)
+
     def make_network(self, network: str) -> None:
         self._lease.check()
         self._acts.make_network(network)
@@ -68,8 +74,8 @@ class Fenced(Acts):
     def check(self, nodes: Sequence[str]) -> Failures:
         return self._acts.check(nodes)
 
-    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
-        return self._acts.watch(nodes, time, without)
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
+        return self._acts.watch(nodes, length, without)
 
     def look_before(self) -> None:
         self._acts.look_before()

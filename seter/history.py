@@ -200,6 +200,11 @@ def masked(text: str, hidden: Iterable[str]) -> str:
     return text
 
 
+def by_digest(artifacts: Mapping[str, str]) -> dict[str, str]:
+    """What each reference of a run stood for, by digest alone: the name that it had then may have gone."""
+    return {name: f"{full.partition(':')[0]}@{full.partition('@')[2]}" for name, full in artifacts.items()}
+
+
 def refuse_used(history: History, plan: str) -> None:
     """A saved plan is carried out once. Raises Conflict."""
     used = next((run for run in history.runs() if plan and run.plan == plan), None)

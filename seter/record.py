@@ -64,6 +64,7 @@ def recorded(seen: Survey, lease: Lease, report: Report) -> Iterator[None]:
         plan=request.saved,
         origin=request.origin,
     )
+    history.refuse_used(History(seen.keep), request.saved)
     hidden = history.words_of(seen.vault.values())
     with noted(seen.keep, run, parts, report, hidden=hidden, after=lambda: {history.STATES: states_after(seen)}):
         yield

@@ -20,7 +20,7 @@ from common.errors import BadInput, Error, NotFound
 from seter.definition import Text, lay_out
 from seter.deploy import Confirm, Outcome, deploy
 from seter.diff import definition_of
-from seter.history import History, Run
+from seter.history import History, Run, by_digest
 from seter.survey import Request
 from seter.traffic import CUT_AFTER
 
@@ -48,7 +48,9 @@ def ways(request: Request) -> tuple[Way, ...]:
     found = []
     for brief in runs.runs():
         if brief.is_done and brief.verb != "destroy":
-            missing = tuple(name for name in pins(runs.find(brief.number)).values() if not _is_there(store, name))
+            missing = tuple(
+                name for name in by_digest(runs.find(brief.number).artifacts).values() if not _is_there(store, name)
+            )
             found.append(Way(brief.number, brief.finished, brief.who, brief.verb, brief.reason, missing))
     return tuple(found)
 
@@ -62,11 +64,6 @@ def _is_there(store: Store, name: str) -> bool:
     except Error:
         return False
     return True
-
-
-def pins(run: Run) -> dict[str, str]:
-    """What each reference of a run stood for, by digest alone: the name that it had then may have gone."""
-    return {name: f"{full.partition(':')[0]}@{full.partition('@')[2]}" for name, full in run.artifacts.items()}
 
 
 def rollback(
@@ -108,7 +105,7 @@ def again(request: Request, run: Run, verb: str, origin: str, runs: History | No
     definition = definition_of(runs or History(request.keep), run.number)
     with tempfile.TemporaryDirectory(prefix="seter-definition-") as folder:
         lay_out(_with_target(definition, request), Path(folder))
-        asked = replace(request, systems=Path(folder), pins=pins(run), verb=verb, origin=origin)
+        asked = replace(request, systems=Path(folder), pins=by_digest(run.artifacts), verb=verb, origin=origin)
         yield asked
 
 

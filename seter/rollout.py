@@ -132,19 +132,23 @@ class Rollout:
         """No node of theirs may fail, and none could go back."""
         nodes = [node for group in groups for node in self._plan.nodes_of(group.name)]
         batches = [self._batch(group, group.nodes, with_cluster=True) for group in groups]
+        self._acts.begin(nodes)
         if nodes:
             _refuse(self._acts.prepare(nodes, self._steps(nodes), keep=False))
         _refuse(self._acts.start(batches))
         _refuse(self._acts.reload(self._reloads(nodes)))
         if nodes:
             _refuse(self._acts.check(nodes))
+        self._acts.done(nodes)
         self._done.update(nodes)
 
     def _roll(self, group: WantedGroup) -> None:
         touched = self._plan.nodes_of(group.name)
         down = [node for node in touched if not self._node_serves(node)]
         if down:
+            self._acts.begin(down)
             self._apply(group, down, with_cluster=True)
+            self._acts.done(down)
         clusters = self._clusters(group)
         owed = not down and self._never_done(group)
         first = owed and not any(self._starts(node, role) for node in touched for role in clusters)
@@ -175,7 +179,9 @@ class Rollout:
         while done < len(nodes):
             out = sum(node in self._failed for node in group.nodes)
             batch = following(group, nodes[done:], self._rules, done=done, out=out)
+            self._acts.begin(batch)
             self._swap(group, batch, with_cluster=with_cluster and not done)
+            self._acts.done(batch)
             is_canary = done < self._rules.canary
             done += len(batch)
             self._done.update(batch)

@@ -13,9 +13,8 @@ from datetime import timedelta
 from common.console import Report
 from common.errors import BadInput, NotFound
 from common.model import Event
-from seter.blueprint import Blueprint, Seat, read_blueprint
+from seter.blueprint import Blueprint, Seat, no_such, read_blueprint
 from seter.deploy import Confirm, deploy
-from seter.exec import no_such
 from seter.secrets import Stage, Vault, Wish, open_vault
 from seter.survey import Request
 from seter.traffic import CUT_AFTER

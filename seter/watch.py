@@ -48,7 +48,7 @@ class Watch:
         while (left := end - time.monotonic()) > 0:
             if time.monotonic() - told >= WORD_EVERY:
                 told = time.monotonic()
-                self.report(Event("watching", ", ".join(self.nodes), f"{left:.0f} s more"))
+                self.report(Event("watching", ", ".join(self.nodes), f"everything has to hold {left:.0f} s more"))
             if missed := self._look(wait=False):
                 return missed
             time.sleep(max(0.0, min(PAUSE, end - time.monotonic())))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +26,10 @@ SystemName = Annotated[str, typer.Argument(metavar="SYSTEM", help="Name of the s
 TargetName = Annotated[str, typer.Option("--target", help="Where its nodes come from: targets/NAME.hcl.")]
 Instance = Annotated[str, typer.Option("--instance", help="Name of this deployment among several.")]
 Only = Annotated[str, typer.Option("--only", metavar="GROUP", help="Leave all other groups as they are.")]
+Limit = Annotated[str, typer.Option("--limit", metavar="NODE,…", help="Leave all other nodes as they are.")]
+OnlyRole = Annotated[
+    str, typer.Option("--role", metavar="ROLE", help="Leave nodes without it alone; refuse where more than it is due.")
+]
 CutAfter = Annotated[int, typer.Option("--cut-after", help="Seconds that open connections may last on a drained node.")]
 
 
@@ -63,13 +69,38 @@ def request(
     state: str | None,
     *,
     only: str = "",
+    limit: str = "",
+    role: str = "",
     claim: Claim | None = None,
 ) -> Request:
     """What the operator asked about."""
     from seter.lease import Claim
     from seter.survey import Request
 
-    return Request(deployment_of(system, target, instance), systems, store, only, state=state, claim=claim or Claim())
+    nodes = tuple(filter(None, limit.split(",")))
+    deployment = deployment_of(system, target, instance)
+    return Request(
+        deployment, systems, store, only, state=state, limit=nodes, role=role, claim=claim or Claim()
+    )  # fmt: skip
+
+
+@contextmanager
+def planned(given: Request, yes: bool) -> Iterator[tuple[Request, Callable[[Plan], bool]]]:
+    """What to deploy and how to ask about it: by the definitions, or by the saved plan that stands where a system's
+    name would. A saved plan was looked at already; it is carried out as it is or not at all."""
+    name, target = given.deployment.system, given.deployment.target
+    if "/" not in name and "." not in name:
+        if not target:
+            raise BadInput("on which target?", resolution=f"Give --target; see the folder {name}/targets.")
+        yield given, confirmed(yes)
+        return
+    from seter.saved import asked_by, read_saved
+
+    if target or given.only or given.limit or given.role:
+        raise BadInput("a saved plan says by itself what and where", resolution="Leave out the other options.")
+    saved = read_saved(Path(name))
+    with asked_by(saved, given) as asked:
+        yield asked, saved.refuse_moved
 
 
 def confirmed(yes: bool) -> Callable[[Plan], bool]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +16,9 @@ from common.cli import Json, Store, Systems, Yes
 from seter.cli.asked import (
     CutAfter,
     Instance,
+    Limit,
     Only,
+    OnlyRole,
     State,
     SystemName,
     TakeOver,
@@ -23,14 +27,14 @@ from seter.cli.asked import (
     Why,
     ask,
     claimed,
-    confirmed,
     deployment_of,
+    planned,
     request,
     show_outcome,
 )  # fmt: skip
+from seter.cli.shown import show_affected, show_plan
 
 if TYPE_CHECKING:
-    from seter.plan import Plan
     from seter.status import Status
 
 CHANGES = 3
@@ -51,26 +55,42 @@ def plan(
     systems: Systems = None,
     store: Store = None,
     state: State = None,
+    limit: Limit = "",
+    role: OnlyRole = "",
+    recorded: Annotated[bool, typer.Option("--recorded", help="Compare with the history, do not look.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="With --recorded: render files that are not yet.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save it, for seter deploy FILE.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Leave out order and files.")] = False,
     json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
 ) -> None:
-    """Show what deploy would do, step by step and why; change nothing.
+    """Show what deploy would do: steps and why, artefacts, files, order, what serves meanwhile; change nothing.
 
-    Exit codes: 0 shown, 2 bad input, 3 changes (with --exit-code), 7 a foreign thing has our name.
+    Exit codes: 0 shown, 2 bad input, 3 changes (with --exit-code), 7 a foreign thing has our name, 8 an artefact is
+    revoked.
     """
+    from seter.preview import preview
+    from seter.saved import save
     from seter.survey import survey
 
-    seen = survey(request(system, target, instance, systems, store, state, only=only), console.reporter())
-    console.json_result(_plan_json(seen.plan)) if json else _show(seen.plan)
+    asked = request(system, target, instance, systems, store, state, only=only, limit=limit, role=role)
+    asked = replace(asked, recorded=recorded, render=render or not recorded or out is not None)
+    seen = survey(asked, console.reporter())
+    found = preview(seen)
+    console.json_result(found) if json else show_plan(found, brief=brief)
+    if out is not None:
+        console.note(f"plan {save(seen, out)} is in {out}; carry it out with: seter deploy {out}")
     if exit_code and not seen.plan.is_empty:
         raise typer.Exit(CHANGES)
 
 
 def deploy(
-    system: SystemName,
-    target: TargetName,
+    system: Annotated[str, typer.Argument(metavar="SYSTEM|PLAN", help="A system's name, or a file of plan --out.")],
+    target: Annotated[str, typer.Option("--target", help="As of plan; a saved plan has its own.")] = "",
     instance: Instance = "main",
     only: Only = "",
+    limit: Limit = "",
+    role: OnlyRole = "",
     systems: Systems = None,
     store: Store = None,
     state: State = None,
@@ -83,7 +103,7 @@ def deploy(
         PauseAfter | None, typer.Option("--pause-after", help="Stop after the canaries, or after the next batch.")
     ] = None,
 ) -> None:
-    """Make what is there what the definitions say.
+    """Make what is there what the definitions say; or carry out a saved plan, once, if the world is as it was then.
 
     Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 4 paused, or nodes failed and
     no more than may, 5 a node failed and the roll-out stopped, 6 rolled back, 7 lease or conflict, 8 damaged artefact,
@@ -92,14 +112,17 @@ def deploy(
     from seter.deploy import deploy as carry_out
 
     claim = claimed(wait, take_over, why)
-    asked = request(system, target, instance, systems, store, state, only=only, claim=claim)
-    outcome = carry_out(
-        asked,
-        report=console.reporter(),
-        confirm=confirmed(yes),
-        cut_after=timedelta(seconds=cut_after),
-        pause_after=pause_after.value if pause_after is not None else "",
-    )
+    given = request(
+        system, target, instance, systems, store, state, only=only, limit=limit, role=role, claim=claim
+    )  # fmt: skip
+    with planned(given, yes) as (asked, confirm):
+        outcome = carry_out(
+            asked,
+            report=console.reporter(),
+            confirm=confirm,
+            cut_after=timedelta(seconds=cut_after),
+            pause_after=pause_after.value if pause_after is not None else "",
+        )
     show_outcome(asked, outcome)
 
 
@@ -112,14 +135,22 @@ def status(
     state: State = None,
     json: Json = False,
     checks: Annotated[bool, typer.Option("--checks", help="Run all checks too.")] = False,
+    affected: Annotated[
+        str, typer.Option("--affected", metavar="PACKAGES", help="Where these run, such as 'openssl<3.5.5'; no more.")
+    ] = "",
 ) -> None:
-    """Show every role on every node: what runs, and whether it is what is wanted.
+    """Show every role on every node: what runs, and whether it is what is wanted; what is revoked.
 
     Exit codes: 0 shown, 2 bad input, 9 engine or store unavailable.
     """
+    from seter.status import affected as ask
     from seter.status import status as look
 
-    found = look(request(system, target, instance, systems, store, state), console.reporter(), checks=checks)
+    asked = request(system, target, instance, systems, store, state)
+    if affected:
+        show_affected(ask(asked, affected, console.reporter()), json)
+        return
+    found = look(asked, console.reporter(), checks=checks)
     console.json_result(found) if json else _show_status(found)
 
 
@@ -297,18 +328,6 @@ def destroy(
     claim = claimed(wait, take_over, why)
     removed = remove(deployment, forget=forget, state=state, claim=claim, report=console.reporter())
     console.result(f"{deployment}: {len(removed)} removed" if removed else f"{deployment}: nothing is there")
-
-
-def _show(plan: Plan) -> None:
-    if plan.is_empty:
-        console.result(f"{plan.deployment}: no change")
-        return
-    rows = [(step.group, step.node, step.role, step.act.value, step.reason) for step in plan.steps]
-    console.table(("group", "node", "role", "act", "reason"), rows, title=f"{plan.deployment}: {len(rows)} steps")
-
-
-def _plan_json(plan: Plan) -> object:
-    return {"deployment": plan.deployment, "fingerprint": plan.fingerprint, "steps": plan.steps}
 
 
 def _show_status(found: Status) -> None:

@@ -171,3 +171,11 @@ def test_a_terminal_that_cannot_draw_gets_lines() -> None:
     text = drawn(TERM="dumb")
     assert "task      container/traefik: Install [bold]wheels" in text
     assert "of 2 done" not in text
+
+
+def test_what_nobody_knew_takes_as_long_as_others_did() -> None:
+    board = Board([Job("a"), Job("b"), Job("c")], 1)
+    assert board.left(0.0) is None
+    board.take(Event("begins", "a", stage=Stage.BEGINS), 0.0)
+    board.take(Event("done", "a", stage=Stage.ENDS), 8.0)
+    assert board.left(8.0) == 16.0

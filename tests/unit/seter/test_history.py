@@ -65,7 +65,7 @@ _JSON = st.recursive(
 def test_what_is_damaged_inside_is_refused_or_read(networks: object, nodes: object, places: object) -> None:
     data = gzip.compress(json.dumps({"format": 1, "networks": networks, "nodes": nodes, "places": places}).encode())
     try:
-        assert isinstance(read_states(data, "it"), Observed)
+        assert isinstance(read_states(data, "it")[0], Observed)
     except Corrupt as error:
         assert "it" in error.message
     with pytest.raises(Corrupt):
@@ -78,7 +78,8 @@ def test_what_a_newer_version_wrote_is_refused_in_these_words() -> None:
 
 
 def test_states_come_out_as_they_went_in() -> None:
-    assert read_states(write_states(OBSERVED), "it") == OBSERVED
+    inputs = {("w1", "web"): "d"}
+    assert read_states(write_states(OBSERVED, inputs), "it") == (OBSERVED, inputs)
 
 
 def test_a_secret_that_got_into_a_file_is_masked() -> None:

@@ -26,6 +26,7 @@ class Diary:
 
     def __init__(self, fail_on: str = "", *, word: str = "", nodes: Sequence[str] = ()) -> None:
         self.lines: list[str] = []
+        self.told: list[str] = []
         self._fail_on, self._word, self._nodes = fail_on, word, nodes
 
     def _write(self, line: str) -> None:
@@ -38,6 +39,12 @@ class Diary:
         failed = [node for node in nodes if node in self._nodes] if word == self._word else []
         failed += nodes if self.lines[-1] == self._fail_on else []
         return {node: RolloutStopped(f"{word} {node}", resolution="") for node in failed}
+
+    def begin(self, nodes: Sequence[str]) -> None:
+        self.told += [f"begin {node}" for node in nodes]
+
+    def done(self, nodes: Sequence[str]) -> None:
+        self.told += [f"done {node}" for node in nodes]
 
     def make_network(self, network: str) -> None:
         self._write(f"network {network}")
@@ -71,7 +78,7 @@ class Diary:
     def check(self, nodes: Sequence[str]) -> Failures:
         return self._asked("check", nodes)
 
-    def watch(self, nodes: Sequence[str], time: timedelta, without: Collection[str]) -> Failures:
+    def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
         return self._asked("watch", nodes)
 
     def look_before(self) -> None:
@@ -425,3 +432,9 @@ def test_a_pause_after_a_canary_lets_the_batches_run_and_none_is_made_after_the_
     rules = replace(BACK, canary=0)
     assert told([FIVE], restart(FIVE, "a", "b"), ALL, Diary(), rules=rules, pause_after="canary")[-1] == "check all"
     assert told([FIVE], restart(FIVE, "a"), ALL, Diary(), rules=rules, pause_after="batch")[-1] == "check all"
+
+
+def test_who_looks_on_is_told_whose_turn_it_is() -> None:
+    diary = Diary()
+    told([FIVE], restart(FIVE, "a", "b"), ALL, diary, rules=BACK)
+    assert diary.told == ["begin a", "done a", "begin b", "done b"]

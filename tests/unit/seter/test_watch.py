@@ -47,14 +47,14 @@ def test_what_holds_all_the_time_is_well_and_said_with_the_time_that_is_left(mon
 
 
 def test_one_miss_is_forgiven_and_the_time_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World([True, False])
+    world = World([False])
     found, said = watched(world, monkeypatch)
     assert (found, world.begun) == ([], 1)
     assert [event.kind for event in said] == ["watching", "missed", "watching"]
 
 
 def test_what_does_not_hold_again_in_its_own_time_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, _ = watched(World([True, False], waited=False), monkeypatch)
+    found, _ = watched(World([False], waited=False), monkeypatch)
     assert [one.node for one in found] == ["w1"]
 
 
