@@ -109,6 +109,7 @@ class Process:
     validate: tuple[str, ...] = ()
     reload: tuple[str, ...] = ()
     on_change: OnChange = OnChange.RESTART
+    cuts_off: bool = False  # a change of it may cut its node off from whoever made it
     restart: str = "on-failure"  # or "always", "no"
     stop_signal: str = "SIGTERM"
     stop_within: timedelta = timedelta(seconds=10)

@@ -45,6 +45,7 @@ from common.upkeep_shapes import BACKUP, MAINTAIN, RESTORE, STATUS
 from common.values import (
     Wrong,
     as_duration,
+    as_flag,
     as_label,
     as_port,
     as_size,
@@ -186,6 +187,7 @@ PROCESS = Shape(
             lambda literal: OnChange(one_of(*OnChange)(literal)),
             "What it needs when a file changed: `restart`, `reload` or `nothing`",
         ),
+        Setting("cuts_off", "flag", as_flag, "A change may cut the node off, which then goes back by itself"),
         Setting(
             "restart",
             "choice",

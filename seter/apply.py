@@ -15,6 +15,7 @@ from common.model import Event, Stage
 from seter import checks
 from seter.acts import Batch, Failures, RolloutStopped
 from seter.ansible import PlayFailed
+from seter.hearing import Hearing
 from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
@@ -45,6 +46,7 @@ class Apply:
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
         self._begun: dict[str, float] = {}
+        self._guard = Hearing(survey, report)
         self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
@@ -81,6 +83,8 @@ class Apply:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
         kept = keep and not makes and self._provisioner.keep(node)
+        if kept:
+            self._guard.arm(node, steps)
         self._stop(node, steps, all_of_them=makes, kept=kept)
         if Act.REBOOT_NODE in acts:
             self._report(Event("node", node, "rebooting it"))
@@ -221,7 +225,9 @@ class Apply:
             asked = [check for seat in self._survey.blueprint.seats_of(node) for check in seat.role.checks]
             longest = max((check.within.total_seconds() for check in asked), default=0)
             self._report(Event("waiting", node, f"for {len(asked)} checks, at most {longest:.0f} s"))
-        failures = _by_node(checks.check_nodes(self._survey, nodes, self._report))
+        found = checks.check_nodes(self._survey, nodes, self._report)
+        self._guard.conclude(found)
+        failures = _by_node(found)
         through = [node for node in nodes if node not in failures and node not in self._shut]
         return failures | _by_node(checks.check_through(self._survey, through, self._report))
 
@@ -251,6 +257,7 @@ class Apply:
     def close(self) -> None:
         """Nothing that runs beside the roll-out goes on."""
         self._throughout.abandon()
+        self._guard.close()
 
     @staticmethod
     def _conclude(found: Iterable[checks.Found]) -> None:

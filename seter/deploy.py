@@ -6,7 +6,7 @@ Cut at any point, by kill -9 too, the next deploy looks again and does what is l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -114,6 +114,9 @@ def _carry_out(
         seen = survey(request, report)
         if _moved(shown, seen):
             raise Moved()
+        if alone := [node for node, state in seen.observed.nodes.items() if state.alone]:
+            _finish_going_back(seen, alone, report)
+            raise Moved()
         try:
             _roll_out(seen, report, lease, cut_after, pause_after)
         except AddressesTaken as taken:
@@ -122,6 +125,13 @@ def _carry_out(
         else:
             return seen.plan
     raise Conflict("no subnet stayed free", resolution="See what makes networks on this engine, then deploy again.")
+
+
+def _finish_going_back(seen: Survey, nodes: Sequence[str], report: Report) -> None:
+    """They could not start what ran before, only what set the node up."""
+    report(Event("earlier", ", ".join(nodes), "went back by itself, since it heard nothing; the rest of it follows"))
+    for error in Apply(seen, report).go_back(nodes).values():
+        raise error
 
 
 def _moved(shown: Survey, seen: Survey) -> bool:

@@ -56,6 +56,7 @@ class NodeState:
     identity: str = ""
     cluster: tuple[tuple[str, str], ...] = ()
     kept: bool = False  # a roll-out that has not ended yet can put it back to what ran before
+    alone: bool = False  # it has begun to go back by itself, since it heard nothing
 
     def role(self, name: str) -> RoleState | None:
         """The role of this name, or None."""

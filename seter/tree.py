@@ -25,6 +25,7 @@ from seter.state import digest_of
 ROOT = "/etc/seter"
 STATE = "/var/lib/seter"
 BEFORE = "before"
+ALONE = f"{BEFORE}/alone"  # the node went back by itself
 KEPT_LIST = f"{BEFORE}/containers"  # written last
 KEPT = 3  # trees of files that stay on a node, to go back to
 _SHORT = 16  # digits of a digest that name a folder
@@ -194,6 +195,7 @@ class Lying:
     loaded: Mapping[str, str]
     cluster: Mapping[str, str]
     kept: bool = False
+    alone: bool = False
 
 
 def read_archive(data: bytes, top: str = "seter") -> Lying:
@@ -213,6 +215,7 @@ def read_archive(data: bytes, top: str = "seter") -> Lying:
         loaded=_marks(contents, "loaded/"),
         cluster=_marks(contents, "cluster/"),
         kept=KEPT_LIST in contents,
+        alone=ALONE in contents,
     )
 
 

@@ -24,8 +24,10 @@ from common.errors import Error, NotFound
 from common.system import Deployment
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import foreign, translated
+from seter.provisioner.guard import Guard
 from seter.provisioner.interface import Answer, Joined, NodeShape
-from seter.provisioner.kept import SWITCH, Keeping, Kept
+from seter.provisioner.kept import SWITCH, Kept
+from seter.provisioner.returning import Returning
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
 from seter.state import Observed, Subnets
@@ -38,7 +40,7 @@ VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
 T = TypeVar("T")
 
 
-class ContainerProvisioner(Keeping):
+class ContainerProvisioner(Returning):
     """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
 
     def __init__(self, deployment: Deployment) -> None:
@@ -49,7 +51,8 @@ class ContainerProvisioner(Keeping):
                 base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
             )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
-        self.kept = Kept(self._api, self._mark, lambda name, argv: self._execute(name, argv, user="root"))
+        self.kept = Kept(self._api, self._mark, self.as_root)
+        self.guard = Guard(self._api, deployment)
 
     # names
 
@@ -280,7 +283,7 @@ class ContainerProvisioner(Keeping):
     def _remove_containers(self, listed: Iterable[Mapping[str, Any]]) -> None:
         """Roles first: they live in the node's namespace."""
         mine = list(listed)
-        for part in ("role", "node"):
+        for part in ("guard", "role", "node"):
             ids = [container["Id"] for container in mine if container["Labels"].get(labels.PART) == part]
             self._each(self._remove_container, ids)
 
@@ -325,6 +328,10 @@ class ContainerProvisioner(Keeping):
                 raise
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
+
+    def as_root(self, container: str, argv: Sequence[str]) -> Answer:
+        """See `Returning`."""
+        return self._execute(container, argv, user="root")
 
     def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
         """See the interface."""
@@ -373,8 +380,6 @@ class ContainerProvisioner(Keeping):
         """See the interface."""
         with translated(f"marking {role} on {node}"):
             self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
-
-    # the end
 
     def kill(self, node: str) -> None:
         """See the interface."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import BinaryIO
@@ -160,6 +160,19 @@ class Provisioner(ABC):
         files again. `order` has the roles as they start, and the seconds that each has to stop. Where nothing is kept
         nothing was changed. Raises Error where nodes cannot go back."""
         raise Error(f"{node} cannot go back: nodes of its kind cannot", resolution="Mend the definitions and deploy.")
+
+    def arm(self, node: str, roles: Collection[str], within: int) -> bool:
+        """From now on the node goes back by itself when it has not been told for `within` seconds that it is `heard`;
+        these roles are about to be changed. Whether nodes of this kind can."""
+        return False
+
+    def heard(self, node: str) -> bool:
+        """Tell the node that who changes it can still reach it; whether it is waiting for that."""
+        return False
+
+    def disarm(self, node: str) -> bool:
+        """The node stays as it is, whatever it hears; whether it would have gone back by itself."""
+        return False
 
     def forget(self, node: str, *, gone_back: bool = False) -> bool:
         """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;

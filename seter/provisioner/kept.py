@@ -7,14 +7,13 @@ comes back is the very thing that ran, whatever has become of definitions, store
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from common.errors import Error
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
-from seter.provisioner.interface import Answer, Provisioner
+from seter.provisioner.interface import Answer
 from seter.provisioner.labels import Listed
 from seter.tree import BEFORE, KEPT_LIST, ROOT
 
@@ -44,32 +43,6 @@ for old in vault/*; do [ "$old" = "$vault" ] || rm -rf "$old"; done"""
 MARKS_BACK = f"cd {ROOT} && rm -rf loaded && cp -a {BEFORE}/loaded loaded"
 
 Run = Callable[[str, Sequence[str]], Answer]  # (container, argv), as root
-
-
-class Keeping(Provisioner):
-    """Nodes that can go back. `node_name` names a node's container."""
-
-    kept: Kept
-
-    @abstractmethod
-    def node_name(self, node: str) -> str:
-        """Name of a node's container."""
-
-    def keep(self, node: str) -> bool:
-        """See the interface."""
-        return self.kept.keep(self.node_name(node), node)
-
-    def set_aside(self, node: str, role: str, within: int) -> None:
-        """See the interface."""
-        self.kept.set_aside(self.node_name(node), node, role, within)
-
-    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
-        """See the interface."""
-        return self.kept.go_back(self.node_name(node), node, order)
-
-    def forget(self, node: str, *, gone_back: bool = False) -> bool:
-        """See the interface."""
-        return self.kept.forget(self.node_name(node), node, gone_back=gone_back)
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from seter.state import NodeState, Place, RoleState, Subnets
 from seter.tree import Lying, files_digest, tree_digest
 
 DEPLOYMENT = "seter.deployment"
-PART = "seter.part"  # node, role, network or volume
+PART = "seter.part"  # node, role, guard, network or volume
 NODE = "seter.node"
 GROUP = "seter.group"
 INDEX = "seter.index"
@@ -99,6 +99,7 @@ def node_state(node: Listed, identity: str, roles: Iterable[Listed], lying: Lyin
         identity=identity,
         cluster=tuple(sorted(lying.cluster.items())),
         kept=lying.kept,
+        alone=lying.alone,
     )
 
 

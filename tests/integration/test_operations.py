@@ -30,6 +30,7 @@ def touched(small: Small, before: dict[str, str]) -> set[str]:
     return {name for name in before | after if before.get(name) != after.get(name)}
 
 
+@pytest.mark.long
 def test_a_node_is_added_and_one_from_the_middle_removed_and_the_file_says_so(small: Small) -> None:
     """SE-06."""
     before, file = small.containers(), small.folder / "systems" / TARGET

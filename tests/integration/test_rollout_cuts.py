@@ -158,3 +158,31 @@ def _words() -> Iterator[bytes]:
             yield (folder / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue
+
+
+def test_a_node_that_hears_nothing_goes_back_by_itself_and_the_next_deploy_does_the_rest(small: Small) -> None:
+    """A process that may cut its node off is changed, and seter is gone before it could see whether it did."""
+    setup, told = "roles/setup/role.hcl", "cat /run/setup-was-here"
+    small.edit(setup, '"date >/run/setup-was-here"', '"echo first >/run/setup-was-here"')
+    small.edit(setup, 'type    = "oneshot"', 'type    = "oneshot"\n    cuts_off = true')
+    small.edit(GREETING, 'watch = "0s"', 'watch = "0s"\n    confirm = "4s"')
+    small.seter("deploy", "--yes")
+    before = docker("exec", f"{small.prefix}.w1", "readlink", "/etc/seter/now")
+    small.edit(setup, "echo first", "echo second")
+    greet(small, "unheard")
+    running = small.start("deploy", "--yes", "--only", "servers", listening=True)
+    assert running.stderr is not None
+    with running.stderr as said:
+        assert any(b"waiting   w1: for 2 checks" in line for line in said)
+        running.kill()
+    running.wait()
+    assert docker("exec", f"{small.prefix}.w1", *told.split()) == "second"
+    end = time.monotonic() + 30
+    while docker("exec", f"{small.prefix}.w1", *told.split()) != "first":
+        assert time.monotonic() < end, "it waits for ever"
+        time.sleep(0.2)
+    assert docker("exec", f"{small.prefix}.w1", "readlink", "/etc/seter/now") == before
+    ended = small.seter("deploy", "--yes")
+    assert "w1: went back by itself" in ended.err
+    assert docker("exec", f"{small.prefix}.w1", *told.split()) == "second"
+    assert "no change" in small.seter("deploy", "--yes").out

@@ -78,6 +78,7 @@ def test_a_canary_that_serves_404_is_found_by_its_check(small: Small) -> None:
     assert "hello" in greeting(small, "w1")
 
 
+@pytest.mark.long
 def test_a_reload_that_was_for_nothing_is_taken_back_too(small: Small) -> None:
     """The note reloads, then the web server beside it fails."""
     before = ids(small)
@@ -90,6 +91,7 @@ def test_a_reload_that_was_for_nothing_is_taken_back_too(small: Small) -> None:
     assert small.steps() == set()
 
 
+@pytest.mark.long
 def test_what_had_come_through_goes_back_when_a_later_node_fails(small: Small) -> None:
     small.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "new"')
     small.edit(TARGET, 'node "w2" {', 'node "w2" {\n parameters {\n pace = "9s"\n }\n')
@@ -100,6 +102,7 @@ def test_what_had_come_through_goes_back_when_a_later_node_fails(small: Small) -
     assert "w1 says hello" in greeting(small, "w1")
 
 
+@pytest.mark.long
 def test_with_stop_what_was_changed_stays_and_the_next_deploy_can_still_undo_it(small: Small) -> None:
     rules(small, 'watch = "0s"\non_failure = "stop"')
     before = ids(small)
@@ -112,6 +115,7 @@ def test_with_stop_what_was_changed_stays_and_the_next_deploy_can_still_undo_it(
     assert ids(small) == before
 
 
+@pytest.mark.long
 def test_a_node_that_cannot_be_reached_fails_and_within_the_budget_the_rest_is_done(small: Small) -> None:
     rules(small, 'watch = "0s"\nbudget = 1')
     small.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "new"')
@@ -142,6 +146,7 @@ def test_it_pauses_after_the_canary_and_the_next_deploy_goes_on(small: Small) ->
     assert not [name for name in small.containers() if name.endswith("_before")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", ["ansible", "back", "check"])
 def test_a_roll_out_that_was_killed_is_undone_or_finished_by_the_next(small: Small, word: str) -> None:
     """SE-17 and SE-18: killed while it changed the canary, while that was put back, and while it was judged."""
@@ -158,6 +163,7 @@ def test_a_roll_out_that_was_killed_is_undone_or_finished_by_the_next(small: Sma
     assert "hello" in greeting(small, "w1")
 
 
+@pytest.mark.long
 def test_what_is_watched_has_to_hold_all_the_time(small: Small) -> None:
     """The page is there for the first check, and gone a second later."""
     rules(small, 'watch = "8s"')

@@ -34,6 +34,7 @@ role "firewall" {
     reads        = ["/etc/seter/now/firewall"]
     validate     = ["/usr/local/lib/seter/firewall", "--config", "{root}/firewall/firewall.json", "check-config"]
     on_change    = "restart"
+    cuts_off     = true
     restart      = "always"
     stop_within  = "5s"
   }

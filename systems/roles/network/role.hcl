@@ -47,6 +47,7 @@ role "network" {
   process {
     command      = ["/usr/local/lib/seter/network", "apply", "/etc/seter/now/network/network.json"]
     type         = "oneshot"
+    cuts_off     = true
     capabilities = ["NET_ADMIN"]
     reads        = ["/etc/seter/now/network"]
     validate     = ["/usr/local/lib/seter/network", "check", "{root}/network/network.json"]

@@ -155,5 +155,5 @@ def test_plans_that_do_the_same_have_the_same_fingerprint() -> None:
 
 def test_only_acts_that_stop_something_need_a_withdrawal() -> None:
     needing = {act for act in Act if act.needs_withdrawal}
-    made_anew = {Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE}
-    assert needing == {Act.RESTART, Act.REMOVE_ROLE, Act.REMOVE_NODE, *made_anew}
+    nodes = {Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE}
+    assert needing == {Act.RESTART, Act.REMOVE_ROLE, *nodes}

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Lets in what the roles of this node say that others reach, and nothing else.
 
-    firewall run            see that the rules are in place, again and again; until SIGTERM, which leaves them there
+    firewall run            see that the rules are in place, again and again; until SIGTERM, which leaves them there, or
+                            until the file is another, so that whoever started it starts it with that
     firewall status         JSON; with --in-place exit 1 while they are not as they should be
     firewall show           the rules, as `nft -f` reads them
     firewall check-config   exit 0 when the file of --config can be used, else 2 and the reason
@@ -228,14 +229,26 @@ class Keeper:
 
 
 def run(config: Config) -> int:
-    """Until SIGTERM or SIGINT."""
+    """Until SIGTERM or SIGINT, or until the file is another: a node that went back by itself cannot tell us."""
     ending = until_told()
+    began = _file()
     keeper = Keeper(config, Kernel(), State())
     keeper.look()
     serve(config.metrics_port, keeper.state, config.metrics_address)
     while not ending.wait(EVERY):
+        if _file() != began:
+            log("its file is another now")
+            break
         keeper.look()
     return 0
+
+
+def _file() -> bytes:
+    """What there is to read now; nothing while it is being exchanged is no change."""
+    try:
+        return Path(CONFIG).read_bytes()
+    except OSError:
+        return b""
 
 
 def show(config: Config) -> None:

@@ -1,0 +1,60 @@
+"""Nodes that are containers and can go back: by a word, or by themselves."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+
+from seter.provisioner.guard import HEARD, Guard
+from seter.provisioner.interface import Answer, Provisioner
+from seter.provisioner.kept import Kept
+
+
+class Returning(Provisioner):
+    """Nodes that can go back. `node_name` names a node's container."""
+
+    kept: Kept
+    guard: Guard
+
+    @abstractmethod
+    def as_root(self, container: str, argv: Sequence[str]) -> Answer:
+        """Run a command in a container as root."""
+
+    @abstractmethod
+    def node_name(self, node: str) -> str:
+        """Name of a node's container."""
+
+    def keep(self, node: str) -> bool:
+        """See the interface."""
+        return self.kept.keep(self.node_name(node), node)
+
+    def set_aside(self, node: str, role: str, within: int) -> None:
+        """See the interface."""
+        self.kept.set_aside(self.node_name(node), node, role, within)
+
+    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """See the interface."""
+        self.disarm(node)
+        return self.kept.go_back(self.node_name(node), node, order)
+
+    def forget(self, node: str, *, gone_back: bool = False) -> bool:
+        """See the interface."""
+        return self.kept.forget(self.node_name(node), node, gone_back=gone_back)
+
+    def arm(self, node: str, roles: Collection[str], within: int) -> bool:
+        """See the interface."""
+        name = self.node_name(node)
+        self.as_root(name, ["touch", HEARD])
+        self.guard.arm(name, node, roles, within)
+        return True
+
+    def heard(self, node: str) -> bool:
+        """See the interface. Not touched anew when it is gone: then nothing waits."""
+        return self.as_root(self.node_name(node), ["touch", "--no-create", HEARD]).code == 0
+
+    def disarm(self, node: str) -> bool:
+        """See the interface."""
+        name = self.node_name(node)
+        told = self.as_root(name, ["rm", HEARD]).code == 0
+        self.guard.disarm(name, node)
+        return told
