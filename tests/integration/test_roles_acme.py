@@ -230,6 +230,7 @@ def test_a_leader_that_is_killed_in_mid_order_is_followed_by_one_who_goes_on_wit
     fleet.end()
 
 
+@pytest.mark.long
 def test_it_is_renewed_under_traffic_and_stays_when_the_server_is_away(fleet: Fleet, running: Running) -> None:
     fleet.end()
     ordered = fleet.server.orders()
