@@ -19,7 +19,7 @@ from tests.lab.programs import program
 
 DIRECTORY_PORT, DNS_PORT, MANAGEMENT_PORT = 14000, 5353, 15000
 KEY = "seter-acme"
-CUSTOMER, CUSTOMER_KEY = "customer-1", base64.urlsafe_b64encode(b"known to both sides alone, for HMAC").decode()
+CUSTOMER, CUSTOMER_KEY = "customer-1", base64.urlsafe_b64encode(b"known to both sides and to nobody else!").decode()
 
 
 @dataclass(frozen=True, slots=True)

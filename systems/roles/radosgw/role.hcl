@@ -21,7 +21,7 @@ role "radosgw" {
 
   parameter "fsid" {
     type    = "text"
-    summary = "Identifier of that cluster (ceph fsid)"
+    summary = "Identifier of the cluster (ceph fsid) that is there already; empty for the one of this deployment"
     default = ""
   }
 

@@ -232,6 +232,7 @@ def test_a_service_that_fails_takes_its_own_virtual_ips_alone(tmp_path: Path) ->
         assert bird.up == {"vip4": True, "vip6": True, "vip4_archive": False}
         assert heard == ["main", "archive"] * 3
         states = States({"main": good.state, "archive": bad.state})
+        assert states.report()["summary"] == "main announced, archive out"
         assert not states.report()["settled"] and states.report()["services"]["archive"]["reason"] == "it is dead"
         lines = states.metrics().splitlines()
         assert 'health_announced{service="archive"} 0' in lines

@@ -64,12 +64,14 @@ class States:
         self._states = states
 
     def report(self) -> dict[str, Any]:
-        """The first one's, settled when all are; with more than one all by their names."""
+        """The first one's, settled when all are; with more than one all by their names, and a line about them."""
         reports = {name: state.report() for name, state in self._states.items()}
         first = next(iter(reports.values()))
         if len(reports) == 1:
             return first
-        return {**first, "settled": all(each["settled"] for each in reports.values()), "services": reports}
+        told = ", ".join(f"{name} {'announced' if each['announced'] else 'out'}" for name, each in reports.items())
+        settled = all(each["settled"] for each in reports.values())
+        return {**first, "settled": settled, "summary": told, "services": reports}
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
