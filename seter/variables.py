@@ -52,7 +52,7 @@ class Map:
             "address": networks[shared]["address"],
             "address6": networks[shared]["address6"],
             "networks": networks,
-            "manage": node.manage,
+            "manage": not node.existing,
         }
 
     def groups_from(self, observer: Node) -> dict[str, list[Variables]]:

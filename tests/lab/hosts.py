@@ -1,6 +1,6 @@
 """Machines for seter: containers with systemd as process 1 and a real SSH server, on networks of their own.
 
-They carry the marks of a deployment of containers, `lab-hosts`, so whatever a killed test leaves is found by `bin/clean`.
+They carry the marks of a deployment of containers, `lab-hosts`, so `bin/clean` finds whatever a killed test leaves.
 """
 
 from __future__ import annotations
