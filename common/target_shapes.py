@@ -29,7 +29,7 @@ from common.values import (
 
 TARGET_KINDS = ("baremetal", "virtual", "container")
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|[0-9a-fA-F:.]{2,45}")
-_JUMP = re.compile(
+JUMP = re.compile(
     r"(?:(?P<user>[a-z_][a-z0-9_-]{0,30})@)?"
     r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9a-fA-F:.]{2,45}\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
@@ -116,7 +116,7 @@ def as_place(literal: Literal) -> str:
 def as_jump(literal: Literal) -> str:
     """`USER@HOST:PORT`; user and port may be left out (ssh_config(5), ProxyJump)."""
     text = as_text(literal)
-    if not _JUMP.fullmatch(text):
+    if not JUMP.fullmatch(text):
         raise Wrong(f"{shown(literal)} is no host to jump over", "write USER@HOST:PORT, or HOST alone")
     return text
 

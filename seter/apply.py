@@ -54,6 +54,9 @@ class Apply:
     def _prepare_node(self, node: str, steps: Sequence[Step]) -> None:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
+        starting = [step.role for step in steps if step.act.starts_process]
+        if not makes:
+            self._install(node, starting)
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
@@ -61,11 +64,19 @@ class Apply:
         if makes:
             self._report(Event("node", node, "making it"))
             self._provisioner.ensure(self._survey.shapes[node], tree)
+            self._install(node, starting)
         elif Act.WRITE_FILES in acts:
             self._report(Event("files", node, "switched"))
             self._provisioner.switch(node, tree)
         elif any(act.starts_process for act in acts):
             self._provisioner.folders(node, tree)
+
+    def _install(self, node: str, roles: Sequence[str]) -> None:
+        """The software of what is about to start, while what runs goes on."""
+        seats = [self._survey.blueprint.seat[node, role] for role in roles]
+        wanted = [(seat.role, str(self._survey.image_of(seat).artifact.digest)) for seat in seats]
+        if wanted:
+            self._provisioner.install(node, wanted, self._report)
 
     def _validate(self, node: str, root: str) -> None:
         """The files that a running process is about to get are judged before anything is stopped, by the artefact that
@@ -113,7 +124,7 @@ class Apply:
 
     def _cluster_play(self, group: str, role: str) -> Play:
         first = self._group(group).first
-        return cluster_play(role, first, self._provisioner.join(first, role).container)
+        return cluster_play(role, first, self._provisioner.inside(first, role))
 
     def _host_variables(self, batches: Sequence[Batch]) -> dict[str, dict[str, object]]:
         starts = [(node, role) for batch in batches for role, nodes in batch.starts for node in nodes]
@@ -124,7 +135,10 @@ class Apply:
         processes: dict[str, dict[str, object]] = {name: {} for name in names}
         for (node, role), block in zip(starts, blocks, strict=True):
             processes[node][role] = block
-        return {name: {**self._survey.variables[name], "processes": processes[name]} for name in names}
+        return {
+            name: {**self._survey.variables[name], **self._provisioner.means(name), "processes": processes[name]}
+            for name in names
+        }
 
     def owe_cluster(self, group: str, role: str) -> None:
         """Take the mark away; a first node that is not there yet has none."""

@@ -129,6 +129,7 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta) -> None:
 def _used(seen: Survey) -> list[artifacts.Image]:
     """The images that this plan starts something from."""
     nodes = any(step.act.makes_node for step in seen.plan.steps)
-    used = [seen.images[f"container/{seen.blueprint.target.image}"]] if nodes else []
+    node_image = f"container/{seen.blueprint.target.image}"
+    used = [seen.images[node_image]] if nodes and node_image in seen.images else []
     seats = seen.blueprint.seat
     return used + [seen.image_of(seats[step.node, step.role]) for step in seen.plan.steps if step.act.starts_process]

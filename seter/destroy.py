@@ -11,9 +11,10 @@ from pathlib import Path
 
 from common.catalog import Catalog
 from common.system import Deployment
+from seter.provisioner.baremetal import SSH
 from seter.provisioner.interface import Provisioner
 from seter.record import home, leased
-from seter.survey import PROVISIONERS, open_provisioner
+from seter.survey import provisioner_of
 
 NO_KEY = b"-"  # what lies on the nodes does not matter here
 
@@ -40,6 +41,6 @@ def destroy(deployment: Deployment, *, forget: bool = False) -> tuple[str, ...]:
 
 
 def _provisioner(deployment: Deployment) -> Provisioner:
-    """Only one kind of target makes nodes, so its kind need not be looked up in definitions that may be gone."""
-    (kind,) = PROVISIONERS
-    return open_provisioner(kind, deployment)
+    """What an earlier run left in the deployment's folder says of which kind it is: definitions may be gone."""
+    kind = "baremetal" if (home(deployment) / SSH).is_dir() else "container"
+    return provisioner_of(kind, deployment)

@@ -34,7 +34,7 @@ def drain(deployment: Deployment, systems: Path | None, node: str, report: Repor
     """
     blueprint = _with_command(deployment, systems, node)
     with leased(deployment, "drain"):
-        traffic = Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report, wait)
+        traffic = Traffic(blueprint, open_provisioner(blueprint), report, wait)
         return Drained(node, True, traffic.withdraw(node))
 
 
@@ -42,7 +42,7 @@ def undrain(deployment: Deployment, systems: Path | None, node: str, report: Rep
     """Let traffic in again, once the node's own checks hold. Raises as `drain` does."""
     blueprint = _with_command(deployment, systems, node)
     with leased(deployment, "undrain"):
-        Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report).admit(node)
+        Traffic(blueprint, open_provisioner(blueprint), report).admit(node)
     return Drained(node, False, 0)
 
 

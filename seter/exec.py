@@ -19,7 +19,7 @@ def execute(
     """Run the command where the role's process runs. Raises BadInput for unknown names, NotFound if it does not run."""
     blueprint = read_blueprint(deployment, systems)
     seat = _seat(blueprint, node, role)
-    provisioner = open_provisioner(blueprint.target.kind, deployment)
+    provisioner = open_provisioner(blueprint)
     user = seat.role.process.user if seat.role.process is not None and not root else "root"
     return provisioner.execute(node, role, argv, user=user)
 

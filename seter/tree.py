@@ -25,6 +25,10 @@ ROOT = "/etc/seter"
 STATE = "/var/lib/seter"
 KEPT = 3  # trees of files that stay on a node, to go back to
 _SHORT = 16  # digits of a digest that name a folder
+# Runs on the node: both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many.
+SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets &&
+ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
+for old in vault/*; do [ "$old" = "$2" ] || rm -rf "$old"; done"""
 
 
 @dataclass(frozen=True, slots=True)

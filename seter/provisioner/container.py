@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,25 +18,24 @@ import docker
 import docker.errors
 from docker.types import IPAMConfig, IPAMPool
 
-from common.errors import Conflict, Error, NotFound
-from common.system import Deployment
+from common.console import Report
+from common.errors import Error, NotFound
+from common.role import Process, Role
+from common.system import Deployment, Target
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
-from seter.state import Observed, Subnets
-from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
+from seter.software import Software
+from seter.state import Observed, RoleState, Subnets
+from seter.tree import KEPT, ROOT, STATE, SWITCH, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 CALL_TIMEOUT = 120  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
+SOCKET = "unix:///var/run/docker.sock"
 T = TypeVar("T")
-
-# Runs on the node: both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many.
-SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets &&
-ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
-for old in vault/*; do [ "$old" = "$2" ] || rm -rf "$old"; done"""
 
 
 class ContainerProvisioner(Provisioner):
@@ -51,6 +49,11 @@ class ContainerProvisioner(Provisioner):
                 base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
             )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+
+    @classmethod
+    def of(cls, deployment: Deployment, target: Target | None, software: Software | None) -> ContainerProvisioner:
+        """See the interface."""
+        return cls(deployment)
 
     # names
 
@@ -121,20 +124,15 @@ class ContainerProvisioner(Provisioner):
                 self._refuse(what, names, found["Volumes"] or [] if what == "volume" else found)
 
     def _refuse(self, what: str, names: set[str], found: Iterable[Mapping[str, Any]]) -> None:
-        for thing in found:
-            own = (thing.get("Labels") or {}).get(labels.DEPLOYMENT) == str(self.deployment)
-            taken = names & {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}
-            if taken and not own:
-                raise _foreign(what, taken.pop())
+        labels.refuse_foreign(self.deployment, what, names, found)
 
     def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
         """See the interface. Taken is what any Docker network has and what this host has a route to."""
         with translated("looking for free addresses"):
-            pools = [pool for net in self._api.networks() for pool in (net["IPAM"]["Config"] or [])]
-        taken = [IPv4Network(pool["Subnet"], strict=False) for pool in pools if ":" not in pool.get("Subnet", ":")]
+            busy = labels.taken(self._api.networks())
         known = Path("/proc/net/route")
-        taken += routes(known.read_text()) if known.exists() else ()
-        return free(str(self.deployment), network, pool, length, taken)
+        busy += routes(known.read_text()) if known.exists() else ()
+        return free(str(self.deployment), network, pool, length, busy)
 
     # networks
 
@@ -260,6 +258,28 @@ class ContainerProvisioner(Provisioner):
             identity = self._identity(self.node_name(node))
         return Joined(identity.partition("@")[0], self.role_name(node, role), identity)
 
+    def means(self, node: str) -> Mapping[str, object]:
+        """See the interface. Processes are started from here."""
+        return {"access": "container", "docker_host": os.environ.get("DOCKER_HOST", SOCKET)}
+
+    def inside(self, node: str, role: str) -> Mapping[str, object]:
+        """See the interface."""
+        return {
+            "ansible_connection": "community.docker.docker",
+            "ansible_host": self.role_name(node, role),
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+
+    def started(self, node: str, role: str, process: Process, state: RoleState, image: str) -> Mapping[str, object]:
+        """See the interface."""
+        joined = self.join(node, role)
+        marks = labels.of_role(self.deployment, node, role, state, process=process, image=image, joined=joined.identity)
+        own = {"container": joined.container, "node_container": joined.node, "digest": state.process}
+        return own | {"image": image, "labels": marks}
+
+    def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
+        """See the interface. The software is in the images, which the engine has already."""
+
     def remove_role(self, node: str, role: str, within: int) -> None:
         """See the interface."""
         with translated(f"stopping {role} on {node}"):
@@ -299,8 +319,7 @@ class ContainerProvisioner(Provisioner):
         return names
 
     def _each(self, act: Callable[[str], object], things: Iterable[str]) -> None:
-        for _ in self._threads.map(act, list(things)):
-            pass
+        list(self._threads.map(act, list(things)))
 
     # processes
 
@@ -379,10 +398,3 @@ class ContainerProvisioner(Provisioner):
             self._each(self._api.remove_network, [network["Id"] for network in networks])
         names = [container["Names"][0].lstrip("/") for container in containers]
         return (*names, *volumes, *(network["Name"] for network in networks))
-
-
-def _foreign(what: str, name: str) -> Conflict:
-    return Conflict(
-        f"there is a {what} {name} that this deployment did not make",
-        resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with --instance.",
-    )

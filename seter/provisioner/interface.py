@@ -5,10 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from seter.state import Observed, Subnets
+from common.console import Report
+from common.role import Process, Role
+from common.system import Deployment, Target
+from seter.state import Observed, RoleState, Subnets
 from seter.tree import NodeTree
+
+if TYPE_CHECKING:
+    from seter.software import Software
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,18 @@ class Provisioner(ABC):
     that does not answer: Unavailable.
     """
 
+    @classmethod
+    @abstractmethod
+    def of(cls, deployment: Deployment, target: Target | None, software: Software | None) -> Provisioner:
+        """The deployment's nodes on the target; without one, those that are there, to look at and take down.
+
+        `software` is what hosts are installed by; only `install` asks for it."""
+
     @abstractmethod
     def observe(self, key: bytes) -> Observed:
-        """Everything of the deployment that is there; digests of secrets are keyed with `key`. Changes nothing."""
+        """Everything of the deployment that is there; digests of secrets are keyed with `key`. Changes nothing.
+
+        A node that cannot be looked at is named with the reason, and hides no other."""
 
     @abstractmethod
     def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
@@ -87,6 +102,23 @@ class Provisioner(ABC):
     @abstractmethod
     def join(self, node: str, role: str) -> Joined:
         """What the `process` role needs to start a role's process on the node as it lives now."""
+
+    @abstractmethod
+    def means(self, node: str) -> Mapping[str, object]:
+        """Ansible's variables by which the role `process` reaches the node: what it is, and over which connection."""
+
+    @abstractmethod
+    def inside(self, node: str, role: str) -> Mapping[str, object]:
+        """Ansible's variables by which tasks run where the role's process runs."""
+
+    @abstractmethod
+    def started(self, node: str, role: str, process: Process, state: RoleState, image: str) -> Mapping[str, object]:
+        """What the role `process` has to know beside the process block to start this state of it on the node as it
+        lives now; `image` is the engine's, '' for what is installed."""
+
+    @abstractmethod
+    def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
+        """The software of these roles is on the node, each of this artefact. Running processes go on."""
 
     @abstractmethod
     def remove_role(self, node: str, role: str, within: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Network
 from typing import Any
 
+from common.errors import Conflict
 from common.role import Process
 from common.system import Deployment
 from seter.provisioner.interface import NodeShape
@@ -62,6 +64,25 @@ def of_role(
         PROCESS: state.process,
         JOINED: joined,
     }
+
+
+def refuse_foreign(deployment: Deployment, what: str, names: Collection[str], found: Iterable[Listed]) -> None:
+    """Raise Conflict for a thing with one of these names and without the deployment's mark."""
+    for thing in found:
+        own = (thing.get("Labels") or {}).get(DEPLOYMENT) == str(deployment)
+        mine = {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}.intersection(names)
+        if mine and not own:
+            raise Conflict(
+                f"there is a {what} {mine.pop()} that this deployment did not make",
+                resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with "
+                "--instance.",
+            )
+
+
+def taken(networks: Iterable[Listed]) -> tuple[IPv4Network, ...]:
+    """The IPv4 subnets of these networks."""
+    pools = (pool for network in networks for pool in (network["IPAM"]["Config"] or []))
+    return tuple(IPv4Network(pool["Subnet"], strict=False) for pool in pools if ":" not in pool.get("Subnet", ":"))
 
 
 def place(labels: Mapping[str, str]) -> Place:
