@@ -203,7 +203,7 @@ def stop(role: str) -> None:
     """The unit's own time-out says when it is killed."""
     unit = f"seter-{role}.service"
     subprocess.run(["systemctl", "disable", "--now", "--quiet", unit], capture_output=True, check=False)
-    for path in (UNITS / unit, READ / role, ROOT / "process" / role):
+    for path in (UNITS / unit, READ / role):
         path.unlink(missing_ok=True)
     act("systemctl", "daemon-reload")
     subprocess.run(["systemctl", "reset-failed", "--quiet", unit], capture_output=True, check=False)
@@ -228,8 +228,7 @@ def remember() -> None:
 
 
 def loaded(role: str, text: str) -> None:
-    """Also for the next start, should the process end by itself."""
-    write(ROOT / "process" / role, f"{text}\n")
+    """Until it starts again: then its unit says it."""
     write(READ / role, f"{text}\n")
 
 
