@@ -15,6 +15,7 @@ from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from seter import artifacts, record
 from seter.apply import AddressesTaken, Apply
+from seter.lost import refuse_lost, tell_lost
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
@@ -53,8 +54,10 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        refuse_lost(seen)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
+            tell_lost(seen)
             return Outcome(seen.plan, time.monotonic() - started)
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
@@ -66,6 +69,7 @@ def deploy(request: Request, *, report: Report, confirm: Confirm, cut_after: tim
                 raise
             report(Event("plan", moved.message, "making another"))
         else:
+            tell_lost(seen)
             return Outcome(plan, time.monotonic() - started)
     raise AssertionError("not reached")
 

@@ -21,5 +21,6 @@ WHERE = {
     "restore": "upkeep",
     "maintain": "upkeep",
     "destroy": "everyday",
+    "trust": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -72,6 +72,7 @@ class Hosts:
 
     folder: Path
     key: Path
+    prefix: str = ""  # of the names of their containers
     networks: dict[str, Subnets] = field(default_factory=dict)
     machines: dict[str, Host] = field(default_factory=dict)
 
@@ -101,7 +102,7 @@ def hosts(folder: Path, wanted: Mapping[str, Sequence[str]], *, instance: str = 
     key = folder / "key"
     if not key.exists():
         subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    made = Hosts(folder, key)
+    made = Hosts(folder, key, deployment.prefix)
     try:
         image = image_of_hosts(folder)
         for network in dict.fromkeys(name for names in wanted.values() for name in names):

@@ -1,7 +1,20 @@
 role "lab-host" {
   type     = "component"
   summary  = "A machine of a lab: systemd as process 1, an SSH server, a user who may use sudo"
-  packages = ["dbus", "iputils-ping", "kmod", "nftables", "openssh-server", "sudo", "systemd-sysv", "udev"]
+  packages = [
+    "cpio",
+    "dbus",
+    "dosfstools",
+    "e2fsprogs",
+    "iputils-ping",
+    "kmod",
+    "nftables",
+    "openssh-server",
+    "sudo",
+    "systemd-sysv",
+    "udev",
+    "zstd",
+  ]
   setuid = [
     "/usr/bin/ping",
     "/usr/bin/ssh-agent",
