@@ -243,9 +243,12 @@ def read(path: str) -> None:
 
 def remove() -> None:
     """The processes, in no order: they are all to go. Then the files."""
+    sockets: list[str] = []
     for role in roles():
+        lines = text_of(UNITS / f"seter-{role}.service").splitlines()
+        sockets += [name for line in lines if line.startswith("RuntimeDirectory=") for name in line[17:].split()]
         stop(role)
-    for path in (ROOT, STATE, Path("/run/seter")):
+    for path in (ROOT, STATE, Path("/run/seter"), *(Path("/run", name) for name in sockets)):
         shutil.rmtree(path, ignore_errors=True)
     SETTINGS.unlink(missing_ok=True)
 
