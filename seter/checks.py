@@ -64,6 +64,9 @@ def check_system(
     for check in survey.blueprint.system.checks:
         if names is not None and check.name not in names:
             continue
+        if check.on and check.on not in survey.groups():
+            report(Event("left out", f"{survey.blueprint.system.name}: {check.name}", f"{check.on} are others' to ask"))
+            continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
             scene = make_scene(survey, survey.groups().get(check.on, ()), _role_for(check, survey))
             patient = check if wait else replace(check, within=timedelta(0))
