@@ -141,11 +141,11 @@ class Apply:
         }
 
     def owe_cluster(self, group: str, role: str) -> None:
-        """Take the mark away; a first node that is not there yet has none."""
+        """Take the mark away; a first node that is not there yet, or is off, has none."""
         first = self._group(group).first
-        if first in self._survey.observed.nodes:
-            done = dict(self._survey.observed.nodes[first].cluster).get(role)
-            self._provisioner.cluster_done(first, role, OWED if done else "")
+        there = self._survey.observed.nodes.get(first)
+        if there is not None and dict(there.cluster).get(role):
+            self._provisioner.cluster_done(first, role, OWED)
 
     def _leave_mark(self, group: str, role: str) -> None:
         wanted = self._group(group)

@@ -156,3 +156,12 @@ def test_plans_that_do_the_same_have_the_same_fingerprint() -> None:
 def test_only_acts_that_stop_something_need_a_withdrawal() -> None:
     needing = {act for act in Act if act.needs_withdrawal}
     assert needing == {Act.RESTART, Act.REMOVE_ROLE, Act.REPLACE_NODE, Act.REMOVE_NODE}
+
+
+def test_a_node_that_does_not_answer_is_left_as_it_is() -> None:
+    what = wanted()
+    there = observed(what)
+    silent = replace(there, nodes={"a": there.nodes["a"]}, unreachable={"b": "b cannot be reached"})
+    assert make_plan(what, silent).is_empty
+    first = replace(there, nodes={"b": there.nodes["b"]}, unreachable={"a": "a cannot be reached"})
+    assert make_plan(what, first).is_empty
