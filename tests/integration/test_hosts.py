@@ -152,6 +152,7 @@ def drop(host: str, lab: Hosts, chain: Sequence[str]) -> None:
         lab[host].run("nft", line)
 
 
+@pytest.mark.long
 def test_packets_dropped_after_login_hold_nobody_up(place: Field) -> None:
     place.seter("status")  # so that a connection is open
     drop("w2", place.lab, ["add rule inet lab in tcp dport 22 drop"])
@@ -162,6 +163,7 @@ def test_packets_dropped_after_login_hold_nobody_up(place: Field) -> None:
     await_ssh(place, "w2")
 
 
+@pytest.mark.long
 def test_another_key_than_the_known_one_is_refused(place: Field) -> None:
     w2 = place.lab["w2"]
     w2.run("sh", "-c", "cd /etc/ssh && cp -p ssh_host_ed25519_key ssh_host_ed25519_key.pub /root")
@@ -183,6 +185,7 @@ def kill_connections() -> None:
         subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "any"], capture_output=True, timeout=20)
 
 
+@pytest.mark.long
 def test_a_user_who_may_not_become_root_is_told(place: Field) -> None:
     w1 = place.lab["w1"]
     w1.run("mv", "/etc/sudoers.d/ops", "/root/ops")
@@ -193,6 +196,7 @@ def test_a_user_who_may_not_become_root_is_told(place: Field) -> None:
     await_ssh(place, "w1")
 
 
+@pytest.mark.long
 def test_few_sessions_and_few_strangers_at_once_are_enough(place: Field) -> None:
     w1 = place.lab["w1"]
     w1.run("sh", "-c", "printf 'MaxSessions 1\\nMaxStartups 1:90:2\\n' >/etc/ssh/sshd_config.d/few.conf")
@@ -205,6 +209,7 @@ def test_few_sessions_and_few_strangers_at_once_are_enough(place: Field) -> None
         w1.run("sh", "-c", "rm /etc/ssh/sshd_config.d/few.conf && systemctl restart ssh")
 
 
+@pytest.mark.long
 def test_a_host_that_dies_in_the_middle_is_finished_by_the_next_deploy(place: Field) -> None:
     place.greet("good morning")
     argv = [str(ROOT / ".venv" / "bin" / "seter"), "deploy", "small", "--target", "metal", "--yes"]
@@ -223,6 +228,7 @@ def test_a_host_that_dies_in_the_middle_is_finished_by_the_next_deploy(place: Fi
     assert "good morning" in place.lab["w1"].run("cat", "/etc/seter/now/web/index.html")
 
 
+@pytest.mark.long
 def test_a_host_without_power_is_given_it_by_the_target_s_own_commands(place: Field) -> None:
     place.point(*power(place.lab.prefix))
     place.lab["x1"].power("kill")

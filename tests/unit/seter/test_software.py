@@ -67,22 +67,8 @@ def test_what_smie_says_is_said_as_it_says_it(monkeypatch: pytest.MonkeyPatch, c
     with pytest.raises(kind) as error:
         Software(Path("/s"), "/store", "snap").fingerprints(["web"])
     assert type(error.value) is kind and error.value.message == "smie plan: no such package"
-    assert called == [
-        (
-            "smie",
-            "plan",
-            "web",
-            "--kind",
-            "rootfs",
-            "--json",
-            "--systems",
-            "/s",
-            "--store",
-            "/store",
-            "--snapshot",
-            "snap",
-        )
-    ]
+    argv = ("smie", "plan", "web", "--kind", "rootfs", "--json", "--systems", "/s", "--store", "/store")
+    assert called == [(*argv, "--snapshot", "snap")]
 
 
 def test_fingerprints_are_read_from_smie_s_plan(monkeypatch: pytest.MonkeyPatch) -> None:
