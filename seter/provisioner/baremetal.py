@@ -160,6 +160,8 @@ class BaremetalProvisioner(Provisioner):
         names = [role.name for role, _ in missing]
         if len(missing) > 1 and 2 * len(missing) >= len(wanted):
             names = [f"{self.deployment.system}.{self._nodes[node].group}"]
+        if missing:
+            self._done(node, "before")
         for name in names:
             self._software.install(name, node, self._ssh.users[node], self._ssh.config, report)
         if missing:

@@ -8,6 +8,7 @@
     try USER ARGV             a command without network and rights
     stop ROLE                 the role's process, and its unit
     restart ROLE
+    before                    remember what starts with the host, before something is installed
     installed                 JSON from the input: remember what was installed for roles
     loaded ROLE TEXT          remember what a running process has read
     read PATH                 a file, in base64
@@ -33,6 +34,7 @@ from typing import Any
 
 ROOT, STATE, READ = Path("/etc/seter"), Path("/var/lib/seter"), Path("/run/seter/process")
 MARK, INSTALLED = ROOT / "host.json", ROOT / "installed"
+BEFORE = ROOT / "enabled-before"
 SETTINGS, UNITS = Path("/etc/sysctl.d/90-seter.conf"), Path("/etc/systemd/system")
 NOT_RUNNING, NO_FILE = 69, 66  # sysexits.h: EX_UNAVAILABLE, EX_NOINPUT
 NEEDED = ("systemctl", "tar", "setpriv", "nsenter", "dpkg-query", "sysctl")
@@ -216,8 +218,26 @@ def restart(role: str) -> None:
     act("systemctl", "restart", f"seter-{role}.service")
 
 
+def enabled() -> list[str]:
+    """Units that start with the host."""
+    words = ("systemctl", "list-unit-files", "--state=enabled", "--no-legend", "--plain", "--no-pager")
+    return [line.split()[0] for line in said_by(*words).splitlines() if line.strip()]
+
+
+def before() -> None:
+    """Before something is installed: which units start with the host. One that was cut off has said it already."""
+    if not BEFORE.exists():
+        write(BEFORE, json.dumps(enabled()))
+
+
 def remember() -> None:
-    """Versions and digests are taken here: they are what installing left."""
+    """Versions and digests are taken here: they are what installing left. Units that packages have enabled are disabled
+    again: what runs are our own."""
+    if BEFORE.exists():
+        known = set(json.loads(text_of(BEFORE)))
+        if new := [unit for unit in enabled() if unit not in known and not unit.startswith("seter-")]:
+            act("systemctl", "disable", "--quiet", *new)
+        BEFORE.unlink()
     for role, wish in json.loads(sys.stdin.buffer.read()).items():
         mark = {
             "artifact": wish["artifact"],
@@ -263,7 +283,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         plain: dict[str, Callable[..., None]] = {
             "look": look, "unpack": unpack, "ensure": ensure, "stop": stop, "restart": restart, "remove": remove,
-            "installed": remember, "loaded": loaded, "read": read,
+            "before": before, "installed": remember, "loaded": loaded, "read": read,
             "switch": lambda script, *more: act("sh", "-c", script, "switch", *more),
         }  # fmt: skip
         plain[verb](*words)
