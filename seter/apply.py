@@ -210,7 +210,11 @@ class Apply:
     def _group(self, name: str) -> WantedGroup:
         return next(group for group in self._survey.wanted.groups if group.name == name)
 
-    @staticmethod
-    def _each(act: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    def _each(self, act: Callable[[T], R], things: Sequence[T]) -> list[R]:
         with ThreadPoolExecutor(NODES_AT_ONCE) as threads:
-            return list(threads.map(act, things))
+            try:
+                return list(threads.map(act, things))
+            except KeyboardInterrupt:
+                self._provisioner.halt()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,19 +47,22 @@ class Software:
         rows = {row["artifact"].partition("/")[2]: row for row in json.loads(said)}
         return {name: (rows[name]["version"], Digest.parse(rows[name]["made_from"])) for name in names}
 
-    def install(self, name: str, host: str, user: str, config: Path, report: Report) -> None:
-        """Install a role or a group on a host that `config` of ssh knows. Twice is once. Raises Error, Unavailable."""
+    def install(
+        self, name: str, host: str, user: str, config: Path, report: Report, halt: threading.Event | None = None
+    ) -> None:
+        """Install a role or a group on a host that `config` of ssh knows. Twice is once. Raises Error, Unavailable;
+        KeyboardInterrupt when `halt` is set."""
         report(Event("install", host, name))
         where = ("--host", f"{user}@{host}", "--ssh-config", str(config))
-        self._smie("apply", name, *where, within=INSTALLING)
+        self._smie("apply", name, *where, within=INSTALLING, halt=halt)
 
-    def _smie(self, *words: str, within: timedelta) -> str:
+    def _smie(self, *words: str, within: timedelta, halt: threading.Event | None = None) -> str:
         argv = ["smie", *words, "--systems", str(self.systems)]
         argv += ["--store", self.store] if self.store else []
         argv += ["--snapshot", self.snapshot] if self.snapshot else []
         env = environment({name: os.environ[name] for name in PASSED_ON if name in os.environ})
         try:
-            return run(argv, env=env, timeout=within).stdout
+            return run(argv, env=env, timeout=within, halt=halt).stdout
         except CommandFailed as error:
             raise _translated(words, error) from error
 

@@ -59,6 +59,7 @@ class BaremetalProvisioner(Provisioner):
         self._nodes = {node.name: node for node in target.nodes} if target is not None else {}
         self._memory = hosts.Memory(home(deployment) / SSH / "hosts.json")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ssh")
+        self._seen: dict[str, dict[str, Any] | Error] = {}  # at the last observation
 
     @classmethod
     def of(cls, deployment: Deployment, target: Target | None, software: Software | None) -> BaremetalProvisioner:
@@ -75,6 +76,7 @@ class BaremetalProvisioner(Provisioner):
         """See the interface. One round trip for each host; what one does not answer is said of it alone."""
         names = list(self._ssh.users)
         seen = dict(zip(names, self._all(self._look, names), strict=True))
+        self._seen = seen
         dead = {name: found for name, found in seen.items() if isinstance(found, Error)}
         alive = {name: found for name, found in seen.items() if not isinstance(found, Error)}
         ours = {name: found for name, found in alive.items() if self._is_ours(found)}
@@ -102,7 +104,10 @@ class BaremetalProvisioner(Provisioner):
 
     def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
         """See the interface."""
-        for name, found in zip(nodes, self._all(self._look, nodes), strict=True):
+        unseen = [name for name in nodes if name not in self._seen]
+        seen = self._seen | dict(zip(unseen, self._all(self._look, unseen), strict=True))
+        for name in nodes:
+            found = seen[name]
             other = found["mark"].get("deployment") if isinstance(found, dict) else None
             if other not in (None, str(self.deployment)):
                 raise Conflict(
@@ -163,7 +168,7 @@ class BaremetalProvisioner(Provisioner):
         if missing:
             self._done(node, "before")
         for name in names:
-            self._software.install(name, node, self._ssh.users[node], self._ssh.config, report)
+            self._software.install(name, node, self._ssh.users[node], self._ssh.config, report, self._ssh.halt)
         if missing:
             commands = programs_of({role.name: hosts.commands(role) for role, _ in missing})
             marks = {
@@ -278,6 +283,10 @@ class BaremetalProvisioner(Provisioner):
 
     # the end
 
+    def halt(self) -> None:
+        """See the interface."""
+        self._ssh.halt.set()
+
     def kill(self, node: str) -> None:
         """See the interface. Raises BadInput where the target does not say how a host's power is cut."""
         if self._power is None:
@@ -316,7 +325,7 @@ class BaremetalProvisioner(Provisioner):
         try:
             return list(self._threads.map(act, things))
         except BaseException:
-            self._ssh.halt.set()
+            self.halt()
             raise
 
     def _call(self, node: str, verb: str, *words: str, data: bytes = b"", within: timedelta | None = None) -> Result:

@@ -19,11 +19,11 @@ import docker.errors
 from docker.types import IPAMConfig, IPAMPool
 
 from common.console import Report
-from common.errors import Error, NotFound
+from common.errors import Error
 from common.role import Process, Role
 from common.system import Deployment, Target
 from seter.provisioner import labels
-from seter.provisioner.docker_errors import translated
+from seter.provisioner.docker_errors import running, translated
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
@@ -332,15 +332,9 @@ class ContainerProvisioner(Provisioner):
 
     def _execute(self, container: str, argv: Sequence[str], *, user: str) -> Answer:
         with translated(f"running {argv[0]} in {container}"):
-            try:
+            with running(container):
                 made = self._api.exec_create(container, list(argv), user=user)
                 out, err = self._api.exec_start(made["Id"], demux=True)
-            except docker.errors.APIError as error:
-                if error.status_code == 409:
-                    raise NotFound(
-                        f"{container} does not run", resolution="See seter status; seter deploy starts it."
-                    ) from error
-                raise
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
 
@@ -381,6 +375,9 @@ class ContainerProvisioner(Provisioner):
             self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
 
     # the end
+
+    def halt(self) -> None:
+        """See the interface. Calls to an engine are short."""
 
     def kill(self, node: str) -> None:
         """See the interface."""

@@ -27,6 +27,17 @@ def translated(what: str) -> Iterator[None]:
         raise _unreachable(what, error) from error
 
 
+@contextmanager
+def running(container: str) -> Iterator[None]:
+    """What only a running container can do. Raises NotFound for one that does not run."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
+            raise
+        raise NotFound(f"{container} does not run", resolution="See seter status; seter deploy starts it.") from error
+
+
 def _unreachable(what: str, error: Exception) -> Error:
     text = str(error)
     if "Invalid bind address" in text or "Bind address needs a port" in text:

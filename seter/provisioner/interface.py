@@ -163,6 +163,10 @@ class Provisioner(ABC):
         """Remove the network; it has no nodes any more."""
 
     @abstractmethod
+    def halt(self) -> None:
+        """The run is to end: calls of other threads that would wait long raise KeyboardInterrupt soon."""
+
+    @abstractmethod
     def kill(self, node: str) -> None:
         """Cut the power: the node and all its processes end at once, without a word. Its state stays."""
 

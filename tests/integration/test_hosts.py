@@ -6,9 +6,11 @@ The tests run in the order of the file on one deployment; each leaves it as it f
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,18 @@ class Field:
 
     def seter(self, verb: str, *words: str, code: int | None = 0) -> Ended:
         return self.tools("seter", verb, "small", "--target", "metal", *words, code=code)
+
+    @contextmanager
+    def deploying(self) -> Iterator[subprocess.Popen[str]]:
+        """A deploy that goes on; what is left of it ends with the block."""
+        argv = [str(ROOT / ".venv" / "bin" / "seter"), "deploy", "small", "--target", "metal", "--yes"]
+        env = os.environ | self.tools.env
+        process = subprocess.Popen(argv, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def point(self, *more: str, pinned: bool = True, user: str = "ops") -> None:
         """Write the target; `more` are lines of its own."""
@@ -82,6 +96,18 @@ def test_a_host_is_learnt_by_a_word_and_never_by_the_way(place: Field) -> None:
     assert {each["state"] for each in shown} == {"new"}
     assert {each["state"] for each in place.seter("trust", "--json").json()} == {"known"}
     assert place.states()["w1"] == {"missing"}
+
+
+def test_who_wants_it_to_stop_while_software_is_installed_waits_less_than_a_minute(place: Field) -> None:
+    with place.deploying() as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "install" in line)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        process.stderr.read()
+        assert process.wait(120) == 130 and time.monotonic() - started < STILL_WITHIN
+    left = subprocess.run(["pgrep", "--full", f"smie apply small.*{place.folder}"], capture_output=True, text=True)
+    assert left.stdout == ""
 
 
 def test_what_was_deployed_is_there_and_nothing_is_left_to_do(place: Field) -> None:
@@ -212,15 +238,12 @@ def test_few_sessions_and_few_strangers_at_once_are_enough(place: Field) -> None
 @pytest.mark.long
 def test_a_host_that_dies_in_the_middle_is_finished_by_the_next_deploy(place: Field) -> None:
     place.greet("good morning")
-    argv = [str(ROOT / ".venv" / "bin" / "seter"), "deploy", "small", "--target", "metal", "--yes"]
-    process = subprocess.Popen(argv, cwd=ROOT, env=os.environ | place.tools.env, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "files" in line and "w1: switched" in line:
-            place.lab["w1"].power("kill")
-            break
-    rest = process.stderr.read()
-    assert process.wait(180) in (1, 5, 9) and "w1" in rest, rest
+    with place.deploying() as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "w1: switched" in line)
+        place.lab["w1"].power("kill")
+        rest = process.stderr.read()
+        assert process.wait(180) in (1, 5, 9) and "w1" in rest, rest
     assert "hello" in place.lab["w2"].run("cat", "/etc/seter/now/web/index.html")
     place.lab["w1"].power("start")
     await_ssh(place, "w1")
