@@ -21,7 +21,8 @@ LONGEST_SUMMARY = 70  # characters
 
 @dataclass(frozen=True, slots=True)
 class RoleStatus:
-    """One role on one node. `state` is running, done (a oneshot), stopped, missing or files; `differs` says what."""
+    """One role on one node. `state` is running, done (a oneshot), stopped, missing, files, or
+    unknown where the node does not answer; `differs` says what."""
 
     node: str
     role: str
@@ -54,7 +55,7 @@ def status(request: Request, report: Report, *, checks: bool = False) -> Status:
     found = tuple(verdicts(seen, nodes, report)) if checks else ()
     return Status(
         str(request.deployment),
-        seen.plan.is_empty,
+        seen.plan.is_empty and not seen.observed.unreachable,
         roles,
         tuple(str(step) for step in seen.plan.steps),
         found,
@@ -69,6 +70,8 @@ def _role_status(seen: Survey, seat: Seat) -> RoleStatus:
         for step in seen.plan.of_node(node)
         if step.role in ("", role) and not (step.act is Act.WRITE_FILES and not _files_differ(seen, seat))
     )
+    if node in seen.observed.unreachable:
+        return RoleStatus(node, role, "", "unknown", False, (seen.observed.unreachable[node],), "", None)
     state = _state(seen, seat)
     says = _ask(seen, seat) if state in ("running", "done") else None
     image = seen.images.get(seat.artifact)

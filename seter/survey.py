@@ -5,17 +5,16 @@ definitions → artefacts → what is there → addresses → files (rendered on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from common.console import Report
 from common.errors import BadInput
 from common.role import OnChange, Place, Process, Role
-from common.system import Deployment, Node
+from common.system import Deployment, Node, Target
 from seter import artifacts
 from seter.ansible import Ansible
 from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
@@ -25,6 +24,8 @@ from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.render import describe, make_work, render
 from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
+from seter.software import Software
+from seter.software import resolve_all as resolve_software
 from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
 from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role, openings
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from naust.store.interface import Store
 
 # Kind of target → where its nodes come from.
-PROVISIONERS = {"container": "seter.provisioner.container:ContainerProvisioner"}
-DOCKER_SOCKET = "unix:///var/run/docker.sock"
+PROVISIONERS = {
+    "container": "seter.provisioner.container:ContainerProvisioner",
+    "baremetal": "seter.provisioner.baremetal:BaremetalProvisioner",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,20 @@ class Survey:
         return {group.name: group.nodes for group in self.wanted.groups}
 
 
-def open_provisioner(kind: str, deployment: Deployment) -> Provisioner:
-    """Where nodes of this kind come from. Raises BadInput for a kind that nobody provides."""
+def open_provisioner(blueprint: Blueprint, state: str | None, software: Software | None = None) -> Provisioner:
+    """Where the nodes of the target come from. Raises BadInput for a kind that nobody provides."""
+    return provisioner_of(blueprint.target.kind, open_keep(blueprint.deployment, state), blueprint.target, software)
+
+
+def provisioner_of(
+    kind: str, keep: Keep, target: Target | None = None, software: Software | None = None
+) -> Provisioner:
+    """Nodes of this kind; without a target those that are there."""
     if kind not in PROVISIONERS:
         kinds = ", ".join(PROVISIONERS)
         raise BadInput(f"nothing provides targets of kind {kind!r}", resolution=f"Kinds are: {kinds}.")
     module, _, name = PROVISIONERS[kind].partition(":")
-    made = getattr(import_module(module), name)(deployment)
+    made = getattr(import_module(module), name).of(keep.deployment, keep.folder, target, software)
     assert isinstance(made, Provisioner)
     return made
 
@@ -119,11 +129,12 @@ def survey(request: Request, report: Report) -> Survey:
     keep = request.keep
     blueprint = read_blueprint(request.deployment, request.systems)
     known_group(blueprint, request.only)
-    refuse_addresses(blueprint.nodes)
+    refuse_addresses(blueprint.target)
     store = open_store(request.store)
-    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint), request.pins)
+    software = Software(blueprint.roles_folder.parent, request.store, blueprint.target.snapshot)
+    images = _artifacts(blueprint, store, software, request.pins)
     vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
-    provisioner = open_provisioner(blueprint.target.kind, request.deployment)
+    provisioner = open_provisioner(blueprint, request.state, software)
     observed = provisioner.observe(vault.key)
     refuse_lost_vault(vault, str(keep), list(observed.nodes))
     if request.redraw is not None:
@@ -143,6 +154,15 @@ def survey(request: Request, report: Report) -> Survey:
         request, blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan,
         ansible,
     )  # fmt: skip
+
+
+def _artifacts(
+    blueprint: Blueprint, store: Store, software: Software, pins: Mapping[str, str]
+) -> dict[str, artifacts.Image]:
+    """What processes run from: images that are pulled, or what is installed on hosts."""
+    if blueprint.target.kind == "baremetal":
+        return resolve_software(blueprint, software, pins)
+    return artifacts.resolve_all(store, _references(blueprint), _named(blueprint), pins)
 
 
 def _references(blueprint: Blueprint) -> list[str]:
@@ -171,7 +191,7 @@ def _make_map(blueprint: Blueprint, provisioner: Provisioner, observed: Observed
         or provisioner.free_subnets(network.name, network.pool, network.length)
         for network in blueprint.target.networks
     }
-    return Map(blueprint.nodes, number(blueprint.nodes, observed.places), subnets)
+    return Map(blueprint.known, number(blueprint.known, observed.places), subnets)
 
 
 def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
@@ -183,8 +203,6 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "deployment": str(blueprint.deployment),
         "metrics_targets": metrics_targets(map, node, blueprint.roles_of_groups()),
         "openings": openings([(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups),
-        "access": "container",
-        "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }
     for seat in blueprint.seats_of(node.name):
         seen |= of_role(seat.role, seat.parameters, groups, seat.services)
@@ -256,7 +274,7 @@ def _sharers(blueprint: Blueprint, seat: Seat, name: str) -> list[Seat]:
 
 
 def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
-    image = images[f"container/{blueprint.target.image}"].id
+    image = images[f"container/{blueprint.target.image}"].id if blueprint.target.image else ""
     networks = tuple((name, one["address"], one["address6"]) for name, one in map.addresses(node).items())
     settings = sysctls(node, (seat.role for seat in blueprint.seats_of(node.name)))
     place = map.places[node.name]
@@ -279,7 +297,8 @@ def _wanted(
             (seat.role.name, _role_state(seat, tree, images, vault.key)) for seat in blueprint.seats_of(node.name)
         )
         nodes[node.name] = NodeState(shapes[node.name].digest, tree.files_digest, tree.secrets_digest, roles)
-    networks = tuple(network.name for network in blueprint.target.networks)
+    made = blueprint.target.networks if blueprint.target.kind != "baremetal" else ()
+    networks = tuple(network.name for network in made)
     groups = tuple(_group(blueprint, map, group.name) for group in blueprint.groups)
     return Wanted(str(blueprint.deployment), networks, groups, nodes)
 
@@ -322,25 +341,14 @@ def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
 
 def service_variables(survey: Survey, seat: Seat) -> Variables:
     """The variable `process` of the role `process`: all it needs to start this seat's process on its node."""
-    from seter.provisioner import labels
-
     process = seat.role.process
-    assert process is not None
-    joined = survey.provisioner.join(*seat.key)
-    image = survey.image_of(seat)
     state = survey.wanted.nodes[seat.node.name].role(seat.role.name)
-    assert state is not None
-    marks: dict[str, Any] = labels.of_role(
-        survey.blueprint.deployment, *seat.key, state, process=process, image=image.id, joined=joined.identity
-    )
+    assert process is not None and state is not None
+    own = survey.provisioner.started(*seat.key, process, state, survey.image_of(seat).id)
     return process_block(process) | {
+        **own,
         "act": "start",
         "role": seat.role.name,
-        "image": image.id,
-        "digest": state.process,
-        "labels": marks,
-        "container": joined.container,
-        "node_container": joined.node,
         "secrets": f"/etc/seter/secrets/{seat.role.name}",
         "listens": list(process.listens),
         "reads": list(process.reads),

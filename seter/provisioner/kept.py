@@ -7,7 +7,6 @@ comes back is the very thing that ran, whatever has become of definitions, store
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -17,13 +16,6 @@ from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.labels import Listed
 from seter.tree import BEFORE, KEPT_LIST, ROOT
-
-# Both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many trees stay.
-SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets || exit
-tree=$(readlink {BEFORE}/now); vault=$(readlink {BEFORE}/secrets)
-[ ! -d "$tree" ] || touch "$tree"
-ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
-for old in vault/*; do [ "$old" = "$2" ] || [ "$old" = "$vault" ] || rm -rf "$old"; done"""
 
 # $@ ids of containers. What is kept is there when its last file is, in a folder that comes by rename.
 KEEP = f"""cd {ROOT} && [ ! -f {KEPT_LIST} ] || exit
@@ -46,14 +38,10 @@ MARKS_BACK = f"cd {ROOT} && rm -rf loaded && cp -a {BEFORE}/loaded loaded"
 Run = Callable[[str, Sequence[str]], Answer]  # (container, argv), as root
 
 
-class Keeping(Provisioner):
-    """Nodes that can go back. `node_name` names a node's container."""
+class Keeping(labels.Named, Provisioner):
+    """Nodes that can go back."""
 
     kept: Kept
-
-    @abstractmethod
-    def node_name(self, node: str) -> str:
-        """Name of a node's container."""
 
     def keep(self, node: str) -> bool:
         """See the interface."""
