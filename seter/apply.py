@@ -64,12 +64,12 @@ class Apply:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
         starting = [step.role for step in steps if step.act.starts_process]
+        kept = keep and not makes and self._provisioner.keep(node)
         if not makes:
             self._install(node, starting)
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
-        kept = keep and not makes and self._provisioner.keep(node)
         self._stop(node, steps, all_of_them=makes, kept=kept)
         if Act.REBOOT_NODE in acts:
             self._report(Event("node", node, "rebooting it"))

@@ -24,6 +24,7 @@ def states_after(seen: Survey) -> bytes:
         for group in seen.wanted.groups
         if not seen.request.groups or group.name in seen.request.groups
         for name in group.nodes
+        if name not in seen.observed.unreachable
     }
     nodes = dict(seen.observed.nodes) if seen.request.groups else {}
     nodes |= {name: replace(seen.wanted.nodes[name], identity=LIFE) for name in touched}
@@ -31,12 +32,13 @@ def states_after(seen: Survey) -> bytes:
         if group.first in touched:
             nodes[group.first] = replace(nodes[group.first], cluster=_marks(group, nodes))
     places = {name: seen.map.places[name] for name in nodes if name in seen.map.places}
-    return write_states(Observed(seen.map.subnets, nodes, places))
+    subnets = {name: seen.map.subnets[name] for name in seen.wanted.networks}
+    return write_states(Observed(subnets, nodes, places))
 
 
 def _marks(group: WantedGroup, nodes: Mapping[str, NodeState]) -> tuple[tuple[str, str], ...]:
     """What successful cluster steps leave, for lives that are only recorded."""
-    first, lives = nodes[group.first], [(name, nodes[name].identity) for name in group.nodes]
+    first, lives = nodes[group.first], [(name, nodes[name].identity) for name in group.nodes if name in nodes]
     roles = ((role.name, first.role(role.name)) for role in group.roles if role.has_cluster_step)
     return tuple((name, cluster_mark(name, state, lives)) for name, state in roles if state is not None)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from importlib import resources
@@ -22,12 +23,12 @@ from typing import Any, BinaryIO, TypeVar
 from common.console import Report
 from common.errors import BadInput, Conflict, Error, NotFound, Partial, Unavailable
 from common.role import Process, Role
-from common.run import Result, run
+from common.run import CommandFailed, Result, run
 from common.system import Deployment, Power, Target
 from seter.provisioner import hosts
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.ssh import Ssh
-from seter.software import Software, programs_of
+from seter.software import Software
 from seter.state import Observed, RoleState, Subnets
 from seter.tree import KEPT, ROOT, STATE, SWITCH, NodeTree, add_stream, mark_archive
 
@@ -91,10 +92,16 @@ class BaremetalProvisioner(Provisioner):
 
     def _look(self, node: str) -> dict[str, Any] | Error:
         try:
-            found = json.loads(self._call(node, "look").stdout)
+            return dict(json.loads(self._call(node, "look").stdout))
         except Error as error:
             return error
-        return dict(found)
+
+    def _said(self, node: str) -> dict[str, Any]:
+        """What the host says. Raises what is wrong with it."""
+        found = self._look(node)
+        if isinstance(found, Error):
+            raise found
+        return found
 
     @property
     def _power(self) -> Power | None:
@@ -141,6 +148,7 @@ class BaremetalProvisioner(Provisioner):
         self._done(shape.name, "ensure", data=document)
         self.lay(shape.name, tree)
         self.switch(shape.name, tree)
+        self.forget(shape.name)  # none of that could run on a new node
 
     def _started(self, node: str) -> dict[str, Any]:
         """What the host says, once it answers; one without power is given it."""
@@ -158,9 +166,7 @@ class BaremetalProvisioner(Provisioner):
     def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
         """See the interface: by smie, what is not there yet; most of a group at once, or role by role."""
         assert self._software is not None
-        found = self._look(node)
-        if isinstance(found, Error):
-            raise found
+        found = self._said(node)
         there = {role: mark["artifact"] for role, mark in found.get("installed", {}).items() if not mark["differs"]}
         missing = [(role, artifact) for role, artifact in wanted if there.get(role.name) != artifact]
         names = [role.name for role, _ in missing]
@@ -171,16 +177,7 @@ class BaremetalProvisioner(Provisioner):
         for name in names:
             self._software.install(name, node, self._ssh.users[node], self._ssh.config, report, self._ssh.halt)
         if missing:
-            commands = programs_of({role.name: hosts.commands(role) for role, _ in missing})
-            marks = {
-                role.name: {
-                    "artifact": artifact,
-                    "packages": [package.partition(":")[2] or package for package in role.packages],
-                    "programs": commands[role.name],
-                }
-                for role, artifact in missing
-            }
-            self._done(node, "installed", data=json.dumps(marks).encode())
+            self._done(node, "installed", data=json.dumps(hosts.installed(missing)).encode())
 
     def lay(self, node: str, tree: NodeTree) -> str:
         """See the interface."""
@@ -206,10 +203,7 @@ class BaremetalProvisioner(Provisioner):
 
     def join(self, node: str, role: str) -> Joined:
         """See the interface."""
-        found = self._look(node)
-        if isinstance(found, Error):
-            raise found
-        return Joined("", "", str(found["identity"]))
+        return Joined("", "", str(self._said(node)["identity"]))
 
     def means(self, node: str) -> Mapping[str, object]:
         """See the interface. What is shared with smie and us is ssh's configuration."""
@@ -240,7 +234,7 @@ class BaremetalProvisioner(Provisioner):
         """See the interface."""
         result = self._call(node, "execute", role, user, *argv, within=COMMAND_WITHIN)
         if result.code == NOT_RUNNING and "does not run" in result.stderr:
-            raise NotFound(f"{role} on {node} does not run", resolution="See seter status; seter deploy starts it.")
+            raise self._not_running(node, role)
         return Answer(result.code, result.stdout, result.stderr)
 
     def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
@@ -252,7 +246,7 @@ class BaremetalProvisioner(Provisioner):
         """See the interface."""
         result = self._call(node, "restart", role, within=timedelta(seconds=within) + COMMAND_WITHIN)
         if result.code == NOT_RUNNING:
-            raise NotFound(f"{role} on {node} does not run", resolution="See seter status; seter deploy starts it.")
+            raise self._not_running(node, role)
         self._judge(node, "restart", result)
 
     def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
@@ -272,15 +266,71 @@ class BaremetalProvisioner(Provisioner):
 
     def loaded(self, node: str, role: str, process: str) -> None:
         """See the interface."""
-        found = self._look(node)
-        if isinstance(found, Error):
-            raise found
-        _, start, artifact = hosts.parse_read(str(found["units"].get(role, {}).get("read", "")))
+        _, start, artifact = hosts.parse_read(str(self._said(node)["units"].get(role, {}).get("read", "")))
         self._done(node, "loaded", role, hosts.read_mark(process, start, artifact))
 
     def cluster_done(self, node: str, role: str, mark: str) -> None:
         """See the interface."""
         self._done(node, "unpack", ROOT, data=mark_archive("cluster", role, mark))
+
+    def reboot(self, node: str, tree: NodeTree) -> None:
+        """See the interface. By the power, where the target says how that is switched. Raises Unavailable for a host
+        that is not back in time."""
+        before = self.join(node, "").identity
+        if self._power is not None:
+            self._done(node, "sync")
+            self._switch_power(node, self._power.off)
+            self._switch_power(node, self._power.on)
+        else:
+            with suppress(Unavailable):  # it may be gone before it has answered
+                self._done(node, "reboot")
+            self._ssh.forget(node)
+        deadline = monotonic() + BOOT_WITHIN.total_seconds()
+        while not self._is_back(node, before):
+            if monotonic() > deadline:
+                raise Unavailable(
+                    f"{node} has not come back within {BOOT_WITHIN.total_seconds():.0f} s after its reboot",
+                    resolution="See to it by its console, then run seter deploy.",
+                )
+            sleep(PAUSE)
+        self.folders(node, tree)
+
+    def _is_back(self, node: str, before: str) -> bool:
+        """Whether it answers in another life."""
+        found = self._look(node)
+        if isinstance(found, Error) and not isinstance(found, Unavailable):
+            raise found
+        return isinstance(found, dict) and found["identity"] != before
+
+    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
+        """See the interface. From the journal, which also has what earlier starts have printed."""
+        seconds = f"{since.total_seconds():.0f}" if since is not None else ""
+        try:
+            yield from self._ssh.stream(node, program(), ("logs", role, seconds, "follow" if follow else ""))
+        except CommandFailed as failed:
+            if failed.result.code == NOT_RUNNING:
+                raise self._not_running(node, role) from None
+            raise
+
+    @staticmethod
+    def _not_running(node: str, role: str) -> NotFound:
+        return NotFound(f"{role} on {node} does not run", resolution="See seter status; seter deploy starts it.")
+
+    # going back
+
+    def keep(self, node: str) -> bool:
+        """See the interface. Units, files and marks are copied there; a process is known by its start."""
+        return bool(json.loads(self._done(node, "keep")))
+
+    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """See the interface. Raises Error where packages are others by now, when all else is back."""
+        within = COMMAND_WITHIN + timedelta(seconds=sum(seconds for _, seconds in order))
+        said = self._done(node, "back", *(role for role, _ in order), within=within)
+        return hosts.came_back(node, json.loads(said)) if said else ()
+
+    def forget(self, node: str, *, gone_back: bool = False) -> bool:
+        """See the interface."""
+        return bool(self._done(node, "forget", *(["marks"] if gone_back else [])))
 
     # the end
 
@@ -333,8 +383,10 @@ class BaremetalProvisioner(Provisioner):
         more = {} if within is None else {"within": within}
         return self._ssh.call(node, program(), (verb, *words), data, **more)
 
-    def _done(self, node: str, verb: str, *words: str, data: bytes = b"", within: timedelta | None = None) -> None:
-        self._judge(node, verb, self._call(node, verb, *words, data=data, within=within))
+    def _done(self, node: str, verb: str, *words: str, data: bytes = b"", within: timedelta | None = None) -> str:
+        result = self._call(node, verb, *words, data=data, within=within)
+        self._judge(node, verb, result)
+        return result.stdout
 
     @staticmethod
     def _judge(node: str, verb: str, result: Result) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.errors import BadInput
+from common.errors import BadInput, Error
 from common.files import write_atomically
 from common.role import Role
 from common.system import Deployment
 from seter.provisioner.interface import NodeShape
+from seter.software import programs_of
 from seter.state import NodeState, Place, RoleState
 from seter.tree import Lying, files_digest, read_archive, tree_digest
 
@@ -61,6 +62,41 @@ def refuse_unfit(node: str, said: Said) -> None:
         )
 
 
+def installed(roles: Iterable[tuple[Role, str]]) -> dict[str, dict[str, object]]:
+    """What a host is to remember of roles that were installed there, each from this artefact."""
+    there = list(roles)
+    programs = programs_of({role.name: commands(role) for role, _ in there})
+    return {
+        role.name: {
+            "artifact": artifact,
+            "packages": [package.partition(":")[2] or package for package in role.packages],
+            "programs": programs[role.name],
+        }
+        for role, artifact in there
+    }
+
+
+def came_back(node: str, said: Said) -> tuple[str, ...]:
+    """Roles that have to read their files again, of what `onhost back` printed. Raises Error for a host that runs what
+    it ran before only in part: packages do not go back."""
+    if said["lost"]:
+        raise Error(
+            f"{node}: files, secrets and units are back, but not the software of {', '.join(said['lost'])}",
+            details="\n".join(
+                [f"{role}: not as before: {', '.join(differs)}" for role, differs in said["lost"].items()]
+                + [f"{role}: does not start with it" for role in said["failed"]]
+            ),
+            resolution="Newer packages stay there. Put the definitions back, with the `snapshot` that they were "
+            "installed from, and run seter deploy: it installs what they say and lets the host in again.",
+        )
+    if said["failed"]:
+        raise Error(
+            f"{node}: {', '.join(said['failed'])} did not start again with the files of before",
+            resolution="See what it says with seter logs; mend that and deploy.",
+        )
+    return tuple(said["again"])
+
+
 def node_state(said: Said, key: bytes) -> NodeState:
     """One node, from what its host said."""
     lying = read_archive(base64.b64decode(said["lying"])) if said.get("lying") else NOTHING
@@ -73,6 +109,7 @@ def node_state(said: Said, key: bytes) -> NodeState:
         running=True,
         identity=str(said["identity"]),
         cluster=tuple(sorted(lying.cluster.items())),
+        kept=lying.kept,
     )
 
 

@@ -13,6 +13,12 @@
     loaded ROLE TEXT          remember what a running process has read
     read PATH                 a file, in base64
     remove                    everything of ours
+    keep                      what lies and runs now can be gone back to; JSON: role → which of its starts it is
+    back ROLES                files and units as they were kept; JSON: who read other files since, what is not back
+    forget [MARKS]            what was kept goes, with MARKS after it is in use again; says `yes` if there was anything
+    sync                      what was written is on disk
+    reboot                    the host starts anew
+    logs ROLE SECONDS FOLLOW  what the role's process has printed, of the last SECONDS ('' all of it)
 
 It stands alone: nothing of seter is there.
 """
@@ -24,6 +30,7 @@ import hashlib
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -35,6 +42,8 @@ from typing import Any
 ROOT, STATE, READ = Path("/etc/seter"), Path("/var/lib/seter"), Path("/run/seter/process")
 MARK, INSTALLED = ROOT / "host.json", ROOT / "installed"
 BEFORE = ROOT / "enabled-before"
+KEPT = ROOT / "before"
+RAN = KEPT / "containers"  # as `seter.tree.KEPT_LIST` has it: what is kept is there when this file is
 SETTINGS, UNITS = Path("/etc/sysctl.d/90-seter.conf"), Path("/etc/systemd/system")
 NOT_RUNNING, NO_FILE = 69, 66  # sysexits.h: EX_UNAVAILABLE, EX_NOINPUT
 NEEDED = ("systemctl", "tar", "setpriv", "nsenter", "dpkg-query", "sysctl")
@@ -93,7 +102,7 @@ def units(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """How each role's unit is, and what its process has read last."""
     if not names:
         return {}
-    wanted = "--property=ActiveState,Type,Result,MainPID,User,CapabilityBoundingSet"
+    wanted = "--property=ActiveState,Type,Result,MainPID,User,CapabilityBoundingSet,InvocationID"
     blocks = said_by("systemctl", "show", wanted, *(f"seter-{name}.service" for name in names)).strip().split("\n\n")
     found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
     return {name: unit | {"read": text_of(READ / name)} for name, unit in zip(names, found, strict=True)}
@@ -118,9 +127,9 @@ def program(path: str) -> str:
         return ""
 
 
-def installed() -> dict[str, dict[str, Any]]:
+def installed(folder: Path = INSTALLED) -> dict[str, dict[str, Any]]:
     """For each role: from what it was installed, and what is not as it was left then."""
-    marks = {path.name: json.loads(text_of(path)) for path in INSTALLED.glob("[!.]*")}
+    marks = {path.name: json.loads(text_of(path)) for path in folder.glob("[!.]*")}
     there = packages(name for mark in marks.values() for name in mark["packages"])
     found = {}
     for role, mark in marks.items():
@@ -142,6 +151,8 @@ def lying() -> str:
                     tar.add(ROOT / to, f"seter/{to}")
         if (ROOT / "cluster").is_dir():
             tar.add(ROOT / "cluster", "seter/cluster")
+        if RAN.is_file():
+            tar.add(RAN, "seter/before/containers")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -273,6 +284,98 @@ def remove() -> None:
     SETTINGS.unlink(missing_ok=True)
 
 
+def keep() -> None:
+    """In a folder that comes by rename. What is kept already stays: it is what ran before a roll-out that was cut."""
+    if not RAN.exists():
+        new = ROOT / "before.next"
+        for folder in (KEPT, new):
+            shutil.rmtree(folder, ignore_errors=True)
+        (new / "units").mkdir(parents=True)
+        for name in ("now", "secrets"):
+            (new / name).symlink_to((ROOT / name).readlink())
+        for folder, name in ((READ, "read"), (INSTALLED, "installed")):
+            if folder.is_dir():
+                shutil.copytree(folder, new / name)
+        there = units(roles())
+        for role in there:
+            shutil.copy2(UNITS / f"seter-{role}.service", new / "units")
+        write(new / "containers", json.dumps({role: life(unit) for role, unit in there.items()}))
+        new.rename(KEPT)
+    sys.stdout.write(text_of(RAN))
+
+
+def life(unit: dict[str, str]) -> str:
+    """Which start of the unit it is (systemd.exec(5), INVOCATION_ID), '' if it does not run."""
+    return unit["InvocationID"] if unit.get("ActiveState") in ("active", "reloading") else ""
+
+
+def back(*order: str) -> None:
+    """What started since is stopped; what has run all the time goes on. Software stays as it is: it is only told."""
+    if not RAN.exists():
+        return
+    ran, there = dict(json.loads(text_of(RAN))), units(roles())
+    place = {role: number for number, role in enumerate(order)}
+    stays = {role for role, unit in there.items() if life(unit) and life(unit) == ran.get(role)}
+    if not all((ROOT / (KEPT / name).readlink()).is_dir() for name in ("now", "secrets")):
+        sys.exit("it cannot go back: what lay there before is gone")
+    for role in sorted(set(there) - stays, key=lambda role: place.get(role, -1), reverse=True):
+        stop(role)
+    put_back(ran)
+    failed: list[str] = []
+    for role in sorted(set(ran) - stays, key=lambda role: place.get(role, -1)):
+        done = subprocess.run(["systemctl", "enable", "--now", "--quiet", f"seter-{role}.service"], check=False)
+        failed += [role] if done.returncode and ran[role] else []
+    again = [role for role in stays if text_of(READ / role) != text_of(KEPT / "read" / role)]
+    lost = {role: found["differs"] for role, found in installed(KEPT / "installed").items() if found["differs"]}
+    sys.stdout.write(json.dumps({"again": sorted(again), "failed": failed, "lost": lost}))
+
+
+def put_back(ran: Iterable[str]) -> None:
+    """Links, unit files, and what says from what roles are installed as far as that is so again."""
+    for name in ("now", "secrets"):
+        new = ROOT / f"{name}.next"
+        new.unlink(missing_ok=True)
+        new.symlink_to((KEPT / name).readlink())
+        new.replace(ROOT / name)
+    for role in ran:
+        shutil.copy2(KEPT / "units" / f"seter-{role}.service", UNITS)
+    act("systemctl", "daemon-reload")
+    for role, found in installed(KEPT / "installed").items():
+        if not found["differs"]:
+            shutil.copy2(KEPT / "installed" / role, INSTALLED)
+
+
+def forget(marks: str = "") -> None:
+    """Older secrets go with it."""
+    if not RAN.exists():
+        return
+    if marks and (KEPT / "read").is_dir():
+        shutil.copytree(KEPT / "read", READ, dirs_exist_ok=True)
+    RAN.unlink()
+    shutil.rmtree(KEPT)
+    in_use = (ROOT / "secrets").readlink().name
+    for old in (ROOT / "vault").iterdir():
+        if old.name != in_use:
+            shutil.rmtree(old)
+    sys.stdout.write("yes")
+
+
+def logs(role: str, seconds: str, follow: str) -> None:
+    """Of the process alone, not of systemd about it. Following ends with the process, and with who reads."""
+    unit = f"seter-{role}.service"
+    if role not in roles():
+        sys.exit(NOT_RUNNING)
+    since = [f"--since=-{seconds}s"] if seconds else []
+    argv = ["journalctl", f"_SYSTEMD_UNIT={unit}", "--output=cat", "--no-pager", "--quiet", *since]
+    reading = subprocess.Popen([*argv, *(["--follow", "--lines=all"] if follow else [])], stdin=subprocess.DEVNULL)
+    while follow and not select.select([sys.stdin], [], [], 1)[0]:
+        if not life(units([role])[role]):
+            break
+    if follow:
+        reading.terminate()
+    reading.wait()
+
+
 def main(argv: Sequence[str]) -> None:
     """See the beginning."""
     verb, *words = argv
@@ -283,7 +386,8 @@ def main(argv: Sequence[str]) -> None:
     else:
         plain: dict[str, Callable[..., None]] = {
             "look": look, "unpack": unpack, "ensure": ensure, "stop": stop, "restart": restart, "remove": remove,
-            "before": before, "installed": remember, "loaded": loaded, "read": read,
+            "before": before, "installed": remember, "loaded": loaded, "read": read, "keep": keep, "back": back,
+            "forget": forget, "logs": logs, "sync": os.sync, "reboot": lambda: act("systemctl", "reboot", "--no-block"),
             "switch": lambda script, *more: act("sh", "-c", script, "switch", *more),
         }  # fmt: skip
         plain[verb](*words)

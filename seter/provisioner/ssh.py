@@ -17,14 +17,14 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from common.errors import Denied, Error, Missing, Unavailable
 from common.files import write_atomically
-from common.run import Result, TimedOut, run
+from common.run import CommandFailed, Result, TimedOut, run, stream
 from common.system import Node, Target
 from common.target_shapes import JUMP
 
@@ -143,6 +143,15 @@ class Ssh:
             self._open.discard(node)
             raise error
         return result
+
+    def stream(self, node: str, program: str, words: Sequence[str]) -> Iterator[bytes]:
+        """As `call`, but what the program prints comes in pieces, for as long as it runs. Raises CommandFailed too."""
+        source = program.encode()
+        argv = remote(self.config, node, ["python3", "-IS", "-c", BOOT, str(len(source)), *words], self.users[node])
+        try:
+            yield from stream(argv, source)
+        except CommandFailed as failed:
+            raise refused(node, failed.result) or failed from failed
 
     def forget(self, node: str) -> None:
         """The host's power was switched: what connection there was is of an earlier life."""

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -227,6 +228,104 @@ def test_what_does_not_run_is_not_restarted(provisioner: Provisioner, field: Fie
     provisioner.ensure(field.shape(nets), tree())
     with pytest.raises(NotFound, match="web on n1"):
         provisioner.restart("n1", "web", 1)
+
+
+def test_a_node_goes_back_to_what_ran_before(provisioner: Provisioner, field: Field, nets: dict[str, Subnets]) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    before = provisioner.observe(KEY).nodes["n1"]
+    assert provisioner.keep("n1")
+    assert provisioner.keep("n1")
+    assert provisioner.observe(KEY).nodes["n1"].kept
+    for number in range(4):  # older trees go meanwhile
+        provisioner.lay("n1", tree(f"new {number}"))
+        provisioner.switch("n1", tree(f"new {number}"))
+    provisioner.set_aside("n1", "web", 5)
+    field.start(INSTANCE, "second")
+    assert process_of(provisioner) == "second"
+    assert provisioner.go_back("n1", [("web", 5)]) == ()
+    assert provisioner.go_back("n1", [("web", 5)]) == ()
+    assert provisioner.forget("n1", gone_back=True)
+    assert not provisioner.forget("n1")
+    assert provisioner.observe(KEY).nodes["n1"] == before
+
+
+def test_what_has_run_all_the_time_goes_on_and_is_named_to_read_its_files_again(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    before = provisioner.observe(KEY).nodes["n1"]
+    assert provisioner.keep("n1")
+    provisioner.lay("n1", tree("new"))
+    provisioner.switch("n1", tree("new"))
+    provisioner.loaded("n1", "web", "second")
+    assert process_of(provisioner) == "second"
+    assert provisioner.go_back("n1", [("web", 5)]) == ("web",)
+    assert provisioner.forget("n1", gone_back=True)
+    assert provisioner.observe(KEY).nodes["n1"] == before
+
+
+def test_where_nothing_is_kept_nothing_is_changed_by_going_back(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    before = provisioner.observe(KEY).nodes["n1"]
+    assert provisioner.go_back("n1", [("web", 5)]) == ()
+    assert not provisioner.forget("n1", gone_back=True)
+    assert provisioner.observe(KEY).nodes["n1"] == before
+
+
+@only_machines
+def test_software_that_is_another_by_now_is_told_when_all_else_is_back(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    mark = '{"artifact": "sha256:a", "packages": {"tar": "0.1"}, "programs": {}}'
+    provisioner.ensure(field.shape(nets), tree())
+    field.inside(INSTANCE, "sh", "-c", f"mkdir -p /etc/seter/installed; echo '{mark}' >/etc/seter/installed/web")
+    field.start(INSTANCE, "first")
+    assert provisioner.keep("n1")
+    provisioner.lay("n1", tree("new"))
+    provisioner.switch("n1", tree("new"))
+    provisioner.set_aside("n1", "web", 5)
+    with pytest.raises(Error, match="n1: files, secrets and units are back, but not the software of web") as error:
+        provisioner.go_back("n1", [("web", 5)])
+    assert "web: not as before: tar" in error.value.details and "seter deploy" in error.value.resolution
+    seen = provisioner.observe(KEY).nodes["n1"]
+    assert (seen.files, seen.serves, process_of(provisioner)) == (tree().files_digest, True, "first")
+
+
+def test_a_rebooted_node_is_another_life_with_its_files_and_folders(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    before = provisioner.observe(KEY).nodes["n1"]
+    provisioner.reboot("n1", tree())
+    after = provisioner.observe(KEY).nodes["n1"]
+    assert after.running and after.identity != before.identity
+    assert (after.files, after.secrets) == (before.files, before.secrets)
+    assert field.inside(INSTANCE, "stat", "--format=%u %a", "/run/web") == "33 770"
+
+
+def test_what_a_process_has_printed_can_be_read_and_followed_until_it_is_gone(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    with pytest.raises(NotFound):
+        list(provisioner.logs("n1", "web", since=None, follow=False))
+    field.start(INSTANCE, "first")
+    pieces = provisioner.logs("n1", "web", since=timedelta(minutes=5), follow=True)
+    assert b"it is up" in next(pieces)
+    provisioner.remove_role("n1", "web", 5)
+    assert b"".join(pieces) == b""
+
+
+def process_of(provisioner: Provisioner) -> str:
+    """What the process of `web` has read last."""
+    role = provisioner.observe(KEY).nodes["n1"].role("web")
+    assert role is not None and role.running
+    return role.process
 
 
 @only_containers

@@ -8,16 +8,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.role import Process
 from common.system import Deployment, Network, Node, Power, Target
 from seter.provisioner.baremetal import BaremetalProvisioner
 from seter.provisioner.container import ContainerProvisioner
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.provisioner.subnets import address
-from seter.state import Subnets
+from seter.state import RoleState, Subnets
 from tests.lab.hosts import USER, Hosts
 from tests.lab.programs import program
 
 POOL = "10.213.0.0/16"
+ROLE = "web"
+RUNS = Process(("/bin/sh", "-c", "trap exit TERM; echo it is up; while :; do sleep 1; done"))
+UNIT = """\
+[Service]
+Type=exec
+ExecStart={command}
+ExecStartPost=/bin/sh -c "mkdir -p /run/seter/process; echo {digest} >/run/seter/process/{role}"
+[Install]
+WantedBy=multi-user.target
+"""
 SYSCTLS = (("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.disable_ipv6", "0"))
 NODE = "n1"
 
@@ -40,6 +51,10 @@ class Field(ABC):
     @abstractmethod
     def inside(self, instance: str, *argv: str) -> str:
         """What a command prints that is run on the node as root, by another way than the provisioner's."""
+
+    @abstractmethod
+    def start(self, instance: str, process: str) -> None:
+        """The role `web` runs on the node as `RUNS`; what it has read last is called `process`."""
 
     def nets(self, provisioner: Provisioner) -> dict[str, Subnets]:
         """The two networks, which are there then."""
@@ -75,6 +90,15 @@ class Containers(Field):
             ["docker", "exec", name, *argv], capture_output=True, text=True, check=True
         ).stdout.strip()
 
+    def start(self, instance: str, process: str) -> None:
+        own = self.provisioner(instance).started(NODE, ROLE, RUNS, _state(process), self.image)
+        labels = own["labels"]
+        assert isinstance(labels, dict)
+        argv = ["run", "--detach", "--name", str(own["container"]), "--network", f"container:{own['node_container']}"]
+        argv += [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+        argv += ["--entrypoint", RUNS.command[0], self.image, *RUNS.command[1:]]
+        subprocess.run(["docker", *argv], capture_output=True, check=True)
+
 
 @dataclass
 class Machines(Field):
@@ -100,7 +124,19 @@ class Machines(Field):
         return Target("baremetal", "baremetal", (node,), Path("baremetal.hcl"), **more)
 
     def provisioner(self, instance: str) -> BaremetalProvisioner:
-        return BaremetalProvisioner.of(self.deployment(instance), self.target(), None)
+        return BaremetalProvisioner.of(self.deployment(instance), self.lab.folder / instance, self.target(), None)
 
     def inside(self, instance: str, *argv: str) -> str:
         return self.lab[NODE].run(*argv)
+
+    def start(self, instance: str, process: str) -> None:
+        own = self.provisioner(instance).started(NODE, ROLE, RUNS, _state(process), "")
+        command = f'{RUNS.command[0]} -c "{RUNS.command[2]}"'
+        unit = UNIT.format(command=command, digest=own["digest"], role=ROLE)
+        self.lab[NODE].run("sh", "-c", f"cat >/etc/systemd/system/seter-{ROLE}.service", given=unit)
+        self.lab[NODE].run("systemctl", "daemon-reload")
+        self.lab[NODE].run("systemctl", "enable", "--now", "--quiet", f"seter-{ROLE}.service")
+
+
+def _state(process: str) -> RoleState:
+    return RoleState("sha256:a", "", process, "start")
