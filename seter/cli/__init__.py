@@ -32,5 +32,6 @@ WHERE = {
     "diff": "past",
     "rollback": "past",
     "reproduce": "past",
+    "trust": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)
