@@ -113,9 +113,8 @@ class ContainerProvisioner(Returning):
             )
             for what, names, listing in lists:
                 found = listing.result()
-                labels.refuse_foreign(
-                    self.deployment, what, names, found["Volumes"] or [] if what == "volume" else found
-                )
+                there = found["Volumes"] or [] if what == "volume" else found
+                labels.refuse_foreign(self.deployment, what, names, there)
 
     def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
         """See the interface. Taken is what any Docker network has and what this host has a route to."""
@@ -387,8 +386,7 @@ class ContainerProvisioner(Returning):
     def kill(self, node: str) -> None:
         """See the interface."""
         with translated(f"killing {node}"):
-            listed = self._of_node(node)
-            running = [container["Id"] for container in listed if container["State"] in ("running", "restarting")]
+            running = [each["Id"] for each in self._of_node(node) if each["State"] in ("running", "restarting")]
             self._each(lambda container: self._api.kill(container, "SIGKILL"), running)
 
     def destroy(self) -> tuple[str, ...]:

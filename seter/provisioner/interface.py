@@ -168,9 +168,6 @@ class Provisioner(ABC):
 
     # What a kind of target may have.
 
-    def halt(self) -> None:
-        """The run is to end: calls of other threads that would wait long raise KeyboardInterrupt soon."""
-
     def reboot(self, node: str, tree: NodeTree) -> None:
         """The node, whose processes have stopped, is started anew and answers again; what it held it holds. Raises
         Error where nodes cannot be rebooted."""
@@ -215,6 +212,10 @@ class Provisioner(ABC):
         """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;
         whether there was anything."""
         return False
+
+    @abstractmethod
+    def halt(self) -> None:
+        """The run is to end: calls of other threads that would wait long raise KeyboardInterrupt soon."""
 
     @abstractmethod
     def kill(self, node: str) -> None:

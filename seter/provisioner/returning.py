@@ -55,3 +55,6 @@ class Returning(labels.Named, Provisioner):
         told = self.as_root(name, ["rm", HEARD]).code == 0
         self.guard.disarm(name, node)
         return told
+
+    def halt(self) -> None:
+        """See the interface. Calls to an engine are short."""
