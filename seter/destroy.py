@@ -10,6 +10,8 @@ from pathlib import Path
 
 from common.catalog import Catalog
 from common.console import Report
+from common.errors import BadInput
+from common.model import Kind
 from common.system import Deployment
 from seter.history import History, Run
 from seter.keep import Keep, open_keep
@@ -64,6 +66,16 @@ def _forget(keep: Keep) -> None:
 
 
 def _provisioner(keep: Keep) -> Provisioner:
-    """What an earlier run left in the deployment's folder says of which kind it is: definitions may be gone."""
-    kind = "baremetal" if (keep.folder / SSH).is_dir() else "container"
-    return provisioner_of(kind, keep)
+    """What an earlier run left in the deployment's folder says of which kind it is: definitions may be gone. Raises
+    BadInput where a run on another machine has made it of hosts, which this one does not know yet."""
+    if (keep.folder / SSH).is_dir():
+        return provisioner_of("baremetal", keep)
+    runs = History(keep)
+    run = runs.last() if keep.is_shared else None
+    if run is not None and any(name.startswith(f"{Kind.ROOTFS}/") for name in runs.find(run.number).artifacts):
+        raise BadInput(
+            f"the hosts of {keep.deployment} are not known on this machine",
+            resolution="Nothing was changed. Run seter status here first, and seter trust if it asks for that; or "
+            "destroy where it was deployed.",
+        )
+    return provisioner_of("container", keep)

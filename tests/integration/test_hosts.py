@@ -122,6 +122,32 @@ def test_what_was_deployed_is_there_and_nothing_is_left_to_do(place: Field) -> N
     assert said.strip() == "www-data"
 
 
+def test_a_canary_that_fails_goes_back_and_no_other_host_is_touched(place: Field) -> None:
+    """Its process exits at once. The same unit with the same files runs afterwards, and nothing is left to do."""
+    role = place.folder / "definitions" / "roles" / "web" / "role.hcl"
+    text, since = role.read_text(), place.lab["w2"].run("systemctl", "show", "-P", "InvocationID", "seter-web")
+    role.write_text(text.replace('["python3", "-m"', '["false", "-m"'))
+    place.greet("good night")
+    try:
+        assert "put back: w1" in place.seter("deploy", "--yes", code=6).err
+    finally:
+        role.write_text(text)
+        place.greet("hello")
+    assert "hello" in place.lab["w1"].run("curl", "-s", "http://127.0.0.1/index.html")
+    assert place.lab["w2"].run("systemctl", "show", "-P", "InvocationID", "seter-web") == since
+    assert "no change" in place.seter("deploy", "--yes").out
+
+
+def test_an_earlier_run_is_gone_back_to_while_packages_are_the_same(place: Field) -> None:
+    first = next(run["number"] for run in place.seter("history", "--json").json() if run["result"] == "done")
+    place.greet("good evening")
+    place.seter("deploy", "--yes")
+    place.seter("rollback", str(first), "--yes")
+    place.greet("hello")
+    assert "hello" in place.lab["w1"].run("curl", "-s", "http://127.0.0.1/index.html")
+    assert "no change" in place.seter("deploy", "--yes").out
+
+
 def test_whatever_was_changed_by_hand_shows_and_is_mended(place: Field) -> None:
     w1, w2, x1 = (place.lab[name] for name in ("w1", "w2", "x1"))
     w1.run("sh", "-c", "echo changed >/etc/seter/now/web/index.html")

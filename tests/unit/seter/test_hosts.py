@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import BadInput
+from common.errors import BadInput, Error
 from common.system import Deployment
 from seter.provisioner import hosts
 from seter.provisioner.interface import NodeShape
@@ -104,3 +104,13 @@ def test_marks_are_remembered_and_forgotten(tmp_path: Path) -> None:
 def test_what_a_process_has_read_goes_to_the_host_and_comes_back() -> None:
     assert hosts.parse_read(hosts.read_mark("p", "s", "a")) == ("p", "s", "a")
     assert hosts.parse_read("") == ("", "", "")
+
+
+def test_what_did_not_come_back_is_said_with_what_to_do_next() -> None:
+    assert hosts.came_back("gw1", {"again": ["web"], "failed": [], "lost": {}}) == ("web",)
+    with pytest.raises(Error, match="not the software of web") as lost:
+        hosts.came_back("gw1", {"again": [], "failed": ["web"], "lost": {"web": ["nginx", "/usr/bin/x"]}})
+    assert lost.value.details == "web: not as before: nginx, /usr/bin/x\nweb: does not start with it"
+    assert "snapshot" in lost.value.resolution
+    with pytest.raises(Error, match="web did not start again"):
+        hosts.came_back("gw1", {"again": [], "failed": ["web"], "lost": {}})
