@@ -19,6 +19,7 @@ from seter import artifacts, record
 from seter.apply import AddressesTaken, Apply
 from seter.fenced import Fenced
 from seter.lease import Lease
+from seter.lost import refuse_lost, tell_lost
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
@@ -65,10 +66,12 @@ def deploy(
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        refuse_lost(seen)
         if seen.plan.is_empty and request.saved:
             confirm(seen.plan)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
+            tell_lost(seen)
             return Outcome(seen.plan, time.monotonic() - started)
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
@@ -80,6 +83,7 @@ def deploy(
                 raise
             report(Event("plan", moved.message, "making another"))
         else:
+            tell_lost(seen)
             return Outcome(plan, time.monotonic() - started)
     raise AssertionError("not reached")
 
@@ -177,6 +181,7 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
 def _used(seen: Survey) -> list[artifacts.Image]:
     """The images that this plan starts something from."""
     nodes = any(step.act.makes_node for step in seen.plan.steps)
-    used = [seen.images[f"container/{seen.blueprint.target.image}"]] if nodes else []
+    node_image = f"container/{seen.blueprint.target.image}"
+    used = [seen.images[node_image]] if nodes and node_image in seen.images else []
     seats = seen.blueprint.seat
     return used + [seen.image_of(seats[step.node, step.role]) for step in seen.plan.steps if step.act.starts_process]

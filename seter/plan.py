@@ -144,6 +144,8 @@ def _removals(wanted: Wanted, observed: Observed) -> Iterator[Step]:
 def _group_steps(group: WantedGroup, wanted: Wanted, observed: Observed) -> list[Step]:
     steps: list[Step] = []
     for name in group.nodes:
+        if name in observed.unreachable:
+            continue
         steps += (
             replace(step, group=group.name, node=name)
             for step in _node_steps(group, wanted.nodes[name], observed.nodes.get(name))
@@ -227,6 +229,8 @@ def _cluster_steps(group: WantedGroup, wanted: Wanted, observed: Observed, steps
 
 def _cluster_reason(role: WantedRole, group: WantedGroup, wanted: Wanted, observed: Observed, steps: list[Step]) -> str:
     """Why the group needs the step; empty when the mark of the last one says that nothing has changed since."""
+    if group.first in observed.unreachable:
+        return ""
     if any(step.act is Act.START and step.role == role.name for step in steps):
         return "a member is started"
     state = wanted.nodes[group.first].role(role.name)

@@ -100,7 +100,7 @@ class _Digests:
 
 def _visible(role: Role, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The role's own parameters and the facts; what other roles are told does not matter to it."""
-    own = {role.variable_prefix + parameter.name for parameter in role.parameters}
+    own = {role.variable_prefix + name for name in ("services", *(each.name for each in role.parameters))}
     facts = {"node", "groups_of", "deployment", "metrics_targets", "openings"}
     return {name: value for name, value in variables.items() if name in own | facts}
 

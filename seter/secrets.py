@@ -112,9 +112,9 @@ class Vault:
         if wish.need.make == "certificate":
             return self._certificate(wish)
         if wish.given:
-            from seter.given import read_word
+            from seter.given import read_cephx, read_word
 
-            word = read_word(wish.given)
+            word = (read_cephx if wish.need.make == "cephx" else read_word)(wish.given)
             self._given.append(word)
             return {wish.need.name: word}
         value = self._once(wish.key, lambda: {"value": make(wish.need.make)})

@@ -70,7 +70,8 @@ def _names(map: Map, seats: Iterable[Seat], need: str) -> tuple[str, ...]:
     names: list[str] = []
     for seat in seats:
         own = next(theirs for theirs in seat.role.secrets if theirs.name == need)
-        names += certificate_names(own.names, seat.node, map, seat.parameters)
+        for service in ({}, *seat.services.values()):
+            names += certificate_names(own.names, seat.node, map, {**seat.parameters, **service})
     return tuple(dict.fromkeys(names))
 
 

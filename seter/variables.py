@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from common.errors import BadInput
@@ -16,6 +16,7 @@ from seter.state import Place, Subnets
 
 Variables = dict[str, Any]
 T = TypeVar("T")
+ALL = "main"  # the one network of hosts whose target names none
 LARGEST_NUMBER = 199  # host parts from 200 on are kept for the engine's gateway and for growth
 
 
@@ -34,7 +35,19 @@ class Map:
         return self.once(("addresses", node.name), lambda: self._make_addresses(node))
 
     def _make_addresses(self, node: Node) -> dict[str, Variables]:
+        if node.address or node.address6:
+            return self._given(node)
         return {network: self._address(node, network) for network in node.networks}
+
+    def _given(self, node: Node) -> dict[str, Variables]:
+        """The addresses that the target's file says, each in the network that holds it; without networks, in one."""
+        found: dict[str, Variables] = {}
+        for text in filter(None, (node.address, node.address6, *node.addresses)):
+            name = next((name for name, subnets in self.subnets.items() if _holds(subnets, text)), ALL)
+            subnets = self.subnets.get(name, Subnets("", ""))
+            entry = found.setdefault(name, {"address": "", "address6": "", "prefix": subnets.v4, "prefix6": subnets.v6})
+            entry["address6" if ":" in text else "address"] = text
+        return found
 
     def _address(self, node: Node, network: str) -> Variables:
         number, subnets = self.places[node.name].number, self.subnets[network]
@@ -48,7 +61,7 @@ class Map:
     def seen_from(self, observer: Node, node: Node) -> Variables:
         """The node as `observer` knows it: its address is the one in the first network that both have."""
         networks = self.addresses(node)
-        shared = next((network for network in observer.networks if network in networks), node.networks[0])
+        shared = next((network for network in self.addresses(observer) if network in networks), next(iter(networks)))
         place = self.places[node.name]
         return {
             "name": node.name,
@@ -58,7 +71,7 @@ class Map:
             "address": networks[shared]["address"],
             "address6": networks[shared]["address6"],
             "networks": networks,
-            "manage": node.manage,
+            "manage": not node.existing,
         }
 
     def groups_from(self, observer: Node) -> dict[str, list[Variables]]:
@@ -79,6 +92,11 @@ class Map:
         for node in ordered:
             groups.setdefault(node.group, []).append(self.seen_from(observer, node))
         return groups
+
+
+def _holds(subnets: Subnets, text: str) -> bool:
+    address = ip_address(text)
+    return any(address in ip_network(prefix) for prefix in (subnets.v4, subnets.v6) if prefix)
 
 
 def number(nodes: Sequence[Node], known: Mapping[str, Place], largest: int = LARGEST_NUMBER) -> dict[str, Place]:
@@ -117,15 +135,32 @@ def _lowest(taken: set[int]) -> int:
     return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
-def of_role(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
-    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes."""
+def of_role(
+    role: Role,
+    parameters: Mapping[str, Value],
+    groups: Mapping[str, list[Variables]],
+    services: Mapping[str, Mapping[str, Value]],
+) -> Variables:
+    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes.
+
+    A role that takes some for each service has those of all but the first in a list."""
+    variables = {role.variable_prefix + name: value for name, value in _variables(role, parameters, groups).items()}
+    if role.per_service:
+        variables[role.variable_prefix + "services"] = [
+            {"name": service, **_variables(role, values, groups)} for service, values in services.items()
+        ]
+    return variables
+
+
+def _variables(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
+    """By the names of the parameters."""
     variables = {}
     for parameter in role.parameters:
         if parameter.name in parameters:
             value = parameters[parameter.name]
             is_group = parameter.type is ParameterType.NODES
             plain = groups.get(str(value), []) if is_group else _plain(value, f"{role.name}: {parameter.name}")
-            variables[role.variable_prefix + parameter.name] = plain
+            variables[parameter.name] = plain
     return variables
 
 
@@ -176,7 +211,7 @@ def _addresses(name: str, parameters: Mapping[str, Value], groups: Mapping[str, 
         return [name]
     value = parameters.get(name, ())
     if isinstance(value, str) and value in groups:
-        return [node[family] for node in groups[value] for family in ("address", "address6")]
+        return [node[family] for node in groups[value] for family in ("address", "address6") if node[family]]
     return [str(item) for item in value] if isinstance(value, tuple) else [str(value)] if value else []
 
 
@@ -204,7 +239,7 @@ def certificate_names(role_names: Sequence[str], node: Node, map: Map, parameter
     for name in role_names:
         if name == "node":
             addresses = map.addresses(node).values()
-            own = [entry[family] for entry in addresses for family in ("address", "address6")]
+            own = [entry[family] for entry in addresses for family in ("address", "address6") if entry[family]]
             names += [node.name, *own, "localhost", "127.0.0.1", "::1"]
         else:
             value = parameters[name]

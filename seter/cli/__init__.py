@@ -33,5 +33,6 @@ WHERE = {
     "diff": "past",
     "rollback": "past",
     "reproduce": "past",
+    "trust": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def show_plan(found: Preview, *, brief: bool) -> None:
     """The steps as a table; then order and files as lines, unless it is to be `brief`, which is for programs."""
+    for node, why in found.untold:
+        console.note(f"cannot tell what {node} needs: {why}")
     if not found.steps:
         console.result(f"{found.deployment}: no change")
         return

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
+from seter.provisioner import labels
 from seter.provisioner.guard import HEARD, Guard
 from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.kept import Kept
 
 
-class Returning(Provisioner):
-    """Nodes that can go back. `node_name` names a node's container."""
+class Returning(labels.Named, Provisioner):
+    """Nodes that can go back."""
 
     kept: Kept
     guard: Guard
@@ -19,10 +20,6 @@ class Returning(Provisioner):
     @abstractmethod
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:
         """Run a command in a container as root."""
-
-    @abstractmethod
-    def node_name(self, node: str) -> str:
-        """Name of a node's container."""
 
     def keep(self, node: str) -> bool:
         """See the interface."""
@@ -58,3 +55,6 @@ class Returning(Provisioner):
         told = self.as_root(name, ["rm", HEARD]).code == 0
         self.guard.disarm(name, node)
         return told
+
+    def halt(self) -> None:
+        """See the interface. Calls to an engine are short."""

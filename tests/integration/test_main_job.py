@@ -197,6 +197,7 @@ def damage(store: Path, digest: str) -> None:
     blob.write_bytes(content)
 
 
+@pytest.mark.long
 def test_two_deployments_stand_side_by_side_and_a_killed_deploy_is_finished_by_the_next(running: Running) -> None:
     other = Running(running.tools, f"{running.instance}-b")
     before = running.containers()

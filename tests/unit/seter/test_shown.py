@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from seter.cli.shown import show_plan
@@ -19,7 +21,7 @@ LINES = ("--- x", "+++ x", "@@ -1 +1 @@", "-old", "+new")
 
 def plan(*steps: Detail, files: tuple[Changed, ...] = ()) -> Preview:
     stages = (Stage(("gw1",), ("restart traefik",), (("gateways", 2, 3),)),)
-    return Preview("s/t/i", "f", "what is there now", steps, (("gw2", "traefik"),), files, stages)
+    return Preview("s/t/i", "f", "what is there now", steps, (("gw2", "traefik"),), (), files, stages)
 
 
 def shown(found: Preview, capsys: pytest.CaptureFixture[str], *, brief: bool = False) -> list[str]:
@@ -55,6 +57,11 @@ def test_what_changes_alike_is_shown_once_and_new_files_by_their_length(capsys: 
         "added traefik/x.yml on gw3: 2 lines",
         "secrets on gw1: changed (secret)",
     ]
+
+
+def test_a_node_that_does_not_answer_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan(replace(plan(), untold=(("gw3", "no route to host"),)), brief=True)
+    assert "cannot tell what gw3 needs: no route to host" in capsys.readouterr().err
 
 
 def test_nothing_to_do_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

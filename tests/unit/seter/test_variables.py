@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def test_a_node_has_everything_that_templates_are_promised() -> None:
     }
 
 
+def test_hosts_keep_the_addresses_that_their_target_gives_them() -> None:
+    n1 = Node("n1", "gateways", "10.0.1.77", "fd01::77", addresses=("10.0.2.77",))
+    n2 = Node("n2", "gateways", "10.0.2.78")
+    seen = Map((n1, n2), number((n1, n2), {}), SUBNETS)
+    assert list(seen.addresses(n1)) == ["fabric", "clients"]
+    assert (seen.addresses(n1)["clients"]["address"], seen.addresses(n1)["clients"]["address6"]) == ("10.0.2.77", "")
+    assert (seen.seen_from(n2, n1)["address"], seen.seen_from(n1, n1)["address"]) == ("10.0.2.77", "10.0.1.77")
+    assert "" not in certificate_names(("node",), n2, seen, {})
+
+
+def test_hosts_of_a_target_without_networks_are_on_one() -> None:
+    n1, n2 = Node("n1", "a", "10.0.1.1", "fd01::1"), Node("n2", "b", "10.9.9.9")
+    seen = Map((n1, n2), number((n1, n2), {}), {})
+    assert seen.addresses(n1) == {
+        "main": {"address": "10.0.1.1", "address6": "fd01::1", "prefix": "", "prefix6": ""},
+    }
+    assert seen.seen_from(n1, n2)["address"] == "10.9.9.9"
+
+
 def test_removing_the_one_in_the_middle_renumbers_nobody() -> None:
     """SE-06."""
     before = number(NODES, {})
@@ -84,7 +104,7 @@ def test_parameters_become_plain_values_with_the_role_s_prefix() -> None:
         "vips": ("192.0.2.10",),
     }
     groups = MAP.groups_from(GW1)
-    assert of_role(role(*parameters), values, groups) == {
+    assert of_role(role(*parameters), values, groups, {}) == {
         "bird_gateway_interval": 0.1,
         "bird_gateway_longest": 43200,
         "bird_gateway_peers": groups["routers"],
@@ -92,9 +112,20 @@ def test_parameters_become_plain_values_with_the_role_s_prefix() -> None:
     }
 
 
+def test_a_role_that_tells_services_apart_gets_those_beside_the_first() -> None:
+    vips, backends = (Parameter("vips", ParameterType.ADDRESS, "", many=True), Parameter("b", ParameterType.NODES, ""))
+    more: dict[str, Value] = {"vips": ("192.0.2.20",), "b": "routers"}
+    groups = MAP.groups_from(GW1)
+    apart = replace(role(vips, backends), per_service=("vips", "b"))
+    found = of_role(apart, {"vips": ("192.0.2.10",), "b": "gateways"}, groups, {"archive": more})
+    assert found["bird_gateway_vips"] == ["192.0.2.10"] and found["bird_gateway_b"] == groups["gateways"]
+    assert found["bird_gateway_services"] == [{"name": "archive", "vips": ["192.0.2.20"], "b": groups["routers"]}]
+    assert "bird_gateway_services" not in of_role(role(vips), {"vips": ("192.0.2.10",)}, groups, {})
+
+
 def test_a_value_that_looks_like_a_template_is_refused() -> None:
     with pytest.raises(BadInput, match="bird-gateway: text"):
-        of_role(role(Parameter("text", ParameterType.TEXT, "")), {"text": "{{ lookup('pipe', 'id') }}"}, {})
+        of_role(role(Parameter("text", ParameterType.TEXT, "")), {"text": "{{ lookup('pipe', 'id') }}"}, {}, {})
 
 
 def test_metrics_are_found_at_every_node_of_every_role_that_has_them() -> None:
