@@ -32,6 +32,9 @@ class Map:
 
     def addresses(self, node: Node) -> dict[str, Variables]:
         """The node's addresses in each of its networks, in the order of the target's file."""
+        return self.once(("addresses", node.name), lambda: self._make_addresses(node))
+
+    def _make_addresses(self, node: Node) -> dict[str, Variables]:
         if node.address or node.address6:
             return self._given(node)
         return {network: self._address(node, network) for network in node.networks}

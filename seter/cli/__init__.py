@@ -27,6 +27,7 @@ WHERE = {
     "restore": "upkeep",
     "maintain": "upkeep",
     "destroy": "everyday",
+    "operators": "upkeep",
     "history": "past",
     "show": "past",
     "diff": "past",

@@ -321,6 +321,46 @@ def test_what_a_process_has_printed_can_be_read_and_followed_until_it_is_gone(
     assert b"it is up" not in b"".join(pieces)  # it has ended
 
 
+@only_containers
+def test_a_node_that_is_not_told_that_it_is_heard_goes_back_by_itself(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    change(provisioner, field, nets)
+    assert provisioner.arm("n1", ["web"], 3)
+    for _ in range(5):
+        time.sleep(1)
+        assert provisioner.heard("n1")
+    assert not provisioner.observe(KEY).nodes["n1"].alone
+    end = time.monotonic() + 20
+    while not (seen := provisioner.observe(KEY).nodes["n1"]).alone:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert seen.files == tree().files_digest
+
+
+@only_containers
+def test_a_guard_that_was_taken_away_does_nothing(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    change(provisioner, field, nets)
+    assert provisioner.arm("n1", [], 1)
+    assert provisioner.disarm("n1")
+    assert not provisioner.disarm("n1")
+    time.sleep(3)
+    assert not provisioner.observe(KEY).nodes["n1"].alone
+
+
+def change(provisioner: Provisioner, field: Field, nets: dict[str, Subnets]) -> None:
+    """A node with a process, kept, then changed."""
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    assert provisioner.keep("n1")
+    provisioner.set_aside("n1", "web", 5)
+    provisioner.lay("n1", tree("new"))
+    provisioner.switch("n1", tree("new"))
+    field.start(INSTANCE, "second")
+
+
 def process_of(provisioner: Provisioner) -> str:
     """What the process of `web` has read last."""
     role = provisioner.observe(KEY).nodes["n1"].role("web")

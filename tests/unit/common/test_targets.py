@@ -79,6 +79,8 @@ def test_a_target_of_hosts_says_where_they_are_and_how_they_are_reached(definiti
     [
         ('prefix = "10.30.0.0/24"', 'pool = "10.30.0.0/24"', 'network "clients" of a baremetal target has no prefix'),
         ('"10.20.0.12"', '"10.21.0.12"', 'node "n2": 10.21.0.12 is in none of the networks'),
+        ('"10.30.0.0/24"', '"10.0.0.0/8"', 'network "clients" (10.0.0.0/8) overlaps network "rack" (10.20.0.0/24, '),
+        ('"10.20.0.12"', '"10.30.0.11"', 'has the address 10.30.0.11 of node "n1"'),
         ('["10.30.0.11"]', '["10.20.0.99"]', 'node "n1" has two addresses in 10.20.0.0/24'),
         ('"hop@bastion:22"', '"hop@bastion;id"', 'jump: "hop@bastion;id" is no host to jump over'),
         ('"n1.example.test"', '"-oProxyCommand=id"', '"-oProxyCommand=id" is no name and no address of a host'),
