@@ -294,4 +294,7 @@ def test_swift_is_the_same_through_the_balancer(several: Several) -> None:
     direct = swift(Door(pids["ar1"], 7480), tls=False)
     through = swift(Door(pids["gw1"], 443), tls=True)
     assert len(direct) == len(STEPS) + 3 and sum(200 <= status < 300 for status, *_ in direct) >= 18
-    assert through == direct
+    others = [
+        (number, one, other) for number, (one, other) in enumerate(zip(direct, through, strict=True)) if one != other
+    ]
+    assert not others
