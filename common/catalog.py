@@ -325,7 +325,6 @@ class _Loading:
             nodes=draft.members,
             file=path,
             user=draft.user,
-            port=draft.port,
             jump=draft.jump,
             identity_file=draft.identity_file,
             snapshot=draft.snapshot,

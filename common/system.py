@@ -102,7 +102,7 @@ class Node:
     networks: tuple[str, ...] = ()
     interface: str = ""
     manage: str = ""  # where SSH finds it, if not at `address`
-    port: int = 0  # of its SSH server; 0 for the target's
+    port: int = 22  # of its SSH server
     host_key: str = ""  # "TYPE KEY", if it is pinned
     existing: bool = False  # others run it: it is looked at and never touched
     parameters: tuple[tuple[str, Value], ...] = ()
@@ -127,7 +127,6 @@ class Target:
     nodes: tuple[Node, ...]
     file: Path
     user: str = ""  # to log in as; empty for root
-    port: int = 22
     jump: str = ""  # USER@HOST:PORT that SSH goes over
     identity_file: str = ""
     snapshot: str = ""  # of packages, that hosts are installed from; empty for the machine's mirror

@@ -102,6 +102,7 @@ def _node(
     **values: Any,  # noqa: ANN401 (fields of Node, typed by the shape)
 ) -> Node:
     """The group is the outer block's to say."""
+    values.setdefault("port", 0)  # the target's
     return Node(name=name, group="", parameters=parameters.values, places=parameters.places, place=place, **values)
 
 
@@ -218,9 +219,9 @@ class TargetDraft:
 
     @property
     def members(self) -> tuple[Node, ...]:
-        """All nodes, each with its group."""
+        """All nodes, each with its group and its port."""
         return tuple(
-            replace(node, group=each.group, existing=each in self.existing)
+            replace(node, group=each.group, existing=each in self.existing, port=node.port or self.port)
             for each in self.blocks
             for node in each.nodes
         )

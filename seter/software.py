@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from pathlib import Path
 from common.console import Report
 from common.errors import BadInput, Conflict, Error, Unavailable
 from common.model import Artifact, Digest, Event, Kind, Reference
-from common.run import CommandFailed, environment, run
+from common.run import CommandFailed, environment, find, run
+from seter.ansible import LEASH
 from seter.artifacts import Image
 from seter.blueprint import Blueprint
 
@@ -57,14 +60,16 @@ class Software:
         self._smie("apply", name, *where, within=INSTALLING, halt=halt)
 
     def _smie(self, *words: str, within: timedelta, halt: threading.Event | None = None) -> str:
-        argv = ["smie", *words, "--systems", str(self.systems)]
+        argv = [*words, "--systems", str(self.systems)]
         argv += ["--store", self.store] if self.store else []
         argv += ["--snapshot", self.snapshot] if self.snapshot else []
         env = environment({name: os.environ[name] for name in PASSED_ON if name in os.environ})
         try:
-            return run(argv, env=env, timeout=within, halt=halt).stdout
+            # Whatever ends us ends it too.
+            leash = [sys.executable, "-c", LEASH, str(os.getpid()), find("smie")]
+            return run([*leash, *argv], env=env, timeout=within, halt=halt).stdout
         except CommandFailed as error:
-            raise _translated(words, error) from error
+            raise _translated(argv, error) from error
 
 
 def _translated(words: Sequence[str], error: CommandFailed) -> Error:
@@ -73,7 +78,8 @@ def _translated(words: Sequence[str], error: CommandFailed) -> Error:
     wrong = next((line.partition("error: ")[2] for line in lines if line.startswith("error: ")), error.message)
     kinds: dict[int, type[Error]] = {2: BadInput, 9: Unavailable}
     made = kinds.get(error.result.code, Error)
-    return made(f"smie {words[0]}: {wrong}", details="\n".join(lines[-20:]), resolution=error.resolution)
+    again = f"It was run as: smie {shlex.join(words)}"
+    return made(f"smie {words[0]}: {wrong}", details="\n".join(lines[-20:]), resolution=again)
 
 
 def resolve_all(blueprint: Blueprint, software: Software, pins: Mapping[str, str] | None = None) -> dict[str, Image]:

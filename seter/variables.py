@@ -72,6 +72,7 @@ class Map:
             "address6": networks[shared]["address6"],
             "networks": networks,
             "manage": not node.existing,
+            "ssh": node.port,
         }
 
     def groups_from(self, observer: Node) -> dict[str, list[Variables]]:

@@ -187,7 +187,7 @@ class BaremetalProvisioner(Provisioner):
 
     def switch(self, node: str, tree: NodeTree) -> None:
         """See the interface."""
-        self._done(node, "switch", SWITCH, tree.trees_name(), tree.vault_name(), str(KEPT))
+        self._done(node, "switch", tree.trees_name(), tree.vault_name(), str(KEPT), data=SWITCH.encode())
 
     def folders(self, node: str, tree: NodeTree) -> None:
         """See the interface."""

@@ -3,7 +3,7 @@
     look                      JSON: what the host is and what lies and runs there
     unpack FOLDER             a tar from the input
     ensure                    JSON from the input: sets the host's kernel and marks it as ours
-    switch SCRIPT ARGUMENTS   files that were laid become those in use
+    switch ARGUMENTS          a script from the input: files that were laid become those in use
     execute ROLE USER ARGV    a command where the role's process runs
     try USER ARGV             a command without network and rights
     stop ROLE                 the role's process, and its unit
@@ -388,7 +388,7 @@ def main(argv: Sequence[str]) -> None:
             "look": look, "unpack": unpack, "ensure": ensure, "stop": stop, "restart": restart, "remove": remove,
             "before": before, "installed": remember, "loaded": loaded, "read": read, "keep": keep, "back": back,
             "forget": forget, "logs": logs, "sync": os.sync, "reboot": lambda: act("systemctl", "reboot", "--no-block"),
-            "switch": lambda script, *more: act("sh", "-c", script, "switch", *more),
+            "switch": lambda *more: act("sh", "-c", sys.stdin.read(), "switch", *more),
         }  # fmt: skip
         plain[verb](*words)
 

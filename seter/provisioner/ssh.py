@@ -48,7 +48,7 @@ def config(target: Target, nodes: Iterable[Node], folder: Path, sockets: Path) -
     lines: list[str] = []
     for node in nodes:
         lines += [f"Host {node.name}", f"  HostName {node.manage or node.address}"]
-        lines += [f"  Port {node.port or target.port}", f"  User {target.user or 'root'}"]
+        lines += [f"  Port {node.port}", f"  User {target.user or 'root'}"]
         lines += [f"  HostKeyAlias {node.name}", *([f"  ProxyJump {JUMP_NAME}"] if target.jump else [])]
     if found := JUMP.fullmatch(target.jump):
         lines += [f"Host {JUMP_NAME}", f"  HostName {found['host'].strip('[]')}", f"  HostKeyAlias {JUMP_NAME}"]

@@ -278,6 +278,22 @@ def test_a_host_that_dies_in_the_middle_is_finished_by_the_next_deploy(place: Fi
 
 
 @pytest.mark.long
+def test_a_connection_that_breaks_in_the_middle_of_a_task_is_told_and_made_up_for(place: Field) -> None:
+    place.greet("good evening")
+    with place.deploying() as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "Start web: w1" in line)
+        end = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < end:
+            place.lab["w1"].run("pkill", "--full", "sshd-session", check=False)
+        rest = process.stderr.read()
+        assert process.wait(180) in (1, 5, 6, 9) and "w1" in rest, rest
+    await_ssh(place, "w1")
+    assert place.steps() == set()
+    assert "good evening" in place.lab["w2"].run("cat", "/etc/seter/now/web/index.html")
+
+
+@pytest.mark.long
 def test_a_host_without_power_is_given_it_by_the_target_s_own_commands(place: Field) -> None:
     place.point(*power(place.lab.prefix))
     place.lab["x1"].power("kill")

@@ -75,8 +75,9 @@ def test_what_smie_says_is_said_as_it_says_it(monkeypatch: pytest.MonkeyPatch, c
     with pytest.raises(kind) as error:
         Software(Path("/s"), "/store", "snap").fingerprints(["web"])
     assert type(error.value) is kind and error.value.message == "smie plan: no such package"
-    argv = ("smie", "plan", "web", "--kind", "rootfs", "--json", "--systems", "/s", "--store", "/store")
-    assert called == [(*argv, "--snapshot", "snap")]
+    argv = ("plan", "web", "--kind", "rootfs", "--json", "--systems", "/s", "--store", "/store", "--snapshot", "snap")
+    assert called[0][5:] == argv and called[0][4].endswith("/smie")
+    assert f"smie {' '.join(argv)}" in error.value.resolution
 
 
 def test_fingerprints_are_read_from_smie_s_plan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def test_a_node_has_everything_that_templates_are_promised() -> None:
             "fabric": {"address": "10.0.1.3", "address6": "fd01::3", "prefix": "10.0.1.0/24", "prefix6": "fd01::/64"}
         },
         "manage": True,
+        "ssh": 22,
     }
 
 
