@@ -46,7 +46,8 @@ SECRET = Shape(
             "given",
             "name",
             as_text,
-            "The text parameter that may name the operator's own: a certificate with its key beside it, or a password",
+            "The text parameter that may name the operator's own: a certificate with its key beside it, a password, "
+            "or a Ceph key",
         ),
     ),
     faults=_secret_faults,
@@ -87,8 +88,8 @@ def need_faults(role: Role) -> Iterator[Wrong]:
                 message = f'secret "{secret.name}": {shown(name)} is neither "node" nor a parameter of the role'
                 yield Wrong(message, did_you_mean(name, known, "names here"))
         texts = {parameter.name for parameter in role.parameters if parameter.type is ParameterType.TEXT}
-        if secret.given and (secret.make == "cephx" or secret.given not in texts):
-            message = f'secret "{secret.name}": given = {shown(secret.given)} is no text parameter of what can be given'
+        if secret.given and secret.given not in texts:
+            message = f'secret "{secret.name}": given = {shown(secret.given)} is no text parameter of the role'
             yield Wrong(message, did_you_mean(secret.given, texts, "text parameters"))
     hold = {
         parameter.name

@@ -2,21 +2,26 @@
 
 Values are kept as written; here they get the type that the role declares. A text that names a parameter of the system
 stands for that parameter's value, unless the role's parameter is a text itself (text, choice, name, nodes).
+
+A role that takes a parameter for each service (`per_service`) has that of the first one here, and those of the others
+from `resolve_services`; every other role has the lists of all services as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from common.errors import BadDefinition, Problem
 from common.hcl import Literal
 from common.role import NOWHERE, Parameter, ParameterType, Place, Places, Role, Value
-from common.system import Group, Node, RoleUse, System, Target
+from common.services import of_all, services_of
+from common.system import MAIN, Group, Node, RoleUse, Service, System, Target
 from common.values import Wrong, did_you_mean, shown, typed
 
 _NEVER_LOOKED_UP = {ParameterType.TEXT, ParameterType.CHOICE, ParameterType.NAME, ParameterType.NODES}
+_OF_ONE_SERVICE = {ParameterType.NAME, ParameterType.ADDRESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +37,37 @@ class _Layer:
         return Problem(place.file, place.line, f"{self.title}: {name}: {message}", fix)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Everything that is said to a role on a node, the last layer first."""
+
+    system: System
+    layers: tuple[_Layer, ...]
+
+    def layer(self, name: str) -> _Layer | None:
+        """The one that counts."""
+        return next((layer for layer in self.layers if name in layer.values), None)
+
+
+def _told(system: System, group: Group, use: RoleUse, target: Target, node: Node) -> Iterator[tuple[Parameter, _Told]]:
+    """Each parameter of the role with what is said, of the first service or of all."""
+    first, every = (
+        _Told(one, (_node_layer(group, node), _target_layer(place), _use_layer(group, use), _system_layer(one)))
+        for one, place in ((system, target), of_all(system, target))
+    )
+    for parameter in use.role.parameters:
+        yield parameter, first if parameter.name in use.role.per_service else every
+
+
 def resolve(system: System, group: Group, role_use: RoleUse, target: Target, node: Node) -> Mapping[str, Value]:
     """Every parameter of the role with its value on this node, typed. Raises BadDefinition with all problems."""
-    layers = (_system_layer(system), _use_layer(group, role_use), _target_layer(target), _node_layer(group, node))
     values: dict[str, Value] = {}
     problems: list[Problem] = []
-    for parameter in role_use.role.parameters:
-        layer = next((layer for layer in reversed(layers) if parameter.name in layer.values), None)
+    for parameter, told in _told(system, group, role_use, target, node):
+        layer = told.layer(parameter.name)
         if layer is not None:
             try:
-                values[parameter.name] = _typed(system, parameter, layer.values[parameter.name])
+                values[parameter.name] = _typed(told.system, parameter, layer.values[parameter.name])
             except Wrong as wrong:
                 problems.append(layer.problem(parameter.name, wrong.message, wrong.fix))
         elif parameter.default is not None:
@@ -60,22 +86,42 @@ def given(
 
     None too when the value is wrong or missing: `problems_of_system` and `problems_of_target` say so.
     """
-    layers = (_system_layer(system), _use_layer(group, role_use), _target_layer(target), _node_layer(group, node))
-    for parameter in role_use.role.parameters:
-        if parameter.name != name:
-            continue
-        for layer in reversed(layers):
-            if name in layer.values:
-                try:
-                    return _typed(system, parameter, layer.values[name]), layer.places.get(name, NOWHERE)
-                except Wrong:
-                    return None
-        return None if parameter.default is None else (parameter.default, parameter.place)
+    for parameter, told in _told(system, group, role_use, target, node):
+        if parameter.name == name:
+            layer = told.layer(name)
+            if layer is None:
+                return None if parameter.default is None else (parameter.default, parameter.place)
+            try:
+                return _typed(told.system, parameter, layer.values[name]), layer.places.get(name, NOWHERE)
+            except Wrong:
+                return None
     return None
+
+
+def resolve_services(
+    system: System, group: Group, role_use: RoleUse, target: Target, node: Node
+) -> Mapping[str, Mapping[str, Value]]:
+    """For each service but the first the parameters that the role takes for each: its own, else those of the first.
+
+    Raises BadDefinition, as `resolve` does."""
+    if not role_use.role.per_service or not services_of(system, target):
+        return {}
+    first = resolve(system, group, role_use, target, node)
+    each = [parameter for parameter in role_use.role.parameters if parameter.name in role_use.role.per_service]
+    return {
+        service.name: {
+            parameter.name: _typed(system, parameter, dict(service.parameters)[parameter.name])
+            if parameter.name in dict(service.parameters)
+            else first[parameter.name]
+            for parameter in each
+        }
+        for service in services_of(system, target)
+    }
 
 
 def problems_of_system(system: System) -> Iterator[Problem]:
     """What is wrong with the parameters that the system and its groups give."""
+    yield from problems_of_services(system, system.services, dict(system.parameters))
     everywhere = [(group, use) for group in system.groups for use in group.roles]
     yield from _type_problems(system, _system_layer(system), [use.role for _, use in everywhere])
     for group, use in everywhere:
@@ -86,6 +132,47 @@ def problems_of_system(system: System) -> Iterator[Problem]:
             if name not in declared:
                 message = f"unknown parameter of role {use.role.name}"
                 yield layer.problem(name, message, did_you_mean(name, declared, "parameters of the role"))
+
+
+def problems_of_services(system: System, services: Sequence[Service], first: Mapping[str, Value]) -> Iterator[Problem]:
+    """What is wrong with what is said of services; `first` is what the first one has, as written."""
+    roles = [use.role for group in system.groups for use in group.roles]
+    takes = {each.name: each for role in roles for each in role.parameters if each.name in role.per_service}
+    for service in services:
+        layer = _service_layer(service)
+        for name in layer.values:
+            if name not in takes:
+                fix = did_you_mean(name, takes, "what can differ between services")
+                yield layer.problem(name, "no role of the system takes it for each service", fix)
+        yield from _type_problems(system, layer, roles)
+    for parameter in takes.values():
+        if parameter.type in _OF_ONE_SERVICE:
+            yield from _shared_problems(parameter, services, first)
+
+
+def _shared_problems(
+    parameter: Parameter, services: Sequence[Service], first: Mapping[str, Value]
+) -> Iterator[Problem]:
+    """Names and addresses tell services apart."""
+    owners = dict.fromkeys(_each(parameter, first.get(parameter.name)), MAIN)
+    for service in services:
+        layer = _service_layer(service)
+        if parameter.name not in layer.values:
+            message = f"{layer.title} has no {parameter.name} of its own"
+            yield Problem(service.place.file, service.place.line, message, f"add {parameter.name} = …")
+        for value in _each(parameter, layer.values.get(parameter.name)):
+            if owners.setdefault(value, service.name) != service.name:
+                message = f"{shown(cast('Literal', value))} is that of service {owners[value]}"
+                yield layer.problem(parameter.name, message, "give each service its own")
+
+
+def _each(parameter: Parameter, written: Value | None) -> tuple[Value, ...]:
+    """In one form, so that equal ones are; nothing of what is wrong, which is told elsewhere."""
+    try:
+        value = typed(cast("Literal", written), parameter.type, parameter.many, parameter.choices)
+    except Wrong:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
 
 
 def unused_parameters(system: System) -> Iterator[Problem]:
@@ -110,6 +197,9 @@ def problems_of_target(system: System, target: Target) -> Iterator[Problem]:
             if group.name == node.group:
                 own = [use.role for use in group.roles]
                 yield from _layer_problems(system, _node_layer(group, node), own, f"group {group.name}")
+    yield from problems_of_services(
+        system, services_of(system, target), {**dict(system.parameters), **dict(target.parameters)}
+    )
     for group in system.groups:
         nodes = [node for node in target.nodes if node.group == group.name]
         for use in group.roles:
@@ -203,6 +293,10 @@ def _layer(title: str, pairs: Iterable[tuple[str, Value]], places: Places) -> _L
 
 def _system_layer(system: System) -> _Layer:
     return _layer("parameters", system.parameters, system.places)
+
+
+def _service_layer(service: Service) -> _Layer:
+    return _layer(f'service "{service.name}"', service.parameters, service.places)
 
 
 def _use_layer(group: Group, use: RoleUse) -> _Layer:

@@ -128,6 +128,7 @@ class Check:
     routes: str = ""  # name of the parameter that holds the prefixes
     on: str = ""  # group that the check runs on; systems only
     expect: str = ""  # status code, or group whose size is the number of next hops
+    service: str = ""  # whose name or addresses; empty for those of the system itself
     through: str = ""  # group whose nodes are used one at a time, each by its own address; systems only
     throughout: bool = False  # one long use, through a whole roll-out; systems only
     sizes: tuple[int, ...] = ()  # bytes of the objects of an `s3` check; empty for one small one
@@ -198,6 +199,7 @@ class Role:
     maintain: tuple[str, ...] = ()  # command that keeps the role's state in order
     setuid: tuple[str, ...] = ()  # files that may be setuid or setgid
     metrics: int = 0  # port where Prometheus finds this role's metrics; 0 for none
+    per_service: tuple[str, ...] = ()  # parameters that it takes for each service of the system by itself
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
 

@@ -50,6 +50,7 @@ from common.values import (
     as_port,
     as_size,
     as_text,
+    did_you_mean,
     many,
     one_of,
     typed,
@@ -242,6 +243,11 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
     if bool(role.software) != bool(role.software_sha256):
         fix = "add sha256 = …" if role.software else "leave it out, or add software = …"
         yield Wrong("software and sha256 go together", fix, "software" if role.software else "sha256")
+    declared = [parameter.name for parameter in role.parameters]
+    for name in role.per_service:
+        if name not in declared:
+            fix = did_you_mean(name, declared, "parameters of the role")
+            yield Wrong(f"{name} is no parameter", fix, "per_service")
     yield from need_faults(role)
 
 
@@ -272,6 +278,12 @@ ROLE = Shape(
         Setting("sysctls", "list of `NAME=VALUE`", as_pairs, "What the node's kernel must be set to"),
         Setting("setuid", "list of paths", many(as_path), "Files that may be setuid or setgid in its artefacts"),
         Setting("metrics", "port", as_port, "Where Prometheus finds its metrics"),
+        Setting(
+            "per_service",
+            "list of parameters",
+            many(as_identifier),
+            "It takes these for each service of the system by itself; other lists are those of all services together",
+        ),
     ),
     inner=(
         Inner(IMAGE, "images"),

@@ -43,16 +43,22 @@ def variable(value: Value) -> object:
 
 def defaults(role: Role) -> Mapping[str, object]:
     """Ansible's default variables of a role: its parameters that have a default."""
-    return {
+    found = {
         role.variable_prefix + parameter.name: _default(parameter)
         for parameter in role.parameters
         if parameter.default is not None
     }
+    return found | ({role.variable_prefix + "services": []} if role.per_service else {})
 
 
 def argument_specs(role: Role) -> Mapping[str, object]:
     """Ansible's argument specification of the entry point `configure`."""
     options = {role.variable_prefix + parameter.name: _option(parameter) for parameter in role.parameters}
+    if role.per_service:
+        summary = f"Services beside the first, each with its name and {', '.join(role.per_service)}"
+        options[role.variable_prefix + "services"] = {
+            "type": "list", "elements": "dict", "description": summary, "default": [],
+        }  # fmt: skip
     return {"argument_specs": {"configure": {"short_description": role.summary, "options": options}}}
 
 

@@ -49,6 +49,19 @@ class Rollout:
     on_failure: str = "roll back"  # or "stop"
 
 
+MAIN = "main"  # the service that the parameters of a system describe
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the system serves beside the first service, which its parameters describe: what differs is said here."""
+
+    name: str
+    parameters: tuple[tuple[str, Value], ...] = ()
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """A set of artefacts that make one thing run."""
@@ -58,6 +71,7 @@ class System:
     folder: Path
     groups: tuple[Group, ...]
     parameters: tuple[tuple[str, Value], ...] = ()
+    services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = Rollout()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
@@ -102,6 +116,7 @@ class Target:
     image: str = ""  # container targets: the base image that nodes are made of
     networks: tuple[Network, ...] = ()
     parameters: tuple[tuple[str, Value], ...] = ()
+    services: tuple[Service, ...] = ()
     experiments: bool = False  # nodes may be broken on purpose
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)

@@ -17,7 +17,7 @@ from common.names import as_command, as_expected, as_network_length, as_user
 from common.role import NOWHERE, Check, Image, Place, Places, Value
 from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, ways_faults
 from common.schema import Inner, Setting, Shape
-from common.system import Network, Node, Rollout
+from common.system import MAIN, Network, Node, Rollout, Service
 from common.upkeep_shapes import command_only
 from common.values import (
     Wrong,
@@ -81,6 +81,7 @@ class SystemDraft:
     summary: str
     groups: tuple[GroupDraft, ...] = ()
     parameters: ParametersDraft = ParametersDraft()
+    services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = field(default_factory=Rollout)
     place: Place = NOWHERE
@@ -165,6 +166,27 @@ PARAMETERS = Shape(
 )
 
 
+def as_service(literal: Literal) -> str:
+    """A label that is not the first service's."""
+    name = as_label(literal)
+    if name == MAIN:
+        raise Wrong(f"{shown(literal)} is the service that parameters {{ … }} describe", "give this one another name")
+    return name
+
+
+SERVICE = Shape(
+    name="service",
+    summary="Another service of the same nodes, beside the one that `parameters` describes; what it does not say is as "
+    "there",
+    make=Service,
+    label="name",
+    label_summary="name of the service",
+    take_label=as_service,
+    open="parameters",
+    open_summary="A parameter that a role takes for each service (`per_service`)",
+)
+
+
 def _system_check_faults(check: Check) -> Iterator[Wrong]:
     yield from ways_faults(check, ("s3", "routes", "http", "command"))
     if (check.routes or check.command or check.through or check.throughout) and not check.on:
@@ -223,6 +245,7 @@ SYSTEM = Shape(
     settings=(Setting("summary", "text", as_text, "What it is", True),),
     inner=(
         Inner(PARAMETERS, "parameters", one=True),
+        Inner(SERVICE, "services"),
         Inner(GROUP, "groups", required=True),
         Inner(SYSTEM_CHECK, "checks"),
         Inner(ROLLOUT, "rollout", one=True),
@@ -331,6 +354,7 @@ class TargetDraft:
     networks: tuple[Network, ...] = ()
     nodes: tuple[NodesDraft, ...] = ()
     parameters: ParametersDraft = ParametersDraft()
+    services: tuple[Service, ...] = ()
     place: Place = NOWHERE
     places: Places = ()
 
@@ -357,6 +381,7 @@ TARGET = Shape(
     inner=(
         Inner(NETWORK, "networks"),
         Inner(PARAMETERS, "parameters", one=True),
+        Inner(SERVICE, "services"),
         Inner(NODES, "nodes", required=True),
     ),
     faults=_target_faults,

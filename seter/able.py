@@ -9,8 +9,7 @@ from common.console import Report
 from common.errors import BadInput, Error
 from common.model import Event
 from seter.acts import RolloutStopped
-from seter.blueprint import Blueprint, Seat
-from seter.exec import no_such
+from seter.blueprint import Blueprint, Seat, no_such
 from seter.provisioner.interface import Answer, Provisioner
 
 

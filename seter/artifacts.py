@@ -28,8 +28,17 @@ class Image:
     id: str
 
 
-def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Place]) -> dict[str, Image]:
+def resolve_all(
+    store: Store,
+    references: Iterable[str],
+    named: Mapping[str, Place],
+    pins: Mapping[str, str] | None = None,
+    *,
+    despite_revoked: bool = False,
+) -> dict[str, Image]:
     """Each reference's image. `named` says where a definition names one itself; the others follow from roles' names.
+    `pins` has what some of them stand for, as in an earlier run, whatever is newest now. With `despite_revoked` those
+    that may not be used are resolved too, for looking at what runs.
 
     Raises BadDefinition for all that are named and not there; NotFound naming everything else that is missing, with
     the command that builds it; Corrupt for one that is revoked, or was built from what is.
@@ -39,7 +48,7 @@ def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Pla
     problems: list[Problem] = []
     for text in dict.fromkeys(references):
         try:
-            found[text] = _resolve(store, text)
+            found[text] = _resolve(store, (pins or {}).get(text, text), despite_revoked)
         except (NotFound, BadInput) as error:
             if text in named:
                 fix = error.resolution[:1].lower() + error.resolution[1:]
@@ -59,13 +68,14 @@ def resolve_all(store: Store, references: Iterable[str], named: Mapping[str, Pla
     return found
 
 
-def _resolve(store: Store, text: str) -> Image:
+def _resolve(store: Store, text: str, despite_revoked: bool) -> Image:
     from naust.listing import name_of, resolve
     from naust.manifest import parse
     from naust.revoke import check
 
     artifact = resolve(store, text)
-    check(store, artifact)
+    if not despite_revoked:
+        check(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     manifest = parse(data, str(artifact.reference))
     if manifest.config is None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from common.catalog import Catalog
 from common.errors import BadInput
-from common.parameters import resolve
-from common.role import Process, Role, Value
+from common.parameters import resolve, resolve_services
+from common.role import Check, Process, Role, Value
+from common.services import checks_of
 from common.system import Deployment, Group, Node, System, Target
 
 
@@ -23,6 +24,7 @@ class Seat:
     role: Role
     parameters: Mapping[str, Value]
     artifact: str  # `container/traefik`, or with a pinned version
+    services: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # all but the first, by name
 
     @property
     def key(self) -> tuple[str, str]:
@@ -57,6 +59,11 @@ class Blueprint:
         """Seats by (node, role)."""
         return {seat.key: seat for seat in self.seats}
 
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """The system's checks, those of each service among them."""
+        return checks_of(self.system, self.target)
+
     def group(self, name: str) -> Group:
         """The group of this name."""
         return next(group for group in self.groups if group.name == name)
@@ -65,9 +72,16 @@ class Blueprint:
         """The group's nodes in file order."""
         return tuple(node for node in self.nodes if node.group == group)
 
+    @cached_property
+    def _seats_by_node(self) -> Mapping[str, tuple[Seat, ...]]:
+        found: dict[str, list[Seat]] = {}
+        for seat in self.seats:
+            found.setdefault(seat.node.name, []).append(seat)
+        return {node: tuple(seats) for node, seats in found.items()}
+
     def seats_of(self, node: str) -> tuple[Seat, ...]:
         """The node's seats in starting order."""
-        return tuple(seat for seat in self.seats if seat.node.name == node)
+        return self._seats_by_node.get(node, ())
 
     def roles_of_groups(self) -> dict[str, tuple[Role, ...]]:
         """Each group's roles in starting order."""
@@ -79,7 +93,13 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
     catalog = Catalog.open(systems)
     system, target = catalog.definition(deployment.system, deployment.target)
     seats = tuple(
-        Seat(node, use.role, resolve(system, group, use, target, node), use.artifact or f"container/{use.role.name}")
+        Seat(
+            node,
+            use.role,
+            resolve(system, group, use, target, node),
+            use.artifact or f"container/{use.role.name}",
+            resolve_services(system, group, use, target, node),
+        )
         for group in system.groups
         for node in target.nodes
         if node.group == group.name
@@ -144,3 +164,10 @@ def process_block(process: Process) -> dict[str, object]:
         "stop_signal": process.stop_signal,
         "stop_within": int(process.stop_within.total_seconds()),
     }
+
+
+def no_such(what: str, word: str, names: Sequence[str]) -> BadInput:
+    """The error for a name that nothing has, with the one that may have been meant."""
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+    return BadInput(f"there is no {what}", resolution=hint)

@@ -14,6 +14,7 @@ from common.model import Event, Verdict
 from common.probe.interface import Scene, wait_for
 from common.probe.kinds import probe_of
 from common.role import Check, Value
+from common.services import said_of
 from seter.provisioner.interface import Answer
 from seter.survey import Survey
 
@@ -100,11 +101,11 @@ def check_system(
     serving = {name for name, state in observed.nodes.items() if state.serves} | set(without)
     complete = {group for group, nodes in survey.groups().items() if serving.issuperset(nodes)}
     asked = []
-    for check in survey.blueprint.system.checks:
+    for check in survey.blueprint.checks:
         if check.through or check.throughout or (names is not None and check.name not in names):
             continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
-            whole = make_scene(survey, survey.groups().get(check.on, ()), role_of(check, survey))
+            whole = make_scene(survey, survey.groups().get(check.on, ()), role_of(check, survey), check.service)
             scene = replace(
                 whole,
                 nodes=tuple(node for node in whole.nodes if node not in without),
@@ -130,20 +131,21 @@ def role_of(check: Check, survey: Survey) -> str:
     return lasting[-1]
 
 
-def make_scene(survey: Survey, nodes: Sequence[str], role: str) -> Scene:
-    """What a probe may know and do."""
+def make_scene(survey: Survey, nodes: Sequence[str], role: str, service: str = "") -> Scene:
+    """What a probe may know and do; with what is said of one service, the first by default."""
     return Scene(
         execute=executor(survey),
         nodes=tuple(nodes),
         role=role,
         groups=survey.groups(),
-        parameters=_parameters(survey, nodes, role),
+        parameters=_parameters(survey, nodes, role, service),
     )
 
 
-def _parameters(survey: Survey, nodes: Sequence[str], role: str) -> Mapping[str, Value]:
+def _parameters(survey: Survey, nodes: Sequence[str], role: str, service: str) -> Mapping[str, Value]:
     own = survey.blueprint.seat[nodes[0], role].parameters if nodes else {}
-    return {**dict(survey.blueprint.system.parameters), **dict(survey.blueprint.target.parameters), **own}
+    system, target = survey.blueprint.system, survey.blueprint.target
+    return {**dict(system.parameters), **dict(target.parameters), **own, **said_of(system, target, service)}
 
 
 def executor(survey: Survey) -> Callable[[str, str, Sequence[str]], Answer]:

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 
 from common.console import Report, live
-from common.errors import BadInput, Conflict, Error
+from common.errors import BadInput, Conflict
 from common.model import Event
 from common.progress import Board, Job
-from seter import artifacts, record
-from seter.acts import Paused, RolledBack
+from seter import artifacts, history, record
 from seter.apply import AddressesTaken, Apply
+from seter.fenced import Fenced
+from seter.lease import Lease
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
 from seter.traffic import CUT_AFTER
 
-DONE, BACK, PAUSED = "done", "rolled back", "paused"
-SETTLED = (DONE, BACK, PAUSED)  # results of a deploy that left no node withdrawn
 TRIES = 5  # surveys in a row that may lose their addresses to somebody else
 Confirm = Callable[[Plan], bool]
 
@@ -66,14 +65,16 @@ def deploy(
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        if seen.plan.is_empty and request.saved:
+            confirm(seen.plan)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
             return Outcome(seen.plan, time.monotonic() - started)
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
         try:
-            with record.leased(request.deployment, "deploy"):
-                plan = _carry_out(request, seen, report, cut_after, pause_after)
+            with _leased(request, report) as lease:
+                plan = _carry_out(request, seen, report, lease, cut_after, pause_after)
         except Moved as moved:
             if not left:
                 raise
@@ -86,8 +87,13 @@ def deploy(
 def _finish_checks(seen: Survey, report: Report) -> None:
     """Nothing differs; but if the last deploy did not get through its checks, they are still owed."""
     if _checks_are_owed(seen):
-        with record.leased(seen.blueprint.deployment, "deploy"):
-            _roll_out(seen, report, CUT_AFTER)
+        with _leased(seen.request, report) as lease:
+            _roll_out(seen, report, lease, CUT_AFTER)
+
+
+def _leased(request: Request, report: Report) -> AbstractContextManager[Lease]:
+    """Runs on different groups need not wait for each other."""
+    return record.leased(request.keep, request.verb, claim=request.claim, groups=request.groups, report=report)
 
 
 def _checks_are_owed(seen: Survey) -> bool:
@@ -96,11 +102,13 @@ def _checks_are_owed(seen: Survey) -> bool:
 
 
 def _was_cut(seen: Survey) -> bool:
-    """Whether the last deploy may have left nodes withdrawn."""
-    return str(record.last(seen.blueprint.deployment).get("result", DONE)) not in SETTLED
+    """Whether the last run may have left nodes withdrawn."""
+    return record.ended(seen.keep) not in history.SETTLED
 
 
-def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timedelta, pause_after: str) -> Plan:
+def _carry_out(
+    request: Request, shown: Survey, report: Report, lease: Lease, cut_after: timedelta, pause_after: str
+) -> Plan:
     """Look once more now that nobody else deploys; a subnet that somebody took meanwhile costs one more look."""
     for _ in range(TRIES):
         seen = survey(request, report)
@@ -110,7 +118,7 @@ def _carry_out(request: Request, shown: Survey, report: Report, cut_after: timed
             _finish_going_back(seen, alone, report)
             raise Moved()
         try:
-            _roll_out(seen, report, cut_after, pause_after)
+            _roll_out(seen, report, lease, cut_after, pause_after)
         except AddressesTaken as taken:
             report(Event("network", taken.message))
             shown = survey(request, report)
@@ -134,8 +142,9 @@ def _moved(shown: Survey, seen: Survey) -> bool:
     return shown.plan.fingerprint != seen.plan.fingerprint
 
 
-def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: str = "") -> None:
-    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the record."""
+def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, pause_after: str = "") -> None:
+    """Carry out the plan, then the checks that an earlier deploy did not get to; all of it is in the history."""
+    lease.check()
     seen.vault.save()
     if kept := [node for node, state in seen.observed.nodes.items() if state.kept]:
         report(
@@ -143,14 +152,13 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: s
         )
     touched = {step.node for step in seen.plan.steps}
     unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
-    steps = tuple(str(step) for step in seen.plan.steps)
-    written = record.begin(seen.blueprint.deployment, artifacts.names(seen.images), steps)
     jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
-    try:
+    with record.recorded(seen, lease, report):
         used = _used(seen)
         artifacts.verify_all(seen.store, used, report)
         artifacts.load_all(seen.store, used, report)
-        with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as acts:
+        with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as apply:
+            acts = Fenced(apply, lease)
             Rollout(
                 seen.plan,
                 seen.wanted,
@@ -162,17 +170,6 @@ def _roll_out(seen: Survey, report: Report, cut_after: timedelta, pause_after: s
             ).run()
             for error in acts.check([node for node in unfinished if node not in touched]).values():
                 raise error
-    except BaseException as error:
-        record.conclude(seen.blueprint.deployment, written, _result(error))
-        raise
-    record.conclude(seen.blueprint.deployment, written, DONE)
-
-
-def _result(error: BaseException) -> str:
-    """For the record."""
-    if isinstance(error, RolledBack | Paused):
-        return BACK if isinstance(error, RolledBack) else PAUSED
-    return f"failed: {error.message if isinstance(error, Error) else type(error).__name__}"
 
 
 def _used(seen: Survey) -> list[artifacts.Image]:

@@ -1,7 +1,6 @@
 """`seter destroy`: remove what carries a deployment's mark. Definitions are not asked: they may have changed or gone.
 
-Secrets and the record stay in the deployment's folder, so that a new deploy has the same CA and clients still trust it;
-`--forget` removes them too.
+Secrets and history stay, so that a new deploy has the same CA and clients still trust it; `--forget` removes them too.
 """
 
 from __future__ import annotations
@@ -10,33 +9,57 @@ import shutil
 from pathlib import Path
 
 from common.catalog import Catalog
+from common.console import Report
 from common.system import Deployment
+from seter.history import History, Run
+from seter.keep import Keep, open_keep
+from seter.keep.interface import LEASE, SECRETS
+from seter.lease import Claim
 from seter.provisioner.interface import Provisioner
-from seter.record import home, leased
+from seter.record import leased, noted
 from seter.survey import PROVISIONERS, open_provisioner
 
 NO_KEY = b"-"  # what lies on the nodes does not matter here
 
 
-def names_of(deployment: Deployment, systems: Path | None) -> tuple[str, ...]:
+def names_of(deployment: Deployment, systems: Path | None, state: str | None = None) -> tuple[str, ...]:
     """Nodes and networks that are there. Raises BadInput when there are none and no definition knows the name."""
     observed = _provisioner(deployment).observe(NO_KEY)
     names = (*observed.nodes, *(f"network {name}" for name in observed.networks))
-    if not names and not home(deployment).exists():
+    keep = open_keep(deployment, state)
+    if not names and not keep.folder.exists() and not keep.cells.read(SECRETS).data:
         Catalog.open(systems).definition(deployment.system, deployment.target)
     return names
 
 
-def destroy(deployment: Deployment, *, forget: bool = False) -> tuple[str, ...]:
+def destroy(
+    deployment: Deployment,
+    *,
+    forget: bool = False,
+    state: str | None = None,
+    claim: Claim | None = None,
+    report: Report,
+) -> tuple[str, ...]:
     """Remove it, also when half-made; the names of what went. Raises Conflict when another run has the lease."""
-    folder = home(deployment)
-    with leased(deployment, "destroy"):
-        removed = _provisioner(deployment).destroy()
-        shutil.rmtree(folder / "rendered", ignore_errors=True)
-        # While the lease is held: afterwards the folder may be another run's.
-        if forget or not any(folder.glob("secrets.age")):
-            shutil.rmtree(folder, ignore_errors=not forget)
+    keep = open_keep(deployment, state)
+    with leased(keep, "destroy", claim=claim, report=report) as lease:
+        if forget or not keep.cells.read(SECRETS).data:
+            removed = _provisioner(deployment).destroy()
+            _forget(keep)
+        else:
+            run = Run(str(deployment), "destroy", {}, reason=claim.reason if claim else "", words=lease.words)
+            with noted(keep, run, {}, report):
+                removed = _provisioner(deployment).destroy()
+        shutil.rmtree(keep.folder / "rendered", ignore_errors=True)
     return removed
+
+
+def _forget(keep: Keep) -> None:
+    """While the lease is held: afterwards all this may be another run's. The lease goes last."""
+    History(keep).forget()
+    for name in (SECRETS, LEASE):
+        keep.cells.remove(name)
+    shutil.rmtree(keep.folder, ignore_errors=True)
 
 
 def _provisioner(deployment: Deployment) -> Provisioner:

@@ -9,8 +9,8 @@ from pathlib import Path
 from common.console import Report
 from common.errors import BadInput
 from common.system import Deployment
-from seter.blueprint import Blueprint, read_blueprint
-from seter.exec import no_such
+from seter.blueprint import Blueprint, no_such, read_blueprint
+from seter.keep import open_keep
 from seter.record import leased
 from seter.survey import open_provisioner
 from seter.traffic import Traffic
@@ -25,7 +25,14 @@ class Drained:
     open: int
 
 
-def drain(deployment: Deployment, systems: Path | None, node: str, report: Report, wait: timedelta) -> Drained:
+def drain(
+    deployment: Deployment,
+    systems: Path | None,
+    node: str,
+    report: Report,
+    wait: timedelta,
+    state: str | None = None,
+) -> Drained:
     """Let no new traffic in, and wait until what is under way has ended, at most so long; nothing is cut. The node
     stays out until `undrain`, its restart or a roll-out that touches it.
 
@@ -33,15 +40,17 @@ def drain(deployment: Deployment, systems: Path | None, node: str, report: Repor
     has the lease, RolloutStopped if the node does not do it.
     """
     blueprint = _with_command(deployment, systems, node)
-    with leased(deployment, "drain"):
+    with leased(open_keep(deployment, state), "drain", report=report):
         traffic = Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report, wait)
         return Drained(node, True, traffic.withdraw(node))
 
 
-def undrain(deployment: Deployment, systems: Path | None, node: str, report: Report) -> Drained:
+def undrain(
+    deployment: Deployment, systems: Path | None, node: str, report: Report, state: str | None = None
+) -> Drained:
     """Let traffic in again, once the node's own checks hold. Raises as `drain` does."""
     blueprint = _with_command(deployment, systems, node)
-    with leased(deployment, "undrain"):
+    with leased(open_keep(deployment, state), "undrain", report=report):
         Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report).admit(node)
     return Drained(node, False, 0)
 

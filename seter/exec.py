@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import BadInput
 from common.system import Deployment
-from seter.blueprint import Blueprint, Seat, read_blueprint
+from seter.blueprint import Blueprint, Seat, no_such, read_blueprint
 from seter.provisioner.interface import Answer
 from seter.survey import open_provisioner
 
@@ -41,10 +39,3 @@ def seat_of(blueprint: Blueprint, node: str, role: str) -> Seat:
         what, word = (f"role {role!r} on node {node}", role) if roles else (f"node {node!r}", node)
         raise no_such(what, word, names)
     return found
-
-
-def no_such(what: str, word: str, names: Sequence[str]) -> BadInput:
-    """The error for a name that nothing has, with the one that may have been meant."""
-    close = difflib.get_close_matches(word, names, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
-    return BadInput(f"there is no {what}", resolution=hint)

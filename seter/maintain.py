@@ -18,7 +18,7 @@ def maintain(request: Request, *, role: str = "", report: Report) -> tuple[dict[
     blueprint = read_blueprint(request.deployment, request.systems)
     provisioner = open_provisioner(blueprint.target.kind, request.deployment)
     done: list[dict[str, object]] = []
-    with leased(request.deployment, "maintain"):
+    with leased(request.keep, "maintain", claim=request.claim, report=report):
         for name, seats in able(blueprint, role, "maintain").items():
             seat, said = first_that_does(provisioner, seats, seats[0].role.maintain, report)
             done.append({"role": name, "node": seat.node.name, "says": dict(said)})

@@ -12,10 +12,9 @@ from dataclasses import replace as with_changes
 from common.errors import BadInput, Conflict
 from common.role import Place
 from common.system import Node
-from seter.blueprint import Blueprint, known_group, read_blueprint
+from seter.blueprint import Blueprint, known_group, no_such, read_blueprint
 from seter.deploy import Outcome
 from seter.edit import edited, with_node, without_block
-from seter.exec import no_such
 from seter.plan import Act, Plan, Step, make_plan
 from seter.state import Observed, Wanted, WantedGroup
 from seter.survey import Request

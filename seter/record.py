@@ -1,103 +1,123 @@
-"""The deployment's folder, and what is remembered there: who deployed what, when, and how it ended.
+"""The lease and the history around what changes a deployment.
 
-`.seter/SYSTEM/TARGET/INSTANCE/` below the working folder (or below $SETER_STATE) holds the lease, the secrets, the
-renderings and `record.json`. The record is for people; one thing is read from it:
-whether the last deploy got to its checks.
+The history is for people; two things are read from it: whether the last run got to its checks, and, where the operator
+asks for it, what it left.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import re
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from common.errors import BadInput, Error
-from common.files import write_atomically
-from common.lock import lease
-from common.system import Deployment
+from common import console
+from common.console import Report
+from common.errors import Error
+from common.model import Event
+from seter import artifacts, history
+from seter.acts import Paused, RolledBack
+from seter.definition import pack, read_definition
+from seter.history import BACK, DONE, INTERRUPTED, PAUSED, History, Run
+from seter.keep import Keep
+from seter.lease import Claim, Lease, held
+from seter.recorded import states_after
 
-FORMAT = 1
-FILE = "record.json"
-# Docker allows more in a name; this keeps every name of ours readable and below its limit of 63 in host names.
-_PART = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+if TYPE_CHECKING:
+    from seter.survey import Survey
 
-
-def home(deployment: Deployment) -> Path:
-    """The deployment's folder. Raises BadInput for a name that cannot be one of containers."""
-    for what, name in (("system", deployment.system), ("target", deployment.target), ("instance", deployment.instance)):
-        if not _PART.fullmatch(name):
-            raise BadInput(
-                f"{name!r} cannot name a {what}",
-                resolution="Use up to 40 small letters, digits and dashes, with a letter or digit at both ends.",
-            )
-    root = Path(os.environ.get("SETER_STATE") or ".seter")
-    return root / deployment.system / deployment.target / deployment.instance
+OLD = "record.json"  # of earlier versions: the last run alone, in the deployment's folder
 
 
 @contextmanager
-def leased(deployment: Deployment, reason: str) -> Iterator[None]:
-    """Hold the deployment's lease. Raises Conflict naming who has it."""
-    with lease(home(deployment) / "lease", f"{reason} {deployment}"):
+def leased(
+    keep: Keep, verb: str, *, claim: Claim | None = None, groups: tuple[str, ...] = (), report: Report | None = None
+) -> Iterator[Lease]:
+    """Hold the deployment's lease, on all groups or on these. Raises Conflict naming who has it."""
+    claim = claim or Claim()
+    reason = f"{verb} {keep.deployment}{f' ({claim.reason})' if claim.reason else ''}"
+    with held(
+        keep.cells, str(keep.deployment), groups, replace(claim, reason=reason), report or console.reporter()
+    ) as lease:
+        yield lease
+
+
+@contextmanager
+def recorded(seen: Survey, lease: Lease, report: Report) -> Iterator[None]:
+    """The plan's run is in the history: while it runs, and how it ended, whatever ends it."""
+    request, systems = seen.request, seen.blueprint.roles_folder.parent
+    parts = {
+        history.DEFINITION: pack(read_definition(systems, seen.blueprint.system.name)),
+        history.CONFIGURATION: history.configuration(
+            {node: tree.files for node, tree in seen.trees.items()}, seen.vault.values()
+        ),
+    }
+    run = Run(
+        deployment=str(request.deployment),
+        verb=request.verb,
+        artifacts=artifacts.names(seen.images),
+        steps=tuple(str(step) for step in seen.plan.steps),
+        groups=request.groups,
+        reason=request.claim.reason,
+        words=lease.words,
+        plan=request.saved,
+        origin=request.origin,
+    )
+    history.refuse_used(History(seen.keep), request.saved)
+    hidden = history.words_of(seen.vault.values())
+    with noted(seen.keep, run, parts, report, hidden=hidden, after=lambda: {history.STATES: states_after(seen)}):
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One deploy."""
-
-    deployment: str
-    who: str
-    started: datetime
-    artifacts: Mapping[str, str]
-    steps: tuple[str, ...]
-    finished: datetime | None = None
-    result: str = "running"
-
-
-def begin(deployment: Deployment, artifacts: Mapping[str, str], steps: tuple[str, ...]) -> Record:
-    """A record of a deploy that starts now, written down."""
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
-    record = Record(str(deployment), who, datetime.now(UTC), artifacts, steps)
-    _write(deployment, record)
-    return record
-
-
-def conclude(deployment: Deployment, record: Record, result: str) -> None:
-    """How it ended, written down."""
-    done = Record(
-        record.deployment, record.who, record.started, record.artifacts, record.steps, datetime.now(UTC), result
-    )
-    _write(deployment, done)
-
-
-def last(deployment: Deployment) -> Mapping[str, object]:
-    """The last record as it was written; empty when there is none."""
-    file = home(deployment) / FILE
-    if not file.exists():
-        return {}
+@contextmanager
+def noted(
+    keep: Keep,
+    run: Run,
+    parts: Mapping[str, bytes],
+    report: Report,
+    *,
+    hidden: Iterable[str] = (),
+    after: Callable[[], Mapping[str, bytes]] = dict,
+) -> Iterator[None]:
+    """A run in the history while the block runs, and how the block ended, with what `after` gives when it went well."""
+    runs = History(keep)
+    written = runs.begin(run, parts)
     try:
-        content = json.loads(file.read_text())
+        yield
+    except BaseException as error:
+        try:
+            runs.conclude(written, history.masked(_result(error), hidden), {})
+        except Error as failure:
+            report(Event("history", f"run {written.run.number}", f"its end could not be written: {failure.message}"))
+        raise
+    runs.conclude(written, DONE, after())
+
+
+def _result(error: BaseException) -> str:
+    """In the history's words."""
+    if isinstance(error, RolledBack):
+        return f"{BACK}: {error.message}"
+    if isinstance(error, Paused):
+        return PAUSED
+    return f"failed: {error.message}" if isinstance(error, Error) else INTERRUPTED
+
+
+def ended(keep: Keep) -> str:
+    """How the last run ended, in one word or two."""
+    return str(last(keep).get("result", DONE)).partition(":")[0]
+
+
+def last(keep: Keep) -> Mapping[str, object]:
+    """The last run, for people; empty when there is none."""
+    run = History(keep).last()
+    if run is not None:
+        shown = console.plain(run)
+        assert isinstance(shown, dict)
+        return {key: value for key, value in shown.items() if key not in ("artifacts", "steps", "words")}
+    file = keep.folder / OLD
+    try:
+        content = json.loads(file.read_text()) if file.exists() else {}
     except ValueError as error:
         raise Error(f"{file} cannot be read: {error}", resolution="Remove it; it is only for people.") from error
     return content if isinstance(content, dict) else {}
-
-
-def _write(deployment: Deployment, record: Record) -> None:
-    content = {
-        "format": FORMAT,
-        "deployment": record.deployment,
-        "who": record.who,
-        "started": record.started.isoformat(timespec="seconds"),
-        "finished": record.finished.isoformat(timespec="seconds") if record.finished else None,
-        "result": record.result,
-        "artifacts": dict(record.artifacts),
-        "steps": list(record.steps),
-    }
-    write_atomically(home(deployment) / FILE, json.dumps(content, indent=2) + "\n")

@@ -25,12 +25,12 @@ from seter.blueprint import Seat
 from seter.plays import inventory, render_play
 from seter.state import digest_of
 
-FORMAT = 1
+FORMAT = 2
 CONFIGURE = Path("tasks") / "configure.yml"
 _INCLUDED = re.compile(r"(?:include|import)_role:\s+name: ([\w-]+)")  # ansible.builtin.include_role
 # What of a role's folder configure.yml can reach; checks and role.hcl are not among it.
 PARTS = ("tasks", "templates", "files", "defaults", "vars", "meta", "filter_plugins")
-KEPT = 400  # folders of renderings; older ones go
+KEPT = 400  # folders of renderings, or twice as many as there are now; older ones go
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class Work:
         """The role's rendered files."""
         return self.root / self.seat.node.name / self.seat.role.name
 
+    @property
+    def is_due(self) -> bool:
+        """It is not rendered yet."""
+        return not self.folder.is_dir()
+
 
 @cache
 def role_digest(role: Path) -> str:
@@ -61,31 +66,48 @@ def role_digest(role: Path) -> str:
     return digest_of(parts, [(name, role_digest(role.parent / name)) for name in included])
 
 
-def configures(role: Role) -> bool:
+@cache
+def _configures(role: Path) -> bool:
     """The role has files of its own."""
-    return (role.folder / CONFIGURE).exists()
+    return (role / CONFIGURE).exists()
 
 
 def make_work(seats: Iterable[Seat], variables: Mapping[str, Mapping[str, Any]], store: Path) -> tuple[Work, ...]:
     """What there is to render, each with the digest of what goes in. `variables` are those of each node."""
-    works = []
+    works: list[Work] = []
+    shared = _Digests()
     for seat in seats:
-        if configures(seat.role):
-            seen = _visible(seat.role, variables[seat.node.name])
+        if _configures(seat.role.folder):
+            seen = {name: shared.of(value) for name, value in _visible(seat.role, variables[seat.node.name]).items()}
             works.append(Work(seat, digest_of("render", FORMAT, role_digest(seat.role.folder), seen), store))
     return tuple(works)
 
 
+class _Digests:
+    """Digests of values; what many nodes are told, such as all groups, is digested once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, str]] = {}
+
+    def of(self, value: object) -> object:
+        """A list or mapping as its digest, else the value. Each is held on to, so that no other gets its id."""
+        if not isinstance(value, list | dict):
+            return value
+        if id(value) not in self._known:
+            self._known[id(value)] = value, digest_of(value)
+        return self._known[id(value)][1]
+
+
 def _visible(role: Role, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The role's own parameters and the facts; what other roles are told does not matter to it."""
-    own = {role.variable_prefix + parameter.name for parameter in role.parameters}
+    own = {role.variable_prefix + name for name in ("services", *(each.name for each in role.parameters))}
     facts = {"node", "groups_of", "deployment", "metrics_targets", "openings"}
     return {name: value for name, value in variables.items() if name in own | facts}
 
 
 def render(works: Sequence[Work], variables: Mapping[str, Mapping[str, Any]], ansible: Ansible) -> None:
     """Render what is not there yet, in one run. Cut at any point it leaves whole folders or none."""
-    missing = [work for work in works if not work.folder.is_dir()]
+    missing = [work for work in works if work.is_due]
     if not missing:
         return
     missing[0].store.mkdir(parents=True, exist_ok=True)
@@ -96,7 +118,7 @@ def render(works: Sequence[Work], variables: Mapping[str, Mapping[str, Any]], an
         ansible.run([render_play(list(nodes))], inventory(nodes))
         for work in missing:
             _keep(work, Path(temporary) / work.root.name)
-    _prune(missing[0].store)
+    _prune(missing[0].store, max(KEPT, 2 * len(works)))
 
 
 def _roots(works: Iterable[Work], temporary: Path) -> dict[str, dict[str, str]]:
@@ -116,15 +138,15 @@ def _keep(work: Work, made: Path) -> None:
     os.utime(work.root)
 
 
-def _prune(store: Path) -> None:
+def _prune(store: Path, kept: int) -> None:
     folders = [path for path in store.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[kept:]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe(works: Sequence[Work]) -> Event | None:
     """What a person is told before rendering starts."""
-    missing = [work for work in works if not work.folder.is_dir()]
+    missing = [work for work in works if work.is_due]
     if not missing:
         return None
     nodes = len({work.seat.node.name for work in missing})

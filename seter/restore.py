@@ -66,7 +66,7 @@ def restore(request: Request, wanted: str, *, role: str = "", ask: Question, rep
         f"{role} on {', '.join(nodes)} goes back to {made}, as {artifact.annotation(DEPLOYMENT)} was; "
         "what was changed there since is lost."
     )
-    with leased(request.deployment, "restore"):
+    with leased(request.keep, "restore", claim=request.claim, report=report):
         seen = survey(request, report)
         _bring(seen, artifact, seats, report)
         _owe(seen, seats)

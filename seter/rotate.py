@@ -13,10 +13,8 @@ from datetime import timedelta
 from common.console import Report
 from common.errors import BadInput, NotFound
 from common.model import Event
-from seter.blueprint import Blueprint, Seat, read_blueprint
+from seter.blueprint import Blueprint, Seat, no_such, read_blueprint
 from seter.deploy import Confirm, deploy
-from seter.exec import no_such
-from seter.record import home
 from seter.secrets import Stage, Vault, Wish, open_vault
 from seter.survey import Request
 from seter.traffic import CUT_AFTER
@@ -53,9 +51,8 @@ def rotate(
     chosen = choose(blueprint, role, secrets)
     for kept in sorted({need for seat in _of(blueprint, role) for need in _others(seat)} if not secrets else ()):
         report(Event("kept", *kept))
-    outcome = deploy(
-        replace(request, redraw=lambda vault: vault.renew(chosen)), report=report, confirm=confirm, cut_after=cut_after
-    )
+    asked = replace(request, verb="rotate", redraw=lambda vault: vault.renew(chosen))
+    outcome = deploy(asked, report=report, confirm=confirm, cut_after=cut_after)
     return Rotated(tuple(sorted(chosen)), len(outcome.plan.steps))
 
 
@@ -66,11 +63,12 @@ def rotate_authority(
     is on all nodes before the next begins. Takes up a change that was cut off. Raises as `rotate`.
     """
     _deployed(request)
-    folder, name = home(request.deployment), str(request.deployment)
+    cells, name = request.keep.cells, str(request.deployment)
     steps = len(deploy(request, report=report, confirm=confirm, cut_after=cut_after).plan.steps)
-    for stage, said, act in STEPS[_ORDER.index(open_vault(folder, name).stage) :]:
+    for stage, said, act in STEPS[_ORDER.index(open_vault(cells, name).stage) :]:
         report(Event("authority", said))
-        done = deploy(replace(request, redraw=_at(stage, act)), report=report, confirm=confirm, cut_after=cut_after)
+        asked = replace(request, verb="rotate", redraw=_at(stage, act))
+        done = deploy(asked, report=report, confirm=confirm, cut_after=cut_after)
         steps += len(done.plan.steps)
     return Rotated(("ca",), steps)
 
@@ -139,6 +137,6 @@ def _others(seat: Seat) -> list[tuple[str, str]]:
 def _deployed(request: Request) -> Blueprint:
     """The definitions of what is deployed. Raises NotFound if nothing ever was."""
     blueprint = read_blueprint(request.deployment, request.systems)
-    if open_vault(home(request.deployment), str(request.deployment)).is_new:
+    if open_vault(request.keep.cells, str(request.deployment)).is_new:
         raise NotFound(f"{request.deployment} has no secrets yet", resolution="Deploy it first: that makes them.")
     return blueprint

@@ -1,7 +1,7 @@
 """The secrets of one deployment: made once, kept in one age-encrypted file, the same on every deploy.
 
-The file is `secrets.age` in the deployment's folder; its key is the operator's identity ($SETER_IDENTITY, else
-~/.config/seter/identity), made at first use and readable by its owner alone.
+The file is the cell `secrets.age` of what the deployment keeps (seter.keep), in a folder or a store. Its key is the
+operator's identity ($SETER_IDENTITY, else ~/.config/seter/identity), made at first use and readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from common.errors import BadInput, Conflict, Corrupt, Denied
 from common.files import write_atomically
 from common.model import Secret
 from common.role import Role, SecretNeed
+from seter.keep.interface import SECRETS, Cells
 from seter.tree import File
 
 if TYPE_CHECKING:
     import pyrage
 
 FORMAT = 1
-FILE = "secrets.age"
 MODE = 0o400
 PASSWORD_BYTES = 24  # 192 bits
 AUTHORITY, NEXT, BEFORE = "own/authority", "own/authority-next", "own/authority-before"
@@ -70,13 +70,20 @@ class Wish:
 class Vault:
     """The open secrets of a deployment. Nothing is written before `save`, and then only if something was made."""
 
-    def __init__(self, folder: Path, deployment: str, values: dict[str, dict[str, str]], *, new: bool) -> None:
-        self._file = folder / FILE
+    def __init__(self, cells: Cells, deployment: str, values: dict[str, dict[str, str]], version: str) -> None:
+        self._cells = cells
+        self._version = version
         self._deployment = deployment
         self._values = values
         self._changed = False
         self._given: list[str] = []  # the operator's own, which are kept nowhere
-        self.is_new = new
+        self.is_new = not version
+
+    def moved(self, cells: Cells) -> Vault:
+        """The same secrets, to be saved elsewhere."""
+        there = Vault(cells, self._deployment, self._values, "")
+        there._changed, there.is_new = True, False
+        return there
 
     @property
     def has_unsaved(self) -> bool:
@@ -97,9 +104,9 @@ class Vault:
         if wish.need.make == "certificate":
             return self._certificate(wish)
         if wish.given:
-            from seter.given import read_word
+            from seter.given import read_cephx, read_word
 
-            word = read_word(wish.given)
+            word = (read_cephx if wish.need.make == "cephx" else read_word)(wish.given)
             self._given.append(word)
             return {wish.need.name: word}
         value = self._once(wish.key, lambda: {"value": make(wish.need.make)})
@@ -182,31 +189,36 @@ class Vault:
         return tuple(Secret(value) for value in (*kept, *dict.fromkeys(self._given)))
 
     def save(self) -> None:
-        """Write what was made; nothing happens when nothing was."""
+        """Write what was made; nothing happens when nothing was. Raises Conflict if another run wrote meanwhile."""
         if self._changed:
             plain = json.dumps({"format": FORMAT, "values": self._values}).encode()
-            write_atomically(self._file, _encrypt(plain), mode=0o600)
+            self._version = self._cells.swap(SECRETS, _encrypt(plain), self._version)
             self._changed = False
 
 
-def open_vault(folder: Path, deployment: str) -> Vault:
-    """The deployment's secrets; an empty vault when there are none yet. Raises Denied, Corrupt, BadInput."""
-    file = folder / FILE
-    if not file.exists():
-        return Vault(folder, deployment, {}, new=True)
-    content = json.loads(_decrypt(file))
+def open_vault(cells: Cells, deployment: str, earlier: Cells | None = None) -> Vault:
+    """The deployment's secrets; those at an earlier place, to be saved here, when there are none; else an empty vault.
+
+    Raises Denied, Corrupt, BadInput."""
+    cell = cells.read(SECRETS)
+    if not cell.data and earlier is not None and earlier.read(SECRETS).data:
+        return open_vault(earlier, deployment).moved(cells)
+    if not cell.data:
+        return Vault(cells, deployment, {}, "")
+    what = f"{SECRETS} of {deployment}"
+    content = json.loads(_decrypt(cell.data, what))
     if content["format"] > FORMAT:
-        raise BadInput(f"{file} was written by a newer seter", resolution="Use that version, or a newer one.")
-    return Vault(folder, deployment, content["values"], new=False)
+        raise BadInput(f"{what} was written by a newer seter", resolution="Use that version, or a newer one.")
+    return Vault(cells, deployment, content["values"], cell.version)
 
 
-def refuse_lost_vault(vault: Vault, folder: Path, nodes: Sequence[str]) -> None:
+def refuse_lost_vault(vault: Vault, where: str, nodes: Sequence[str]) -> None:
     """Nodes are there but their secrets are not: making new ones would cut off every peer. Raises Conflict."""
     if vault.is_new and nodes:
         raise Conflict(
-            f"nodes {', '.join(sorted(nodes))} exist, but {folder / FILE} does not",
-            resolution="Run seter in the folder it was deployed from, or set SETER_STATE to the folder's .seter; "
-            "or destroy the deployment first.",
+            f"nodes {', '.join(sorted(nodes))} exist, but {where}/{SECRETS} does not",
+            resolution="Run seter in the folder it was deployed from, or set SETER_STATE to the folder's .seter, or to "
+            "the store that it was deployed with; or destroy the deployment first.",
         )
 
 
@@ -264,18 +276,18 @@ def _encrypt(plain: bytes) -> bytes:
     return bytes(pyrage.encrypt(plain, [_identity().to_public()], armored=True))
 
 
-def _decrypt(file: Path) -> bytes:
+def _decrypt(data: bytes, what: str) -> bytes:
     import pyrage
 
     if not identity_file().exists():
         raise Denied(
-            f"{file} is encrypted, and {identity_file()} does not exist",
+            f"{what} is encrypted, and {identity_file()} does not exist",
             resolution="Set SETER_IDENTITY to the identity that the deployment was made with.",
         )
     try:
-        return bytes(pyrage.decrypt(file.read_bytes(), [_identity()]))
+        return bytes(pyrage.decrypt(data, [_identity()]))
     except pyrage.DecryptError as error:
         raise Corrupt(
-            f"{file} cannot be decrypted: {error}",
+            f"{what} cannot be decrypted: {error}",
             resolution=f"It was made for another identity than {identity_file()} (see SETER_IDENTITY), or is damaged.",
         ) from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.console import Report
 from common.probe.interface import bounded
+from seter.affected import Affected, revoked
+from seter.affected import affected as where
 from seter.blueprint import Seat
 from seter.checks import Found, executor, verdicts
 from seter.plan import Act
@@ -47,33 +49,47 @@ class Status:
 
 def status(request: Request, report: Report, *, checks: bool = False) -> Status:
     """Look at everything, ask every role that can be asked, and change nothing."""
-    seen = survey(request, report)
+    seen = survey(replace(request, despite_revoked=True), report)
+    bad = revoked(seen)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        roles = tuple(threads.map(lambda seat: _role_status(seen, seat), seen.blueprint.seats))
+        roles = tuple(threads.map(lambda seat: _role_status(seen, seat, bad), seen.blueprint.seats))
     nodes = [node.name for node in seen.blueprint.nodes]
     found = tuple(verdicts(seen, nodes, report)) if checks else ()
     return Status(
         str(request.deployment),
-        seen.plan.is_empty,
+        seen.plan.is_empty and not bad,
         roles,
         tuple(str(step) for step in seen.plan.steps),
         found,
-        last(request.deployment),
+        last(request.keep),
     )
 
 
-def _role_status(seen: Survey, seat: Seat) -> RoleStatus:
+def affected(request: Request, query: str, report: Report) -> Affected:
+    """On which nodes these packages run. Raises BadInput for what is no query."""
+    return where(survey(replace(request, despite_revoked=True), report), query)
+
+
+def _role_status(seen: Survey, seat: Seat, revoked: Mapping[str, str]) -> RoleStatus:
     node, role = seat.key
     differs = tuple(
         f"{step.act}: {step.reason}"
         for step in seen.plan.of_node(node)
         if step.role in ("", role) and not (step.act is Act.WRITE_FILES and not _files_differ(seen, seat))
     )
+    there = seen.observed.nodes[node].role(role) if node in seen.observed.nodes else None
+    differs += tuple(revoked[each] for each in {there.artifact if there else "", _wanted(seen, seat)} & revoked.keys())
     state = _state(seen, seat)
     says = _ask(seen, seat) if state in ("running", "done") else None
     image = seen.images.get(seat.artifact)
     artifact = str(image.artifact.reference) if image is not None and seat.role.process is not None else ""
     return RoleStatus(node, role, artifact, state, not differs, differs, summary(says), says)
+
+
+def _wanted(seen: Survey, seat: Seat) -> str:
+    """Digest of what its process should be started from."""
+    image = seen.images.get(seat.artifact)
+    return str(image.artifact.digest) if image is not None and seat.role.process is not None else ""
 
 
 def _files_differ(seen: Survey, seat: Seat) -> bool:

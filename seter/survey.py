@@ -6,33 +6,46 @@ definitions → artefacts → what is there → addresses → files (rendered on
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.console import Report
 from common.errors import BadInput
-from common.role import OnChange, Place, Process, Role
-from common.system import Deployment, Node
+from common.role import OnChange, Place, Role
+from common.system import Deployment, Network, Node
 from seter import artifacts
 from seter.ansible import Ansible
 from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
+from seter.keep import Keep, open_keep
+from seter.lease import Claim
 from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
-from seter.record import home
-from seter.render import describe, make_work, render
-from seter.secrets import Vault, Wish, open_vault, refuse_lost_vault
-from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup, WantedRole, digest_of
-from seter.tree import File, NodeTree, files_digest, read_folder, tree_digest
-from seter.variables import Map, Variables, certificate_names, metrics_targets, number, of_role, openings
+from seter.recorded import left
+from seter.render import Work, describe, make_work, render
+from seter.scope import known, limited
+from seter.secrets import Vault, open_vault, refuse_lost_vault
+from seter.state import NodeState, Observed, RoleState, Subnets, Wanted, WantedGroup, WantedRole, digest_of
+from seter.tree import File, NodeTree, files_digest, read_folder
+from seter.trees import make_tree
+from seter.variables import (
+    Map,
+    Variables,
+    largest_number,
+    metrics_targets,
+    number,
+    of_role,
+    openings,
+)
 
 if TYPE_CHECKING:
     from naust.store.interface import Store
 
 # Kind of target → where its nodes come from.
 PROVISIONERS = {"container": "seter.provisioner.container:ContainerProvisioner"}
+UNRENDERED = "unrendered "  # stands for the digest of files that nobody knows yet
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -46,19 +59,41 @@ class Request:
     only: str = ""  # a group; empty for all
     # What is done to the secrets before anything follows from them; kept when the plan that comes of it is carried out.
     redraw: Callable[[Vault], None] | None = None
+    state: str | None = None  # where lease, secrets and history are; None for the default
+    claim: Claim = field(default_factory=Claim)
+    verb: str = "deploy"  # as the history has it
+    pins: Mapping[str, str] = field(default_factory=dict)  # artefacts of an earlier run, by what they are called
+    origin: str = ""  # the run whose definitions and artefacts these are
+    saved: str = ""  # id of the saved plan that is carried out
+    limit: tuple[str, ...] = ()  # nodes; none for all
+    role: str = ""  # empty for all
+    recorded: bool = False  # compare with what the last run left, instead of looking
+    despite_revoked: bool = False  # for looking at what runs
+    render: bool = True  # else what is not rendered yet stays so, and nobody can tell what changes in it
     # What is done to the plan, where what is asked for follows from no definition.
     adjust: Callable[[Plan, Wanted, Observed], Plan] | None = None
+
+    @property
+    def keep(self) -> Keep:
+        """What the deployment keeps between runs."""
+        return open_keep(self.deployment, self.state)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that may be changed; none for all."""
+        return (self.only,) if self.only else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Everything that is known before anything is touched."""
 
+    request: Request
     blueprint: Blueprint
     store: Store
     images: Mapping[str, artifacts.Image]
     vault: Vault
-    provisioner: Provisioner
+    opened: Provisioner | None  # None where nothing is looked at
     observed: Observed
     map: Map
     variables: Mapping[str, Variables]
@@ -67,10 +102,24 @@ class Survey:
     wanted: Wanted
     plan: Plan
     ansible: Ansible
+    inputs: Mapping[tuple[str, str], str]  # (node, role) → digest of what its files are rendered from
+    basis: str  # what the plan compares with
+    unrendered: frozenset[tuple[str, str]]  # (node, role) whose files nobody knows yet
+
+    @property
+    def provisioner(self) -> Provisioner:
+        """Where nodes come from. Not for a survey that does not look."""
+        assert self.opened is not None
+        return self.opened
 
     def image_of(self, seat: Seat) -> artifacts.Image:
         """What a seat's process runs from."""
         return self.images[seat.artifact]
+
+    @property
+    def keep(self) -> Keep:
+        """What the deployment keeps between runs."""
+        return self.request.keep
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Names of each group's nodes."""
@@ -92,32 +141,49 @@ def survey(request: Request, report: Report) -> Survey:
     """Look at everything. Raises what is wrong with definitions, artefacts, secrets, names or the engine."""
     from naust.store import open_store
 
-    folder = home(request.deployment)
+    keep = request.keep
     blueprint = read_blueprint(request.deployment, request.systems)
     known_group(blueprint, request.only)
+    known(blueprint, request.limit, request.role)
     refuse_addresses(blueprint.nodes)
     store = open_store(request.store)
-    images = artifacts.resolve_all(store, _references(blueprint), _named(blueprint))
-    vault = open_vault(folder, str(request.deployment))
-    provisioner = open_provisioner(blueprint.target.kind, request.deployment)
-    observed = provisioner.observe(vault.key)
-    refuse_lost_vault(vault, folder, list(observed.nodes))
+    images = artifacts.resolve_all(
+        store, _references(blueprint), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
+    )  # fmt: skip
+    vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
+    before = left(keep) if request.recorded else None
+    provisioner = None if before else open_provisioner(blueprint.target.kind, request.deployment)
+    observed = before.observed if before else _provided(provisioner).observe(vault.key)
+    refuse_lost_vault(vault, str(keep), list(observed.nodes))
     if request.redraw is not None:
         request.redraw(vault)
-    _refuse_foreign(blueprint, provisioner)
+    if provisioner is not None:
+        _refuse_foreign(blueprint, provisioner)
     map = _make_map(blueprint, provisioner, observed)
     variables = {node.name: _variables(blueprint, map, node) for node in blueprint.nodes}
     ansible = Ansible(blueprint.roles_folder, report)
-    rendered = _rendered(blueprint, variables, folder / "rendered", ansible, report)
-    trees = {node.name: _tree(blueprint, map, vault, rendered, node) for node in blueprint.nodes}
+    works = make_work(blueprint.seats, variables, (keep.folder / "rendered").resolve())
+    same = before.known(works) if before else {}
+    due = [work for work in works if work.seat.key not in same]
+    unrendered = {work.seat.key: f"{UNRENDERED}{work.digest}" for work in due if not request.render and work.is_due}
+    same |= unrendered
+    rendered = _rendered([work for work in due if work.seat.key not in same], variables, ansible, report)
+    trees = {node.name: make_tree(blueprint, map, vault, rendered, same, node) for node in blueprint.nodes}
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
-    plan = make_plan(wanted, observed, only=request.only)
+    plan = limited(make_plan(wanted, observed, only=request.only), wanted, observed, request.limit, request.role)
     if request.adjust is not None:
         plan = request.adjust(plan, wanted, observed)
     return Survey(
-        blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan, ansible
-    )
+        request, blueprint, store, images, vault, provisioner, observed, map, variables, shapes, trees, wanted, plan,
+        ansible, {work.seat.key: work.digest for work in works}, str(before or "what is there now"),
+        frozenset(unrendered),
+    )  # fmt: skip
+
+
+def _provided(provisioner: Provisioner | None) -> Provisioner:
+    assert provisioner is not None
+    return provisioner
 
 
 def _references(blueprint: Blueprint) -> list[str]:
@@ -140,13 +206,20 @@ def _refuse_foreign(blueprint: Blueprint, provisioner: Provisioner) -> None:
     provisioner.refuse_foreign([node.name for node in blueprint.nodes], networks, roles)
 
 
-def _make_map(blueprint: Blueprint, provisioner: Provisioner, observed: Observed) -> Map:
-    subnets = {
-        network.name: observed.networks.get(network.name)
-        or provisioner.free_subnets(network.name, network.pool, network.length)
-        for network in blueprint.target.networks
-    }
-    return Map(blueprint.nodes, number(blueprint.nodes, observed.places), subnets)
+def _make_map(blueprint: Blueprint, provisioner: Provisioner | None, observed: Observed) -> Map:
+    networks = blueprint.target.networks
+    subnets = {network.name: observed.networks.get(network.name) or _free(provisioner, network) for network in networks}
+    largest = largest_number(network.length for network in networks)
+    return Map(blueprint.nodes, number(blueprint.nodes, observed.places, largest), subnets)
+
+
+def _free(provisioner: Provisioner | None, network: Network) -> Subnets:
+    if provisioner is None:
+        raise BadInput(
+            f"nobody can tell which addresses network {network.name} will get: the last run did not have it",
+            resolution="Plan without --recorded, which looks for free ones.",
+        )
+    return provisioner.free_subnets(network.name, network.pool, network.length)
 
 
 def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
@@ -157,76 +230,25 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "groups_of": groups,
         "deployment": str(blueprint.deployment),
         "metrics_targets": metrics_targets(map, node, blueprint.roles_of_groups()),
-        "openings": openings([(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups),
+        "openings": openings(
+            [(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups, map.memo
+        ),
         "access": "container",
         "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }
     for seat in blueprint.seats_of(node.name):
-        seen |= of_role(seat.role, seat.parameters, groups)
+        seen |= of_role(seat.role, seat.parameters, groups, seat.services)
     return seen
 
 
 def _rendered(
-    blueprint: Blueprint, variables: Mapping[str, Variables], store: Path, ansible: Ansible, report: Report
+    works: Sequence[Work], variables: Mapping[str, Variables], ansible: Ansible, report: Report
 ) -> dict[tuple[str, str], tuple[File, ...]]:
     """The files of each seat."""
-    works = make_work(blueprint.seats, variables, store.resolve())
     if (event := describe(works)) is not None:
         report(event)
     render(works, variables, ansible)
     return {work.seat.key: read_folder(work.folder) for work in works}
-
-
-def _tree(
-    blueprint: Blueprint, map: Map, vault: Vault, rendered: Mapping[tuple[str, str], tuple[File, ...]], node: Node
-) -> NodeTree:
-    seats = blueprint.seats_of(node.name)
-    files = {seat.role.name: rendered.get(seat.key, ()) for seat in seats}
-    secrets = {seat.role.name: _secrets(blueprint, map, vault, seat) for seat in seats}
-    processes = {seat.role.name: seat.role.process for seat in seats if seat.role.process is not None}
-    return NodeTree(
-        files,
-        secrets,
-        tree_digest(files),
-        tree_digest(secrets, vault.key),
-        state=tuple((role, process.uid) for role, process in processes.items()),
-        run=_run_folders(processes.values()),
-    )
-
-
-def _run_folders(processes: Iterable[Process]) -> tuple[tuple[str, int], ...]:
-    """Folders directly below /run that processes write to, and their owners."""
-    return tuple(
-        sorted(
-            (Path(path).name, process.uid)
-            for process in processes
-            for path in process.writes
-            if Path(path).parent == Path("/run")
-        )
-    )
-
-
-def _secrets(blueprint: Blueprint, map: Map, vault: Vault, seat: Seat) -> tuple[File, ...]:
-    files: dict[str, File] = {}
-    for need in seat.role.secrets:
-        names: list[str] = []
-        if need.make == "certificate":
-            for other in _sharers(blueprint, seat, need.name) if need.scope == "deployment" else (seat,):
-                own = next(theirs for theirs in other.role.secrets if theirs.name == need.name)
-                names += certificate_names(own.names, other.node, map, other.parameters)
-        given = str(seat.parameters.get(need.given, "")) if need.given else ""
-        wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)), given)
-        files |= {file.path: file for file in vault.files(wish)}
-    return tuple(sorted(files.values(), key=lambda file: file.path))
-
-
-def _sharers(blueprint: Blueprint, seat: Seat, name: str) -> list[Seat]:
-    """All seats whose roles share a secret of the deployment; its certificate covers the names of all."""
-    return [
-        other
-        for other in blueprint.seats
-        if any(need.name == name and need.scope == "deployment" for need in other.role.secrets)
-    ]
 
 
 def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
@@ -259,7 +281,7 @@ def _wanted(
 
 
 def _role_state(seat: Seat, tree: NodeTree, images: Mapping[str, artifacts.Image], key: bytes) -> RoleState:
-    files = files_digest(tree.files.get(seat.role.name, ()))
+    files = tree.digests[seat.role.name]
     process = seat.role.process
     if process is None:
         return RoleState("", files, "", "")

@@ -50,13 +50,21 @@ def files_digest(files: Iterable[File], key: bytes = b"") -> str:
     return digest_of("files 1", lines)
 
 
+_NO_FILES = files_digest(())
+
+
 def _content_digest(data: bytes, key: bytes) -> str:
     return hmac.new(key, data, "sha256").hexdigest() if key else hashlib.sha256(data).hexdigest()
 
 
 def tree_digest(files: Files, key: bytes = b"") -> str:
     """Digest over the files of all roles of a node. Roles without files do not count."""
-    return digest_of("tree 1", {role: files_digest(content, key) for role, content in files.items() if content})
+    return roles_digest({role: files_digest(content, key) for role, content in files.items()})
+
+
+def roles_digest(digests: Mapping[str, str]) -> str:
+    """The same, from the digest of each role's files."""
+    return digest_of("tree 1", {role: digest for role, digest in digests.items() if digest != _NO_FILES})
 
 
 def read_folder(folder: Path) -> tuple[File, ...]:
@@ -75,6 +83,7 @@ class NodeTree:
     secrets_digest: str
     state: tuple[tuple[str, int], ...]  # (role, uid): who owns its folder below /var/lib/seter
     run: tuple[tuple[str, int], ...] = ()  # (folder, uid): who owns what below /run
+    digests: Mapping[str, str] = field(default_factory=dict)  # role → digest of its files, where that is known already
 
     def trees_name(self) -> str:
         """Folder of the files, relative to /etc/seter."""

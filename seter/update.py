@@ -9,10 +9,9 @@ from common.console import Report
 from common.errors import BadInput
 from common.role import Place
 from common.system import RoleUse
-from seter.blueprint import read_blueprint
+from seter.blueprint import no_such, read_blueprint
 from seter.deploy import Outcome
 from seter.edit import edited, pinned
-from seter.exec import no_such
 from seter.survey import Request
 
 NEWEST = "newest"

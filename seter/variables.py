@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 from common.errors import BadInput
 from common.role import ParameterType, Role, Value
 from common.system import Node
-from seter.provisioner.subnets import address
+from seter.provisioner.subnets import GATEWAY, address
 from seter.state import Place, Subnets
 
 Variables = dict[str, Any]
+T = TypeVar("T")
 LARGEST_NUMBER = 199  # host parts from 200 on are kept for the engine's gateway and for growth
 
 
@@ -25,6 +26,8 @@ class Map:
     nodes: tuple[Node, ...]
     places: Mapping[str, Place]
     subnets: Mapping[str, Subnets]
+    # What is the same for many nodes is made once.
+    memo: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def addresses(self, node: Node) -> dict[str, Variables]:
         """The node's addresses in each of its networks, in the order of the target's file."""
@@ -56,7 +59,18 @@ class Map:
         }
 
     def groups_from(self, observer: Node) -> dict[str, list[Variables]]:
-        """All groups as `observer` knows them; nodes in the order of their numbers, whatever the file's order is."""
+        """All groups as `observer` knows them; nodes in the order of their numbers, whatever the file's order is. The
+        same for all that are in the same networks."""
+        return self.once(("groups", *self.addresses(observer)), lambda: self._make_groups(observer))
+
+    def once(self, key: tuple[object, ...], made: Callable[[], T]) -> T:
+        """What was made for this key, the first time."""
+        if key not in self.memo:
+            self.memo[key] = made()
+        found: T = self.memo[key]
+        return found
+
+    def _make_groups(self, observer: Node) -> dict[str, list[Variables]]:
         ordered = sorted(self.nodes, key=lambda node: self.places[node.name].number)
         groups: dict[str, list[Variables]] = {}
         for node in ordered:
@@ -64,37 +78,68 @@ class Map:
         return groups
 
 
-def number(nodes: Sequence[Node], known: Mapping[str, Place]) -> dict[str, Place]:
-    """Give every node a place. Known ones keep theirs; new ones get the lowest that are free, in the file's order."""
+def number(nodes: Sequence[Node], known: Mapping[str, Place], largest: int = LARGEST_NUMBER) -> dict[str, Place]:
+    """Give every node a place. Known ones keep theirs; new ones get the lowest that are free, in the file's order; none
+    gets the number of the engine's own address. Raises BadInput when there are more than `largest`."""
     places = {node.name: known[node.name] for node in nodes if _keeps(node, known)}
+    indexes: dict[str, set[int]] = {}
+    for place in places.values():
+        indexes.setdefault(place.group, set()).add(place.index)
+    numbers = {GATEWAY, *(place.number for place in places.values())}
     for node in nodes:
         if node.name not in places:
-            indexes = {place.index for place in places.values() if place.group == node.group}
-            numbers = {place.number for place in places.values()}
-            places[node.name] = Place(node.group, _lowest(indexes), _lowest(numbers))
-    if any(place.number > LARGEST_NUMBER for place in places.values()):
-        raise BadInput(f"more than {LARGEST_NUMBER} nodes", resolution="Split the deployment in two.")
+            taken = indexes.setdefault(node.group, set())
+            places[node.name] = Place(node.group, _lowest(taken), _lowest(numbers))
+            taken.add(places[node.name].index)
+            numbers.add(places[node.name].number)
+    if any(place.number > largest for place in places.values()):
+        raise BadInput(
+            f"more than {largest} nodes",
+            resolution="Give the target's networks a smaller length (22, say), or make two targets.",
+        )
     return places
+
+
+def largest_number(lengths: Iterable[int]) -> int:
+    """Of nodes in networks of these prefix lengths: in larger ones than a /24 all that the engine leaves."""
+    shortest = max(lengths, default=24)
+    return LARGEST_NUMBER if shortest >= 24 else (1 << (32 - shortest)) - 2
 
 
 def _keeps(node: Node, known: Mapping[str, Place]) -> bool:
     return node.name in known and known[node.name].group == node.group
 
 
-def _lowest(taken: Iterable[int]) -> int:
-    used = set(taken)
-    return next(number for number in range(1, len(used) + 2) if number not in used)
+def _lowest(taken: set[int]) -> int:
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
-def of_role(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
-    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes."""
+def of_role(
+    role: Role,
+    parameters: Mapping[str, Value],
+    groups: Mapping[str, list[Variables]],
+    services: Mapping[str, Mapping[str, Value]],
+) -> Variables:
+    """The role's parameters as Ansible variables: durations in seconds, sizes in bytes, groups as lists of nodes.
+
+    A role that takes some for each service has those of all but the first in a list."""
+    variables = {role.variable_prefix + name: value for name, value in _variables(role, parameters, groups).items()}
+    if role.per_service:
+        variables[role.variable_prefix + "services"] = [
+            {"name": service, **_variables(role, values, groups)} for service, values in services.items()
+        ]
+    return variables
+
+
+def _variables(role: Role, parameters: Mapping[str, Value], groups: Mapping[str, list[Variables]]) -> Variables:
+    """By the names of the parameters."""
     variables = {}
     for parameter in role.parameters:
         if parameter.name in parameters:
             value = parameters[parameter.name]
             is_group = parameter.type is ParameterType.NODES
             plain = groups.get(str(value), []) if is_group else _plain(value, f"{role.name}: {parameter.name}")
-            variables[role.variable_prefix + parameter.name] = plain
+            variables[parameter.name] = plain
     return variables
 
 
@@ -110,15 +155,22 @@ def _plain(value: Value, what: str) -> object:
 
 
 def openings(
-    roles: Sequence[tuple[Role, Mapping[str, Value]]], groups: Mapping[str, list[Variables]]
+    roles: Sequence[tuple[Role, Mapping[str, Value]]],
+    groups: Mapping[str, list[Variables]],
+    memo: dict[tuple[object, ...], Any] | None = None,
 ) -> list[Variables]:
     """Which ports of a node's roles others reach, and the addresses of those others; `anyone` is no address.
 
-    Openings for nobody are left out. `roles` have their parameters, `groups` are as the node knows them."""
-    found = []
+    Openings for nobody are left out. `roles` have their parameters, `groups` are as the node knows them; `memo` keeps
+    what is the same for other nodes."""
+    found, known = [], memo if memo is not None else {}
     for role, parameters in roles:
         for opening in role.openings:
-            sources = [address for name in opening.sources for address in _addresses(name, parameters, groups)]
+            key = ("sources", id(groups), *((name, parameters.get(name)) for name in opening.sources))
+            if key not in known:
+                every = (address for name in opening.sources for address in _addresses(name, parameters, groups))
+                known[key] = sorted(dict.fromkeys(every))
+            sources = known[key]
             if sources:
                 found.append(
                     {
@@ -126,7 +178,7 @@ def openings(
                         "name": opening.name,
                         "protocol": opening.protocol,
                         "ports": list(opening.ports),
-                        "from": sorted(dict.fromkeys(sources)),
+                        "from": sources,
                     }
                 )
     return found
@@ -144,8 +196,13 @@ def _addresses(name: str, parameters: Mapping[str, Value], groups: Mapping[str, 
 
 def metrics_targets(map: Map, observer: Node, roles: Mapping[str, Sequence[Role]]) -> list[Variables]:
     """Everything that has metrics, for whoever collects them. `roles` gives the roles of each group."""
-    targets = []
-    for group, nodes in map.groups_from(observer).items():
+    groups = map.groups_from(observer)
+    return map.once(("metrics", id(groups)), lambda: _metrics_targets(groups, roles))
+
+
+def _metrics_targets(groups: Mapping[str, list[Variables]], roles: Mapping[str, Sequence[Role]]) -> list[Variables]:
+    targets: list[Variables] = []
+    for group, nodes in groups.items():
         for role in roles.get(group, ()):
             if role.metrics:
                 targets += [

@@ -13,9 +13,14 @@ SIZE = 1024  # bytes
 LONGEST = 30  # seconds
 
 
-def argv(size: int = SIZE, through: str = "") -> tuple[str, ...]:
-    """The round trip, over all virtual IPs or through the node of one address: the service's name stays the same."""
-    return (CLIENT, "round-trip", "--size", str(size), "--json", *(("--vip", through) if through else ()))
+def argv(size: int = SIZE, through: str = "", service: str = "") -> tuple[str, ...]:
+    """The round trip, over all virtual IPs or through the node of one address: the service's name stays the same.
+
+    That of the first service, when no other is named.
+    """
+    one = ("--vip", through) if through else ()
+    which = ("--service", service) if service else ()
+    return (CLIENT, "round-trip", "--size", str(size), "--json", *one, *which)
 
 
 def upload_argv(file: str) -> tuple[str, ...]:
@@ -33,7 +38,7 @@ class S3Probe(Probe):
         sizes = check.sizes or (SIZE,)
         for node in scene.nodes:
             for size in sizes:
-                said = scene.execute(node, scene.role, bounded(argv(size, scene.through), LONGEST))
+                said = scene.execute(node, scene.role, bounded(argv(size, scene.through, check.service), LONGEST))
                 if said.code != 0:
                     return Verdict(check.name, False, f"{node}: {size} bytes{way}: {fault_of(said)}", expected)
         return Verdict(check.name, True, f"round trip from {', '.join(scene.nodes)}{way}", expected)

@@ -27,5 +27,10 @@ WHERE = {
     "restore": "upkeep",
     "maintain": "upkeep",
     "destroy": "everyday",
+    "history": "past",
+    "show": "past",
+    "diff": "past",
+    "rollback": "past",
+    "reproduce": "past",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common import console
 from common.cli import Json, Store, Systems, Yes
-from seter.cli.asked import CutAfter, Instance, Only, SystemName, TargetName, ask, confirmed, deployment_of, request
+from seter.cli.asked import (
+    CutAfter,
+    Instance,
+    Limit,
+    Only,
+    OnlyRole,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    ask,
+    claimed,
+    deployment_of,
+    planned,
+    request,
+    show_outcome,
+)  # fmt: skip
+from seter.cli.shown import show_affected, show_plan
 
 if TYPE_CHECKING:
-    from seter.plan import Plan
     from seter.status import Status
 
 CHANGES = 3
@@ -34,35 +54,56 @@ def plan(
     only: Only = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
+    limit: Limit = "",
+    role: OnlyRole = "",
+    recorded: Annotated[bool, typer.Option("--recorded", help="Compare with the history, do not look.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="With --recorded: render files that are not yet.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save it, for seter deploy FILE.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Leave out order and files.")] = False,
     json: Json = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
 ) -> None:
-    """Show what deploy would do, step by step and why; change nothing.
+    """Show what deploy would do: steps and why, artefacts, files, order, what serves meanwhile; change nothing.
 
-    Exit codes: 0 shown, 2 bad input, 3 changes (with --exit-code), 7 a foreign thing has our name.
+    Exit codes: 0 shown, 2 bad input, 3 changes (with --exit-code), 7 a foreign thing has our name, 8 an artefact is
+    revoked.
     """
+    from seter.preview import preview
+    from seter.saved import save
     from seter.survey import survey
 
-    seen = survey(request(system, target, instance, systems, store, only), console.reporter())
-    console.json_result(_plan_json(seen.plan)) if json else _show(seen.plan)
+    asked = request(system, target, instance, systems, store, state, only=only, limit=limit, role=role)
+    asked = replace(asked, recorded=recorded, render=render or not recorded or out is not None)
+    seen = survey(asked, console.reporter())
+    found = preview(seen)
+    console.json_result(found) if json else show_plan(found, brief=brief)
+    if out is not None:
+        console.note(f"plan {save(seen, out)} is in {out}; carry it out with: seter deploy {out}")
     if exit_code and not seen.plan.is_empty:
         raise typer.Exit(CHANGES)
 
 
 def deploy(
-    system: SystemName,
-    target: TargetName,
+    system: Annotated[str, typer.Argument(metavar="SYSTEM|PLAN", help="A system's name, or a file of plan --out.")],
+    target: Annotated[str, typer.Option("--target", help="As of plan; a saved plan has its own.")] = "",
     instance: Instance = "main",
     only: Only = "",
+    limit: Limit = "",
+    role: OnlyRole = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
     pause_after: Annotated[
         PauseAfter | None, typer.Option("--pause-after", help="Stop after the canaries, or after the next batch.")
     ] = None,
 ) -> None:
-    """Make what is there what the definitions say.
+    """Make what is there what the definitions say; or carry out a saved plan, once, if the world is as it was then.
 
     Exit codes: 0 done or no change, 1 a role's task failed, 2 bad input or not confirmed, 4 paused, or nodes failed and
     no more than may, 5 a node failed and the roll-out stopped, 6 rolled back, 7 lease or conflict, 8 damaged artefact,
@@ -70,18 +111,19 @@ def deploy(
     """
     from seter.deploy import deploy as carry_out
 
-    asked = request(system, target, instance, systems, store, only)
-    outcome = carry_out(
-        asked,
-        report=console.reporter(),
-        confirm=confirmed(yes),
-        cut_after=timedelta(seconds=cut_after),
-        pause_after=pause_after.value if pause_after is not None else "",
-    )
-    if outcome.plan.is_empty:
-        console.result(f"{asked.deployment}: no change")
-    else:
-        console.result(f"{asked.deployment}: {len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s")
+    claim = claimed(wait, take_over, why)
+    given = request(
+        system, target, instance, systems, store, state, only=only, limit=limit, role=role, claim=claim
+    )  # fmt: skip
+    with planned(given, yes) as (asked, confirm):
+        outcome = carry_out(
+            asked,
+            report=console.reporter(),
+            confirm=confirm,
+            cut_after=timedelta(seconds=cut_after),
+            pause_after=pause_after.value if pause_after is not None else "",
+        )
+    show_outcome(asked, outcome)
 
 
 def status(
@@ -90,16 +132,25 @@ def status(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
     checks: Annotated[bool, typer.Option("--checks", help="Run all checks too.")] = False,
+    affected: Annotated[
+        str, typer.Option("--affected", metavar="PACKAGES", help="Where these run, such as 'openssl<3.5.5'; no more.")
+    ] = "",
 ) -> None:
-    """Show every role on every node: what runs, and whether it is what is wanted.
+    """Show every role on every node: what runs, and whether it is what is wanted; what is revoked.
 
     Exit codes: 0 shown, 2 bad input, 9 engine or store unavailable.
     """
+    from seter.status import affected as ask
     from seter.status import status as look
 
-    found = look(request(system, target, instance, systems, store), console.reporter(), checks=checks)
+    asked = request(system, target, instance, systems, store, state)
+    if affected:
+        show_affected(ask(asked, affected, console.reporter()), json)
+        return
+    found = look(asked, console.reporter(), checks=checks)
     console.json_result(found) if json else _show_status(found)
 
 
@@ -109,6 +160,7 @@ def verify(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Run the checks of the system and of all its roles, now.
@@ -117,7 +169,7 @@ def verify(
     """
     from seter.verify import verify as look
 
-    found = look(request(system, target, instance, systems, store), console.reporter())
+    found = look(request(system, target, instance, systems, store, state), console.reporter())
     if json:
         console.json_result(found)
     else:
@@ -136,6 +188,7 @@ def prove(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     victim: Annotated[str, typer.Option("--victim", metavar="NODE", help="Node to break; else the first.")] = "",
     json: Json = False,
 ) -> None:
@@ -146,7 +199,7 @@ def prove(
     from seter.prove import prove as show
     from seter.prove import rows
 
-    proof = show(request(system, target, instance, systems, store), console.reporter(), victim)
+    proof = show(request(system, target, instance, systems, store, state), console.reporter(), victim)
     if json:
         console.json_result({"held": proof.held, **dict(console.fields_of(proof))})
     else:
@@ -185,6 +238,7 @@ def document(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Print what others have to set up around it, such as the routers in front, from the same definitions.
@@ -193,7 +247,7 @@ def document(
     """
     from seter.document import documents
 
-    found = documents(request(system, target, instance, systems, store), console.reporter(), name)
+    found = documents(request(system, target, instance, systems, store, state), console.reporter(), name)
     if json:
         console.json_result(found)
     elif name:
@@ -208,6 +262,7 @@ def drain(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     wait: Annotated[int, typer.Option(help="Seconds that what is under way may last.")] = 30,
     json: Json = False,
 ) -> None:
@@ -219,7 +274,7 @@ def drain(
     from seter.drain import drain as take_out
 
     found = take_out(
-        deployment_of(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait)
+        deployment_of(system, target, instance), systems, node, console.reporter(), timedelta(seconds=wait), state
     )
     words = f"{found.open} connections are still open" if found.open else "nothing is open"
     console.json_result(found) if json else console.result(f"{node}: out of traffic, {words}")
@@ -233,6 +288,7 @@ def undrain(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Let traffic to a node in again, once its own checks hold.
@@ -241,7 +297,7 @@ def undrain(
     """
     from seter.drain import undrain as let_in
 
-    found = let_in(deployment_of(system, target, instance), systems, node, console.reporter())
+    found = let_in(deployment_of(system, target, instance), systems, node, console.reporter(), state)
     console.json_result(found) if json else console.result(f"{node}: in traffic")
 
 
@@ -250,8 +306,12 @@ def destroy(
     target: TargetName,
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     yes: Yes = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Remove the secrets and the record too.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the secrets and the history too.")] = False,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Remove everything that carries the deployment's mark, and nothing else.
 
@@ -261,24 +321,13 @@ def destroy(
     from seter.destroy import names_of
 
     deployment = deployment_of(system, target, instance)
-    names = names_of(deployment, systems)
+    names = names_of(deployment, systems, state)
     if names and not yes:
         console.note("\n".join(f"  remove {name}" for name in names))
         ask("Remove all of these?")
-    removed = remove(deployment, forget=forget)
+    claim = claimed(wait, take_over, why)
+    removed = remove(deployment, forget=forget, state=state, claim=claim, report=console.reporter())
     console.result(f"{deployment}: {len(removed)} removed" if removed else f"{deployment}: nothing is there")
-
-
-def _show(plan: Plan) -> None:
-    if plan.is_empty:
-        console.result(f"{plan.deployment}: no change")
-        return
-    rows = [(step.group, step.node, step.role, step.act.value, step.reason) for step in plan.steps]
-    console.table(("group", "node", "role", "act", "reason"), rows, title=f"{plan.deployment}: {len(rows)} steps")
-
-
-def _plan_json(plan: Plan) -> object:
-    return {"deployment": plan.deployment, "fingerprint": plan.fingerprint, "steps": plan.steps}
 
 
 def _show_status(found: Status) -> None:

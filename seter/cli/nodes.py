@@ -13,7 +13,21 @@ from common import console
 from common.cli import Json, Store, Systems, Yes
 from common.errors import BadInput
 from common.values import Wrong, as_duration
-from seter.cli.asked import CutAfter, Instance, Only, SystemName, TargetName, confirmed, deployment_of, request
+from seter.cli.asked import (
+    CutAfter,
+    Instance,
+    Only,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    claimed,
+    confirmed,
+    deployment_of,
+    request,
+)
 
 if TYPE_CHECKING:
     from seter.deploy import Outcome
@@ -29,8 +43,12 @@ def update(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
     json: Json = False,
 ) -> None:
     """Write another version of a role's artefact into the system's file, and roll it out.
@@ -39,7 +57,10 @@ def update(
     """
     from seter.update import update as change
 
-    asked, report = request(system, target, instance, systems, store), console.reporter()
+    asked, report = (
+        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)),
+        console.reporter(),
+    )
     done = change(asked, wanted, _deploying(asked, yes, cut_after), report)
     if json:
         console.json_result(done)
@@ -59,8 +80,12 @@ def add(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Write one node more into the target's file, and deploy.
 
@@ -70,7 +95,7 @@ def add(
 
     given = (("address", address), ("address6", address6), ("interface", interface))
     attributes = [(key, _quoted(value)) for key, value in given if value]
-    asked = request(system, target, instance, systems, store)
+    asked = request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why))
     _told(asked, put_in(asked, group, node, attributes, _deploying(asked, yes, cut_after)))
 
 
@@ -81,8 +106,12 @@ def remove(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Take a node out of the target's file, and deploy: it goes, with what it held.
 
@@ -90,7 +119,7 @@ def remove(
     """
     from seter.nodes import remove as take_out
 
-    asked = request(system, target, instance, systems, store)
+    asked = request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why))
     _told(asked, take_out(asked, node, _deploying(asked, yes, cut_after)))
 
 
@@ -101,8 +130,12 @@ def replace(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Make a node anew, without anything that it held, out of traffic.
 
@@ -110,7 +143,9 @@ def replace(
     """
     from seter.nodes import replacing
 
-    asked = replacing(request(system, target, instance, systems, store), node)
+    asked = replacing(
+        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)), node
+    )
     _told(asked, _deploying(asked, yes, cut_after)())
 
 
@@ -122,8 +157,12 @@ def reboot(
     instance: Instance = "main",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
 ) -> None:
     """Reboot nodes as they would be updated: out of traffic, in batches, with checks between.
 
@@ -131,7 +170,9 @@ def reboot(
     """
     from seter.nodes import rebooting
 
-    asked = rebooting(request(system, target, instance, systems, store), nodes or [], only)
+    asked = rebooting(
+        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)), nodes or [], only
+    )
     _told(asked, _deploying(asked, yes, cut_after)())
 
 

@@ -10,7 +10,20 @@ import typer
 from common import console
 from common.cli import Json, Store, Systems, Yes
 from common.errors import BadInput
-from seter.cli.asked import CutAfter, Instance, SystemName, TargetName, ask, confirmed, request
+from seter.cli.asked import (
+    CutAfter,
+    Instance,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    ask,
+    claimed,
+    confirmed,
+    request,
+)
 
 
 def rotate(
@@ -27,8 +40,12 @@ def rotate(
     ] = False,
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     cut_after: CutAfter = 30,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
     json: Json = False,
 ) -> None:
     """Draw certificates anew, or the CA that signs them, while everything runs.
@@ -42,12 +59,15 @@ def rotate(
         raise BadInput(
             "what is to be drawn anew?", resolution="Give --secret or --role (or both), or --all, or --authority."
         )
-    asked, report = request(system, target, instance, systems, store), console.reporter()
-    confirm, wait = confirmed(yes), timedelta(seconds=cut_after)
+    asked, report = (
+        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)),
+        console.reporter(),
+    )
+    confirm, within = confirmed(yes), timedelta(seconds=cut_after)
     if authority:
-        done = rotate_authority(asked, report=report, confirm=confirm, cut_after=wait)
+        done = rotate_authority(asked, report=report, confirm=confirm, cut_after=within)
     else:
-        done = draw(asked, role=role, secrets=tuple(secret or ()), report=report, confirm=confirm, cut_after=wait)
+        done = draw(asked, role=role, secrets=tuple(secret or ()), report=report, confirm=confirm, cut_after=within)
     words = "the CA and all certificates" if authority else f"{len(done.drawn)} certificates"
     console.json_result(done) if json else console.result(
         f"{asked.deployment}: {words} drawn anew, {done.steps} steps done"
@@ -62,6 +82,7 @@ def backup(
     keep: Annotated[int, typer.Option("--keep", min=0, help="Copies to keep; older ones lose their name.")] = 0,
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Put a copy of what roles hold into the store, encrypted for the operator's identity.
@@ -70,7 +91,9 @@ def backup(
     """
     from seter.backup import backup as copy
 
-    done = copy(request(system, target, instance, systems, store), role=role, keep=keep, report=console.reporter())
+    done = copy(
+        request(system, target, instance, systems, store, state), role=role, keep=keep, report=console.reporter()
+    )
     if json:
         console.json_result(done)
     for one in () if json else done:
@@ -86,6 +109,7 @@ def restore(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="Whose newest, without ARTEFACT.")] = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -101,7 +125,7 @@ def restore(
         if not yes:
             ask("Go back?")
 
-    asked = request(system, target, instance, systems, store)
+    asked = request(system, target, instance, systems, store, state)
     done = bring_back(asked, artifact, role=role, ask=question, report=console.reporter())
     console.json_result(done) if json else console.result(
         f"{done.role} on {', '.join(done.nodes)}: as it was at {done.made}; deploy to bring it to the definitions"
@@ -115,6 +139,7 @@ def maintain(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="Of this role alone.")] = "",
     systems: Systems = None,
     store: Store = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Keep what roles hold in order; what that is, each role says.
@@ -124,7 +149,7 @@ def maintain(
     from seter.maintain import maintain as put_in_order
     from seter.status import summary
 
-    done = put_in_order(request(system, target, instance, systems, store), role=role, report=console.reporter())
+    done = put_in_order(request(system, target, instance, systems, store, state), role=role, report=console.reporter())
     if json:
         console.json_result(done)
     for one in () if json else done:

@@ -54,6 +54,11 @@ def quantile(share: float, metric: str, labels: str = "", by: str = "node") -> s
     return f"histogram_quantile({share}, sum by ({grouped}) (rate({metric}_bucket{{{labels}}}[$__rate_interval])))"
 
 
+def windows(record: str) -> tuple[tuple[str, str], ...]:
+    """A recorded ratio in windows of different length, for each service."""
+    return tuple((f"{record}{window}", f"{window} {{{{service}}}}") for window in ("5m", "1h", "6h", "3d"))
+
+
 def mean(metric: str, labels: str = "") -> str:
     """Seconds that one takes on average."""
     return f"rate({metric}_sum{{{labels}}}[$__rate_interval]) / rate({metric}_count{{{labels}}}[$__rate_interval])"
@@ -64,24 +69,24 @@ OVERVIEW = Dashboard(
     "S3 load balancer",
     (
         (
-            stat("Gateways announced", "sum(health_announced)", good=2),
+            stat("Gateways announced", "min(sum by (service) (health_announced))", good=2),
             stat("Fewest ways to a virtual IP", "min(bird_expected_prefix_ways)", good=2),
             stat("Alerts", 'count(ALERTS{alertstate="firing"}) or vector(0)', bad=1),
-            stat("Answered without 5xx, 1 h", "1 - s3:errors:ratio_rate1h", "percentunit", good=0.999),
-            stat("Reads within 1.2 s, 1 h", "1 - s3:slow:ratio_rate1h", "percentunit", good=0.99),
+            stat("Answered without 5xx, 1 h", "1 - max(s3:errors:ratio_rate1h)", "percentunit", good=0.999),
+            stat("Reads within 1.2 s, 1 h", "1 - max(s3:slow:ratio_rate1h)", "percentunit", good=0.99),
             stat("Life of the certificate left", "min(s3:certificate:left_ratio)", "percentunit", good=0.2),
         ),
         (
             graph(
                 "Errors: how fast the budget burns",
                 "percentunit",
-                *((f"s3:errors:ratio_rate{window}", window) for window in ("5m", "1h", "6h", "3d")),
+                *windows("s3:errors:ratio_rate"),
                 about="Share of requests answered with 5xx, in windows of different length",
             ),
             graph(
                 "Slow reads: how fast the budget burns",
                 "percentunit",
-                *((f"s3:slow:ratio_rate{window}", window) for window in ("5m", "1h", "6h", "3d")),
+                *windows("s3:slow:ratio_rate"),
                 about="Share of GET requests that take longer than 1.2 s",
             ),
         ),

@@ -35,6 +35,16 @@ system "s3-lb" {
     role "node-exporter" {}
   }
 
+  group "clients" {
+    summary = "Behind the routers: as a customer would, all the time; before the gateways, so that it trusts what they will show"
+    role "network" {
+      routes_to = "vips"
+      reaches   = "gateways"
+      via       = "routers"
+    }
+    role "s3-client" {}
+  }
+
   group "gateways" {
     summary  = "Each announces the virtual IPs, ends TLS and balances to RadosGW; roles start in this order"
     at_least = 3
@@ -96,16 +106,6 @@ system "s3-lb" {
     role "prometheus" {
       alertmanagers = "monitoring"
     }
-  }
-
-  group "clients" {
-    summary = "Behind the routers: stores and reads objects as a customer would, all the time"
-    role "network" {
-      routes_to = "vips"
-      reaches   = "gateways"
-      via       = "routers"
-    }
-    role "s3-client" {}
   }
 
   check "spread" {

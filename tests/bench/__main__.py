@@ -27,6 +27,7 @@ from tests.bench.million import million
 from tests.bench.mirror import mirror
 from tests.bench.offline import offline
 from tests.bench.rows import ROOT, WORK, Row, alone, beside, ours, seconds, version
+from tests.bench.thousand_nodes import planning
 from tests.bench.transfers import transfers
 
 INSTANCE = "bench"
@@ -141,6 +142,7 @@ def main() -> int:
         "transfers": transfers,
         "mirroring": mirror,
         "building": lambda: [*building(), *offline()],
+        "planning": planning,
         "deploying": deploying,
         "balancing": balancing,
         "announcing": announcing,

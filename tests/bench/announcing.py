@@ -124,7 +124,8 @@ def announced(folder: Path) -> bool:
 def our_agent(folder: Path) -> list[str]:
     """The command of the role's agent, with files as seter writes them."""
     document = {
-        "dns_name": "s3.example.test", "protocols": ["vip4"], "interval": 0.1, "timeout": 1.0, "connect_within": 0.3,
+        "services": [{"name": "main", "dns_name": "s3.example.test", "vips": ["192.0.2.10"], "protocols": ["vip4"]}],
+        "interval": 0.1, "timeout": 1.0, "connect_within": 0.3,
         "fall": 2, "rise": 2, "calm": 0.0, "most": 2, "fresh_every": 10, "ca": str(folder / "own.crt"), "trust": "",
         "bird": str(folder / "bird.ctl"), "folder": str(folder), "metrics_port": free_port(),
         "metrics_address": "127.0.0.2",

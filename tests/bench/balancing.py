@@ -1,24 +1,26 @@
 """What a gateway's balancer costs: Traefik as s3-lb ships it, beside HAProxy as cephadm's `ingress` service sets it up,
-and beside a HAProxy that was tuned, for honesty. One machine, TLS to clients, nginx in place of RadosGW.
+and beside a HAProxy that was tuned, for honesty. One machine with a namespace for each host, TLS to clients, nginx in
+place of RadosGW: one on the gateway itself and one that stands for those of two other gateways.
 
 What is compared is CPU per unit of work of the balancer's process: client, balancer and backend share the cores, so
-requests a second are the speed of all three. A sixth of Traefik's requests goes to its backend by TLS, as those to the
-RadosGW of other gateways do.
+requests a second are the speed of all three. A quarter of Traefik's requests goes by TLS, two thirds of those to the
+other host; of HAProxy's two thirds go there, plain, as cephadm's do.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,22 +28,24 @@ from typing import Any
 import yaml
 
 import tests.unit.systems.conftest as programs
-from tests.bench.rows import ROOT, Row, version
+from tests.bench.hosts import HOSTS, inside, network, program
+from tests.bench.rows import Row, version
 from tests.golden.systems import test_service_files as files
 
 HOST = "s3.example.test"
-PLAIN, TLS, HTTPS = 18080, 18444, 18443
+OWN, OTHER = HOSTS["a"], HOSTS["be"]
+PLAIN, TLS, HTTPS, STATS, SYSLOG = 18080, 18444, 18443, 18404, 18514
 SMALL, LARGE = 4 << 10, 4 << 20
 ROUNDS, SECONDS = 3, 4
 TICKS = os.sysconf("SC_CLK_TCK")
 NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_rlimit_nofile 8192;
+daemon off; master_process off; pid {folder}/{host}.pid; error_log {folder}/{host}.log; worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;
   client_body_temp_path {folder}/body; client_body_buffer_size 64k;
   server {{
-    listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl;
+    listen {plain}; listen {tls} ssl;
     ssl_certificate {folder}/own.pem; ssl_certificate_key {folder}/own.pem;
     root {folder}/files;
     location = / {{ return 200; }}
@@ -50,9 +54,17 @@ http {{
   }}
 }}
 """
+# As cephadm's template for `ingress` has it (haproxy.cfg.j2 of Ceph), which logs every request to the local syslog.
 CEPHADM = """
+global
+  log 127.0.0.1:{syslog} local2
+  maxconn 8000
+  stats socket {folder}/stats
 defaults
   mode http
+  log global
+  option httplog
+  option dontlognull
   option http-server-close
   option forwardfor except 127.0.0.0/8
   option redispatch
@@ -65,14 +77,22 @@ defaults
   timeout server 30s
   timeout check 5s
   maxconn 8000
+frontend stats
+  bind 127.0.0.1:{stats}
+  stats enable
+  stats uri /stats
+  http-request use-service prometheus-exporter if {{ path /metrics }}
+  monitor-uri /health
 frontend s3
-  bind 127.0.0.1:{https} ssl crt {folder}/own.pem
+  bind :{https} ssl crt {folder}/own.pem
   default_backend rgw
 backend rgw
   option forwardfor
   balance static-rr
   option httpchk HEAD / HTTP/1.0
-  server own 127.0.0.1:{plain} check weight 100 inter 2s
+  server one {own}:{plain} check weight 100 inter 2s
+  server two {other}:{plain} check weight 100 inter 2s
+  server three {other}:{plain} check weight 100 inter 2s
 """
 TUNED = """
 global
@@ -89,12 +109,22 @@ defaults
   timeout server 60s
   maxconn 2000
 frontend s3
-  bind 127.0.0.1:{https} ssl crt {folder}/own.pem
+  bind :{https} ssl crt {folder}/own.pem
   default_backend rgw
 backend rgw
   balance random
   option httpchk HEAD /
-  server own 127.0.0.1:{plain} check
+  server one {own}:{plain} check
+  server two {other}:{plain} check
+  server three {other}:{plain} check
+"""
+REACH = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
+# A local syslog that does not read what it gets: what is too much the kernel drops, without a word to the sender.
+SYSLOG_DAEMON = """
+import signal, socket, sys
+listener = socket.socket(type=socket.SOCK_DGRAM)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+signal.pause()
 """
 
 
@@ -132,7 +162,11 @@ class Figure:
 
 def balancing() -> list[Row]:
     """All kinds of load on all three balancers, in turn, several times; medians."""
-    with tempfile.TemporaryDirectory(prefix="balancing-", dir="/dev/shm") as name, backend(Path(name)) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="balancing-", dir="/dev/shm") as name,
+        network(),
+        backend(Path(name)) as folder,
+    ):
         made = {
             "Traefik as shipped": traefik(folder),
             "HAProxy as cephadm": haproxy(folder, "cephadm", CEPHADM),
@@ -185,8 +219,8 @@ def measured(work: Work, pid: int, folder: Path) -> Figure:
     )
     argv = ["wrk", "-t2", f"-c{work.connections}", f"-d{SECONDS}s", "--timeout=30s", "--latency", "-s", str(script)]
     before = cpu_of(pid)
-    url = f"https://127.0.0.1:{HTTPS}{path}"
-    said = subprocess.run([*argv, url], capture_output=True, text=True, check=True).stdout
+    url = f"https://{OWN}:{HTTPS}{path}"
+    said = subprocess.run(inside("cl", [*argv, url]), capture_output=True, text=True, check=True).stdout
     used = cpu_of(pid) - before
     found = re.search(r"(\d+) requests in ([\d.]+)s", said)
     slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
@@ -215,13 +249,17 @@ def backend(folder: Path) -> Iterator[Path]:
         path.chmod(0o777)
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1",
+         "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:{OWN},IP:{OTHER}",
          "-keyout", folder / "own.key", "-out", folder / "own.crt"],
         check=True, capture_output=True,
     )  # fmt: skip
     (folder / "own.pem").write_text((folder / "own.crt").read_text() + (folder / "own.key").read_text())
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, plain=PLAIN, tls=TLS))
-    with running(["/usr/sbin/nginx", "-c", str(folder / "nginx.conf")], folder, port=PLAIN):
+    with ExitStack() as stack:
+        stack.enter_context(program("a", [sys.executable, "-c", SYSLOG_DAEMON, str(SYSLOG)], folder))
+        for host in ("a", "be"):
+            (folder / f"{host}.nginx").write_text(NGINX.format(folder=folder, host=host, plain=PLAIN, tls=TLS))
+            argv = ["/usr/sbin/nginx", "-c", str(folder / f"{host}.nginx")]
+            stack.enter_context(running(argv, folder, host, port=PLAIN))
         yield folder
 
 
@@ -231,7 +269,7 @@ def traefik(folder: Path) -> list[str]:
     static: dict[str, Any] = yaml.safe_load(files.written("traefik", "traefik.yml", files.GATEWAYS[0], **files.TRAEFIK))
     points = static["entryPoints"]
     for name, port in (("traefik", 18081), ("metrics", 18082), ("http", 18083), ("https", HTTPS)):
-        points[name]["address"] = f"127.0.0.1:{port}"
+        points[name]["address"] = f":{port}"
     (folder / "dynamic").mkdir()
     static["providers"]["file"]["directory"] = str(folder / "dynamic")
     (folder / "traefik.yml").write_text(yaml.safe_dump(static))
@@ -239,9 +277,10 @@ def traefik(folder: Path) -> list[str]:
     tree = json.loads(files.written("traefik", "tree.json", files.GATEWAYS[0], **files.TRAEFIK))
     read = {key: pem[Path(found["file"]).name].read_text() for key, found in tree.items() if isinstance(found, dict)}
     read |= {key: found for key, found in tree.items() if isinstance(found, str)}
-    for key, value in read.items():
+    addresses = itertools.chain((OWN,), itertools.repeat(OTHER))
+    for key, value in sorted(read.items()):
         if key.endswith("/url"):
-            read[key] = f"http://127.0.0.1:{PLAIN}" if value.startswith("http:") else f"https://127.0.0.1:{TLS}"
+            read[key] = f"http://127.0.0.1:{PLAIN}" if value.startswith("http:") else f"https://{next(addresses)}:{TLS}"
     if found := files.traefik_schema.problems(read):
         raise SystemExit(f"bench: {found}")
     document = files.traefik_schema.document(read)
@@ -273,24 +312,22 @@ def traefik_program(folder: Path) -> Path:
 def haproxy(folder: Path, name: str, text: str) -> list[str]:
     """The command of a HAProxy in the foreground."""
     path = folder / f"{name}.cfg"
-    path.write_text(text.format(folder=folder, https=HTTPS, plain=PLAIN))
+    path.write_text(
+        text.format(folder=folder, https=HTTPS, plain=PLAIN, stats=STATS, syslog=SYSLOG, own=OWN, other=OTHER)
+    )
     program = shutil.which("haproxy") or "/usr/sbin/haproxy"
     return [program, "-db", "-f", str(path)]
 
 
 @contextmanager
-def running(argv: list[str], folder: Path, port: int = HTTPS) -> Iterator[subprocess.Popen[bytes]]:
-    """A program from when it listens on the port until the end of the block."""
-    with (folder / f"{Path(argv[0]).name}.out").open("ab") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
-    try:
+def running(argv: list[str], folder: Path, host: str = "a", port: int = HTTPS) -> Iterator[subprocess.Popen[bytes]]:
+    """A program from when it listens on the port of its host (the gateway, if none is named) until the block's end."""
+    with program(host, argv, folder) as process:
+        listening = inside("cl", [sys.executable, "-c", REACH, HOSTS[host], str(port)])
         end = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while subprocess.run(listening, capture_output=True).returncode:
             if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"bench: {argv[0]} does not listen\n{Path(log.name).read_text()[-2000:]}")
+                raise SystemExit(f"bench: {argv[0]} does not listen\n{(folder / f'{host}.log').read_text()[-2000:]}")
             time.sleep(0.05)
         time.sleep(1)  # health checks
         yield process
-    finally:
-        process.kill()
-        process.wait()

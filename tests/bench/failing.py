@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-VIP, BACKEND, CLIENT = "10.99.0.100", "10.99.0.20", "10.99.0.10"
-NODES = {"a": ("10.99.0.11", 100), "b": ("10.99.0.12", 90)}  # address and priority
+from tests.bench.hosts import HOSTS, inside, ip, network, program
+
+VIP, BACKEND = "10.99.0.100", HOSTS["be"]
+NODES = {"a": (HOSTS["a"], 100), "b": (HOSTS["b"], 90)}  # address and priority
 SECONDS, KILL_AT = 12.0, 3.0
 BALANCER = """
 defaults
@@ -138,52 +140,3 @@ def balancer(node: str, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]
         program(node, [*watch, "-r", str(folder / f"{node}.vrrp")], folder) as two,
     ):
         yield [one, two]
-
-
-@contextmanager
-def network() -> Iterator[None]:
-    """A switch and four hosts, each a namespace."""
-    hosts = {"cl": CLIENT, "be": BACKEND} | {node: address for node, (address, _) in NODES.items()}
-    names = ["sw", *hosts]
-    try:
-        for name in names:
-            ip("netns", "add", f"peer-{name}")
-            ip("-n", f"peer-{name}", "link", "set", "lo", "up")
-        ip("-n", "peer-sw", "link", "add", "switch", "type", "bridge")
-        ip("-n", "peer-sw", "link", "set", "switch", "up")
-        for host, address in hosts.items():
-            pair = ("type", "veth", "peer", "name", "eth0", "netns", f"peer-{host}")
-            ip("-n", "peer-sw", "link", "add", f"to-{host}", *pair)
-            ip("-n", "peer-sw", "link", "set", f"to-{host}", "master", "switch", "up")
-            ip("-n", f"peer-{host}", "addr", "add", f"{address}/24", "dev", "eth0")
-            ip("-n", f"peer-{host}", "link", "set", "eth0", "up")
-        yield
-    finally:
-        for name in names:
-            with suppress(subprocess.CalledProcessError):
-                ip("netns", "del", f"peer-{name}")
-
-
-@contextmanager
-def program(host: str, argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program on a host until the end of the block, in a group of processes of its own."""
-    with (folder / f"{host}.log").open("ab") as log:
-        process = subprocess.Popen(
-            inside(host, argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def inside(host: str, argv: list[str]) -> list[str]:
-    """The command, in the namespace of a host."""
-    return ["ip", "netns", "exec", f"peer-{host}", *argv]
-
-
-def ip(*words: str) -> None:
-    """Raises CalledProcessError."""
-    subprocess.run(["ip", *words], check=True, capture_output=True)

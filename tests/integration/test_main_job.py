@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from common.system import Deployment
+from seter.history import History, Run
+from seter.keep import open_keep
 from tests.conftest import ROOT, Running, Tools
 
 
@@ -119,10 +122,10 @@ def test_a_changed_parameter_of_one_role_touches_only_what_it_concerns(running: 
 
 
 def test_a_node_that_a_cut_deploy_left_withdrawn_is_let_in_by_the_next(running: Running) -> None:
-    """What a kill -9 between `withdraw` and `admit` leaves: the agent's memory of it, and a record without an end."""
-    record = ROOT / ".seter" / "s3-lb" / "container" / running.instance / "record.json"
+    """What a kill -9 between `withdraw` and `admit` leaves: the agent's memory of it, and a run without an end."""
+    keep = open_keep(Deployment("s3-lb", "container", running.instance), str(ROOT / ".seter"))
     running.seter("exec", "gw1", "health", "--", "/usr/local/lib/seter/health", "withdraw")
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"result": "running"}))
+    History(keep).begin(Run(str(keep.deployment), "deploy", {}), {})
     before = running.containers()
     running.seter("deploy", "--yes")
     assert " up " in static_protocols(running, "gw1")
@@ -194,6 +197,7 @@ def damage(store: Path, digest: str) -> None:
     blob.write_bytes(content)
 
 
+@pytest.mark.long
 def test_two_deployments_stand_side_by_side_and_a_killed_deploy_is_finished_by_the_next(running: Running) -> None:
     other = Running(running.tools, f"{running.instance}-b")
     before = running.containers()

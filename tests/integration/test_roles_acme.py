@@ -79,12 +79,16 @@ class Fleet:
             zone = {"server": self.server.place.address, "port": pebble.DNS_PORT, "name": "acme.test", "wait": 0.2}
             settings |= {
                 "directory": self.server.directory, "terms_agreed": True, "server_ca": "/tmp/ca.pem", "lease": 4,
+                "eab_kid": pebble.CUSTOMER, "eab_key": "/tmp/eab",
                 "names": [NAME, WILD], "retry_first": 1, "retry_most": 4,
                 "zone": settings["zone"] | zone | {"key_name": KEY}, "solver_port": SOLVER, "metrics_port": METRICS,
             }  # fmt: skip
             settings["zone"] |= changes.get("zone", {})
             settings |= {name: value for name, value in changes.items() if name != "zone"}
             self._put(node, "/tmp/ca.pem", self.server.ca)
+            self._put(node, "/tmp/other.pem", self.server.ca * 2)
+            self._put(node, "/tmp/eab", pebble.CUSTOMER_KEY)
+            self._put(node, "/tmp/other-eab", pebble.CUSTOMER_KEY[::-1])
             self._put(node, CONFIG, json.dumps(settings))
             script = f"exec {PROGRAMS}/acme --config {CONFIG} run 2>>/tmp/acme.log"
             self.running.docker("exec", "--detach", "--user", "acme", self._container(node), "sh", "-c", script)
@@ -159,7 +163,7 @@ def fleet(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             found.end()
             for node in GATEWAYS:
                 (folder / f"{node}.log").write_text(found.log(node))
-                run(running, node, "acme", "rm", "-f", CONFIG, "/tmp/acme.log", "/tmp/ca.pem", check=False)
+                run(running, node, "acme", "sh", "-c", f"rm -f {CONFIG} /tmp/*.log /tmp/*.pem /tmp/*eab")
             says(running, "gw1", "acme", "acme", "settle")
             etcdctl(running, "del", "--prefix", "seter/acme/")
             soon(lambda: in_step(running), 10, "the deployment's own certificate")
@@ -226,6 +230,7 @@ def test_a_leader_that_is_killed_in_mid_order_is_followed_by_one_who_goes_on_wit
     fleet.end()
 
 
+@pytest.mark.long
 def test_it_is_renewed_under_traffic_and_stays_when_the_server_is_away(fleet: Fleet, running: Running) -> None:
     fleet.end()
     ordered = fleet.server.orders()
@@ -256,6 +261,33 @@ def asking(running: Running, seconds: float) -> subprocess.Popen[str]:
     """Requests to one gateway, each on a new connection, in the background."""
     argv = ["docker", "exec", "--user", "traefik", container(running, "gw2", "traefik"), "python3", "-c", ASK]
     return subprocess.Popen([*argv, str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.long
+def test_nothing_is_ordered_before_all_agents_have_the_same_server_and_trust(fleet: Fleet) -> None:
+    """A roll-out that names another server: who does not trust it yet would withdraw its gateway."""
+    fleet.end()
+    ordered = fleet.server.orders()
+    with fleet.server.running():
+        fleet.start(GATEWAYS[:2], names=[NAME, WILD, "also.s3.acme.test"])
+        fleet.start(GATEWAYS[2:], names=[NAME, WILD, "also.s3.acme.test"], server_ca="/tmp/other.pem")
+        soon(lambda: "waits until gw3" in fleet.log("gw1") + fleet.log("gw2"), 30, "the leader waits")
+        assert fleet.server.orders() == ordered
+        fleet.end(nodes=GATEWAYS[2:])
+        fleet.start(GATEWAYS[2:], names=[NAME, WILD, "also.s3.acme.test"])
+        soon(lambda: fleet.server.orders() == ordered + 1, 30, "an order")
+    fleet.end()
+
+
+@pytest.mark.long
+def test_who_is_no_customer_is_refused_and_says_so(fleet: Fleet) -> None:
+    fleet.end()
+    etcdctl(fleet.running, "del", "seter/acme/account")
+    with fleet.server.running():
+        fleet.start(eab_key="/tmp/other-eab", names=[NAME, WILD, "no.s3.acme.test"])
+        soon(lambda: int(fleet.status("gw1").get("failures", 0)) >= 1, 60, "a failure")
+    assert "unauthorized" in fleet.status("gw1")["last_error"], fleet.status("gw1")
+    fleet.end()
 
 
 def test_keys_are_in_no_log(fleet: Fleet, running: Running) -> None:

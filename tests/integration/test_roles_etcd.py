@@ -141,6 +141,7 @@ def serial(running: Running, node: str) -> str:
     return run(running, "gw1", "traefik", "sh", "-c", ask, check=False)
 
 
+@pytest.mark.long
 def test_members_show_new_certificates_without_a_restart_and_nobody_notices(running: Running) -> None:
     before, shown = started(running, "etcd"), [serial(running, node) for node in GATEWAYS]
     rotated(running, Load(running), "--role", "etcd")

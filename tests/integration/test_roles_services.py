@@ -150,7 +150,7 @@ def change_tree(running: Running, key: str, value: str) -> None:
     run(running, "gw1", "traefik", "sh", "-c", script, program, TREE, key, value)
 
 
-def test_a_change_of_the_tree_is_on_every_node_within_a_second(running: Running) -> None:
+def test_a_change_of_the_tree_writes_that_alone_and_reaches_every_node(running: Running) -> None:
     key = "http/services/radosgw/loadBalancer/servers/00/weight"
     before = {node: weights(running, node) for node in GATEWAYS}
     change_tree(running, key, "5")

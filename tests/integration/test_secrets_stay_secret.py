@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from common.catalog import Catalog
 from common.probe.s3 import CLIENT
+from seter.keep.folder import FolderCells
 from seter.secrets import identity_file, open_vault
 from tests.conftest import ROOT, Running
 from tests.lab.processes import sampled
@@ -30,7 +32,7 @@ def home(running: Running) -> Path:
 @pytest.fixture(scope="module")
 def canaries(running: Running) -> Mapping[bytes, str]:
     """What must not be found → which value it stands for, without saying that."""
-    values = open_vault(home(running), f"s3-lb/container/{running.instance}").values()
+    values = open_vault(FolderCells(home(running)), f"s3-lb/container/{running.instance}").values()
     assert len(values) > 10
     found: dict[bytes, str] = {}
     for number, secret in enumerate(values):
@@ -78,8 +80,19 @@ def test_no_secret_is_in_what_seter_prints(running: Running, canaries: Mapping[b
 
 def test_no_secret_is_in_the_deployments_folder_but_encrypted(running: Running, canaries: Mapping[bytes, str]) -> None:
     files = [path for path in home(running).rglob("*") if path.is_file()]
-    assert {"secrets.age", "record.json"} <= {path.name for path in files}
+    assert "secrets.age" in {path.name for path in files}
     assert leaks(canaries, ((str(path), path.read_bytes()) for path in files)) == []
+
+
+def test_no_secret_is_in_the_history(running: Running, canaries: Mapping[bytes, str]) -> None:
+    """SE-04. What is compressed there is looked at in clear."""
+    blobs = {
+        path.name: path.read_bytes() for path in (ROOT / ".seter" / ".naust" / "blobs").rglob("*") if path.is_file()
+    }
+    plain = {name: gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data for name, data in blobs.items()}
+    assert any(b"configure.yml" in data for data in plain.values())
+    assert any(b"traefik.yml" in data for data in plain.values())
+    assert leaks(canaries, plain.items()) == []
 
 
 def test_no_secret_is_among_the_rendered_files_of_a_node(running: Running, canaries: Mapping[bytes, str]) -> None:

@@ -200,18 +200,27 @@ def test_a_second_run_is_told_who_holds_the_lease(small: Small) -> None:
     assert running.returncode == 0
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_deploy_that_was_cut_at_any_point_is_finished_by_the_next(small: Small, sent: signal.Signals) -> None:
-    for seconds in (1.5, 4.0):
-        small.seter("destroy", "--yes")
-        cut = small.start("deploy", "--yes")
-        time.sleep(seconds)
-        cut.send_signal(sent)
-        code = cut.wait(timeout=60)
-        assert code in ((130, 0) if sent is signal.SIGINT else (-sent, 0))
-        small.seter("deploy", "--yes")
-        assert "no change" in small.seter("deploy", "--yes").out
-        small.seter("verify")
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        (signal.SIGKILL, 1.5),
+        (signal.SIGINT, 4.0),
+        pytest.param(signal.SIGKILL, 4.0, marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, 1.5, marks=pytest.mark.long),
+    ],
+)
+def test_a_deploy_that_was_cut_at_any_point_is_finished_by_the_next(
+    small: Small, sent: signal.Signals, seconds: float
+) -> None:
+    small.seter("destroy", "--yes")
+    cut = small.start("deploy", "--yes")
+    time.sleep(seconds)
+    cut.send_signal(sent)
+    code = cut.wait(timeout=60)
+    assert code in ((130, 0) if sent is signal.SIGINT else (-sent, 0))
+    small.seter("deploy", "--yes")
+    assert "no change" in small.seter("deploy", "--yes").out
+    small.seter("verify")
     assert not list(Path("/dev/shm").glob(f"seter-{cut.pid}-*"))
 
 

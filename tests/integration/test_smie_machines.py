@@ -195,6 +195,7 @@ def test_the_same_recipe_makes_the_same_root_file_system_and_disk(made: Made) ->
         assert digest == made.results[f"{kind}/{ROLE}"]["digest"], kind
 
 
+@pytest.mark.long
 def test_a_machine_with_other_hardware_runs_from_the_disk_that_was_tried(made: Made) -> None:
     """Another kind of disk, another model of interface in another slot, one that nobody answers, and an address that
     comes from who starts it instead of DHCP. The build itself tried virtio with DHCP."""

@@ -1,4 +1,6 @@
-"""Pebble, the ACME server for tests, and Knot DNS, both in the network of a node of a deployment."""
+"""Pebble, the ACME server for tests, and Knot DNS, both in the network of a node of a deployment.
+
+Accounts are for customers alone (external account binding): what is tested with those works without."""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from tests.lab.programs import program
 
 DIRECTORY_PORT, DNS_PORT, MANAGEMENT_PORT = 14000, 5353, 15000
 KEY = "seter-acme"
+CUSTOMER, CUSTOMER_KEY = "customer-1", base64.urlsafe_b64encode(b"known to both sides and to nobody else!").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Pebble:
             "httpPort": 80,
             "tlsPort": 443,
             "retryAfter": {"authz": 1, "order": 1},
+            "externalAccountBindingRequired": True,
+            "externalAccountMACKeys": {CUSTOMER: CUSTOMER_KEY},
             "keyAlgorithm": "ecdsa",
             "profiles": {"default": {"description": "short", "validityPeriod": life}},
         }

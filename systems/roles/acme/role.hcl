@@ -4,6 +4,8 @@ role "acme" {
   packages = ["python3-acme", "python3-dnspython", "python3", "ca-certificates"]
   needs    = ["traefik"]
   metrics  = 9560
+  # Several services: each has its own.
+  per_service = ["dns_name"]
 
   image "container" {
     base         = "debian-13"
@@ -27,6 +29,16 @@ role "acme" {
   parameter "contact" {
     type    = "text"
     summary = "Where the server may write to, as in mailto:ops@example.com"
+    default = ""
+  }
+  parameter "eab_kid" {
+    type    = "text"
+    summary = "Name that the server's owner gave you, where accounts are for customers (external account binding); empty for none"
+    default = ""
+  }
+  parameter "eab_key" {
+    type    = "text"
+    summary = "File on the operator's machine with the key that came with that name (HMAC, base64url)"
     default = ""
   }
   parameter "trust" {
@@ -121,6 +133,11 @@ role "acme" {
     make  = "certificate"
     scope = "node"
     names = ["node"]
+  }
+  secret "acme-eab-key" {
+    make  = "password"
+    given = "eab_key"
+    scope = "deployment"
   }
   secret "acme-dns-key" {
     make  = "password"

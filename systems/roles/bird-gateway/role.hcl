@@ -8,6 +8,8 @@ role "bird-gateway" {
     "net.ipv4.ip_forward=0",
     "net.ipv6.conf.all.forwarding=0",
   ]
+  # Several services: each has its own.
+  per_service = ["vips"]
 
   image "container" {
     base         = "debian-13"
@@ -68,7 +70,7 @@ role "bird-gateway" {
 
   process {
     command      = ["/usr/local/lib/seter/bird-launch", "/etc/seter/secrets/bird-gateway/bgp-password",
-                    "/usr/local/lib/seter/bird-watch", "--silence", "3", "vip4", "vip6", "--",
+                    "/usr/local/lib/seter/bird-watch", "--silence", "3", "vip*", "--",
                     "bird", "-f", "-c", "/etc/seter/now/bird-gateway/bird.conf", "-s", "/run/bird/bird.ctl"]
     user         = "bird"
     uid          = 950

@@ -4,6 +4,8 @@ role "health" {
   packages = ["python3", "ca-certificates"]
   needs    = ["bird-gateway", "traefik"]
   metrics  = 9551
+  # Several services: each has its own.
+  per_service = ["dns_name", "vips"]
 
   image "container" {
     base         = "debian-13"
@@ -16,7 +18,7 @@ role "health" {
   }
   parameter "vips" {
     type    = "list(address)"
-    summary = "Addresses that come and go with the verdict; their families name BIRD's protocols vip4 and vip6"
+    summary = "Addresses that come and go with the verdict, all those of a service together"
   }
   parameter "trust" {
     type    = "text"

@@ -10,7 +10,37 @@ role "radosgw" {
 
   parameter "monitors" {
     type    = "nodes"
-    summary = "All monitors of the Ceph cluster"
+    summary = "All monitors of the Ceph cluster; empty where it is another team's, see mon_host"
+  }
+
+  parameter "mon_host" {
+    type    = "list(text)"
+    summary = "Monitors of a cluster that is there already, as addresses (10.0.0.1, or v2:10.0.0.1:3300 in brackets)"
+    default = []
+  }
+
+  parameter "fsid" {
+    type    = "text"
+    summary = "Identifier of the cluster (ceph fsid) that is there already; empty for the one of this deployment"
+    default = ""
+  }
+
+  parameter "client" {
+    type    = "text"
+    summary = "Name that it knows RadosGW by; what it has to allow is in the manual"
+    default = "client.rgw"
+  }
+
+  parameter "key" {
+    type    = "text"
+    summary = "File on the operator's machine with the key of that name, or a keyring with it; else one is drawn"
+    default = ""
+  }
+
+  parameter "tenant" {
+    type    = "text"
+    summary = "Tenant of the S3 user that looks whether all works, which keeps its buckets apart from those of others"
+    default = ""
   }
 
   parameter "dns_name" {
@@ -21,6 +51,12 @@ role "radosgw" {
   parameter "balancers" {
     type    = "nodes"
     summary = "Nodes whose balancers send it requests, by TLS"
+  }
+
+  parameter "swift" {
+    type    = "flag"
+    summary = "Users of Swift may log in, too, at /auth/v1.0 (TempAuth, by subusers with a Swift key); S3 is there in any case"
+    default = false
   }
 
   parameter "backend_idle" {
@@ -49,6 +85,7 @@ role "radosgw" {
   secret "ceph-rgw-key" {
     make  = "cephx"
     scope = "deployment"
+    given = "key"
   }
 
   secret "s3-access-key" {

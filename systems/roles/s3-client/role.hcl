@@ -4,6 +4,8 @@ role "s3-client" {
   packages = ["python3-boto3", "python3", "ca-certificates"]
   needs    = ["network"]
   metrics  = 9552
+  # Several services: each has its own.
+  per_service = ["dns_name", "vips"]
 
   image "container" {
     base         = "debian-13"

@@ -5,6 +5,8 @@ role "traefik" {
   sha256   = "1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
   needs    = ["traefik-guard"]
   metrics  = 8082
+  # Several services: each has its own.
+  per_service = ["dns_name", "vips", "backends", "local_weight", "remote_weight"]
 
   image "container" {
     base         = "debian-13"
@@ -111,6 +113,7 @@ role "traefik" {
     uid          = 951
     capabilities = ["NET_BIND_SERVICE"]
     listens      = [80, 443, 8080, 8082, 8083]
+    environment  = ["GOGC=400", "GOMEMLIMIT=1GiB"] # garbage is collected less often, up to there
     reads        = ["/etc/seter", "/var/lib/seter/traefik-guard"]
     validate     = ["/usr/local/lib/seter/traefik-tree", "check", "{root}/traefik/tree.json"]
     restart      = "always"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def bird(role: str, me: dict[str, Any], peers: list[dict[str, Any]], **changes: 
     prefix = role.replace("-", "_")
     parameters = {
         "vips": VIPS,
+        "services": [],
         "asn": 64513,
         "peer_asn": 64512,
         "peers": peers,
@@ -116,13 +118,28 @@ def test_what_both_sides_have_to_have_is_left_out_where_it_is_not_asked_for(role
     assert "ttl security" not in text and "password" not in text
 
 
-def told(name: str, vips: list[str], *, asn_each: bool = False) -> str:
+def told(name: str, vips: list[str], *, asn_each: bool = False, services: object = None) -> str:
     """What this kind of router is told."""
     given = {"vips": vips, "asn": 64513, "peer_asn": 64512, "bfd_interval": 0.1, "bfd_multiplier": 3}
-    given |= {"ttl_security": True, "password": True, "asn_each": asn_each}
+    given |= {"ttl_security": True, "password": True, "asn_each": asn_each, "services": services or []}
     variables = {f"bird_gateway_{key}": value for key, value in given.items()}
     about = {"node": GATEWAYS[0], "groups_of": {"gateways": GATEWAYS}, "deployment": "s3-lb/lab/main"}
     return document.rendered(ROLES / "bird-gateway" / "documents" / f"{name}.j2", variables | about)
+
+
+ARCHIVE = {"name": "cold-archive", "vips": ["2001:db8::20", "192.0.2.20"]}
+
+
+def test_each_service_is_announced_by_protocols_of_its_own() -> None:
+    text = bird("bird-gateway", GATEWAYS[0], ROUTERS, services=[ARCHIVE])
+    same("bird-gateway-services.conf", text)
+    assert re.findall(r"protocol static (\w+)", text) == ["vip4", "vip4_cold_archive", "vip6", "vip6_cold_archive"]
+
+
+@pytest.mark.parametrize("name", ["bird", "frr", "eos", "junos"])
+def test_routers_of_others_are_told_of_all_services(name: str) -> None:
+    text = told(name, VIPS, services=[ARCHIVE])
+    assert all(vip in text for vip in [*VIPS, "2001:db8::20", "192.0.2.20"])
 
 
 @pytest.mark.parametrize("name", ["bird", "frr", "eos", "junos"])

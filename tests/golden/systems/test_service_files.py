@@ -9,6 +9,7 @@ from typing import Any
 import ceph_launch
 import prometheus_reload
 import pytest
+import s3_user
 import traefik_schema
 import traefik_tree
 import yaml
@@ -23,6 +24,7 @@ CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "radosgw")
 TRAEFIK: dict[str, Any] = {
     "traefik_dns_name": "s3.example.test",
     "traefik_vips": VIPS,
+    "traefik_services": [],
     "traefik_backends": GATEWAYS,
     "traefik_local_weight": 10,
     "traefik_remote_weight": 1,
@@ -55,6 +57,11 @@ def ceph_conf(role: str, monitors: list[dict[str, Any]] = STORAGE, **changes: ob
         "ceph_osd_memory": 1 << 30,
         "radosgw_dns_name": "s3.example.test",
         "radosgw_backend_idle": 65,
+        "radosgw_mon_host": [],
+        "radosgw_fsid": "",
+        "radosgw_client": "client.rgw",
+        "radosgw_tenant": "",
+        "radosgw_swift": False,
     }
     me = GATEWAYS[0] if role == "radosgw" else STORAGE[0]
     return written("ceph-common", "ceph.conf", me, **variables | changes)
@@ -84,6 +91,17 @@ def test_the_launcher_understands_what_is_written_for_it(role: str, tmp_path: Pa
     launch = ceph_launch.read_launch(conf)
     assert (launch.role, launch.index) == (role, 1)
     assert launch.monitors == ((("st1", "10.213.1.1"),) if role == "ceph-mon" else ())
+
+
+def test_a_cluster_of_another_team_is_named_by_address(tmp_path: Path) -> None:
+    fsid, conf = "6f8d7b1e-4c2a-4f0e-9b60-2f1d3c4b5a69", tmp_path / "ceph.conf"
+    theirs = {"mon_host": ["10.9.0.1", "[v2:10.9.0.2:3300]"], "fsid": fsid, "client": "client.rgw.lb", "tenant": "lb"}
+    conf.write_text(ceph_conf("radosgw", [], **{f"radosgw_{name}": value for name, value in theirs.items()}))
+    lines = conf.read_text().splitlines()
+    assert {f"fsid = {fsid}", "mon host = 10.9.0.1,[v2:10.9.0.2:3300]", "[client.rgw.lb]"} <= set(lines)
+    assert ceph_launch.read_launch(conf).client == "client.rgw.lb"
+    assert s3_user.Who.read(conf) == s3_user.Who("client.rgw.lb", "lb")
+    assert s3_user.Who.read(conf).user == "lb$seter"
 
 
 def test_three_monitors_are_all_named(tmp_path: Path) -> None:
@@ -186,6 +204,22 @@ def test_who_orders_certificates_is_told_of_all_gateways_and_of_the_wildcard() -
     text = written("acme", "acme.json", GATEWAYS[0], **told)
     same("acme.json", text)
     assert json.loads(text)["names"] == ["s3.example.test", "*.s3.example.test"]
+    both = written("acme", "acme.json", GATEWAYS[0], **told | {"acme_services": [{"dns_name": "archive.test"}]})
+    assert json.loads(both)["names"][2:] == ["archive.test", "*.archive.test"]
+
+
+def test_those_who_ask_as_clients_do_ask_for_each_service_by_its_name() -> None:
+    for role in ("health", "s3-client"):
+        told: dict[str, Any] = yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text())
+        prefix = role.replace("-", "_")
+        told |= {f"{prefix}_dns_name": "s3.example.test", f"{prefix}_vips": VIPS, f"{prefix}_services": [ARCHIVE]}
+        services = json.loads(written(role, f"{role}.json", GATEWAYS[0], **told))["services"]
+        assert [(each["name"], each["dns_name"]) for each in services] == [
+            ("main", "s3.example.test"),
+            ("archive", "archive.example.test"),
+        ]
+        if role == "health":
+            assert [each["protocols"] for each in services] == [["vip4", "vip6"], ["vip4_archive", "vip6_archive"]]
 
 
 def test_the_tree_of_dynamic_configuration() -> None:
@@ -211,6 +245,42 @@ def test_a_node_s_own_radosgw_gets_ten_times_the_share_of_another() -> None:
         own = f"https://{gateway['address']}:7443"
         assert weights["http://127.0.0.1:7480"] + weights[own] == 10
         assert [weight for url, weight in weights.items() if url not in (own, "http://127.0.0.1:7480")] == [1, 1]
+
+
+ARCHIVE = {
+    "name": "archive",
+    "dns_name": "archive.example.test",
+    "vips": ["192.0.2.20", "2001:db8::20"],
+    "backends": [node("ar1", "archive", 8, "fabric")],
+    "local_weight": 10,
+    "remote_weight": 1,
+}
+
+
+def test_another_service_has_routers_and_a_pool_of_its_own() -> None:
+    alone, found = tree(), tree(traefik_services=[ARCHIVE])
+    assert traefik_schema.problems(read_in(found)) == []
+    assert alone.items() <= found.items(), "the first service is as it was"
+    more = {key: found[key] for key in found.keys() - alone.keys()}
+    routers = {key.split("/")[2] for key in alone if key.startswith("http/routers/")}
+    assert {key.split("/")[2] for key in more if key.startswith("http/routers/")} == {
+        f"archive-{one}" for one in routers
+    }
+    rules = [value for key, value in more.items() if key.endswith("/rule")]
+    assert all("archive.example.test" in rule and "192.0.2.20" in rule for rule in rules)
+    assert not any("Host(`s3.example.test`)" in rule or "192.0.2.10`" in rule for rule in rules)
+    assert {value for key, value in more.items() if key.endswith("/service")} == {
+        "radosgw-archive",
+        "as-sent-archive",
+    }
+    urls = [value for key, value in more.items() if key.endswith("/url")]
+    assert urls == 2 * ["https://10.213.1.8:7443"], "none of its RadosGW is on a gateway"
+
+
+def test_two_services_of_the_same_radosgw_both_prefer_the_one_of_the_node() -> None:
+    found = tree(traefik_services=[ARCHIVE | {"backends": GATEWAYS}])
+    servers = "http/services/radosgw-archive/loadBalancer/servers/00"
+    assert (found[f"{servers}/url"], found[f"{servers}/weight"]) == ("http://127.0.0.1:7480", "9")
 
 
 def test_the_tree_is_the_same_on_every_node() -> None:

@@ -13,6 +13,7 @@ from common.errors import BadInput
 from common.role import OnChange, Process, Role, RoleType, SecretNeed
 from common.system import Deployment, Node, System, Target
 from seter.blueprint import Blueprint, Seat
+from seter.keep.folder import FolderCells
 from seter.rotate import choose
 from seter.secrets import Stage, Vault, Wish, open_vault
 from seter.survey import _followed
@@ -40,7 +41,7 @@ def blueprint() -> Blueprint:
 @pytest.fixture
 def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
     monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
-    return open_vault(tmp_path, "s/t/i")
+    return open_vault(FolderCells(tmp_path), "s/t/i")
 
 
 def texts(vault: Vault, node: str = "gw1") -> dict[str, bytes]:
@@ -112,11 +113,11 @@ def test_a_change_of_the_ca_that_was_cut_off_is_found_where_it_was(vault: Vault,
     texts(vault)
     vault.trust_next()
     vault.save()
-    again = open_vault(tmp_path, "s/t/i")
+    again = open_vault(FolderCells(tmp_path), "s/t/i")
     assert again.stage is Stage.TRUSTED
     again.adopt_next()
     again.save()
-    assert open_vault(tmp_path, "s/t/i").stage is Stage.ADOPTED
+    assert open_vault(FolderCells(tmp_path), "s/t/i").stage is Stage.ADOPTED
 
 
 def test_a_process_that_reads_its_certificate_anew_is_restarted_for_another_ca_alone() -> None:

@@ -14,7 +14,9 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from common.errors import Conflict, Corrupt, Denied
 from common.role import Process, Role, RoleType, SecretNeed
-from seter.secrets import FILE, Vault, Wish, identity_file, make, open_vault, refuse_lost_vault
+from seter.keep.folder import FolderCells
+from seter.keep.interface import SECRETS
+from seter.secrets import Vault, Wish, identity_file, make, open_vault, refuse_lost_vault
 
 ROLE = Role("etcd", RoleType.SERVICE, "", Path(), process=Process(("etcd",), uid=952))
 OTHER = Role("radosgw", RoleType.SERVICE, "", Path(), process=Process(("radosgw",), uid=953))
@@ -29,7 +31,7 @@ def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def vault(folder: Path) -> Vault:
-    return open_vault(folder, "s/t/i")
+    return open_vault(FolderCells(folder), "s/t/i")
 
 
 def test_what_was_made_once_is_the_same_on_every_later_deploy(tmp_path: Path) -> None:
@@ -48,9 +50,9 @@ def test_the_file_and_the_identity_are_for_their_owner_alone_and_hold_nothing_in
     made = vault(tmp_path)
     (token,) = made.files(Wish(ROLE, SecretNeed("token", "password"), "gw1"))
     made.save()
-    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / SECRETS).stat().st_mode & 0o777 == 0o600
     assert identity.stat().st_mode & 0o777 == 0o600
-    assert token.data not in (tmp_path / FILE).read_bytes()
+    assert token.data not in (tmp_path / SECRETS).read_bytes()
 
 
 def test_a_secret_of_the_deployment_is_the_same_for_every_role_that_names_it(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_cephx_key_has_the_layout_that_ceph_reads() -> None:
 
 def test_nothing_is_written_before_it_is_said(tmp_path: Path) -> None:
     vault(tmp_path).files(Wish(ROLE, SecretNeed("token", "password"), "gw1"))
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / SECRETS).exists()
 
 
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_another_identity_cannot_read_it_and_is_told_why(tmp_path: Path, monkeyp
     monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "other"))
     with pytest.raises(Denied, match="does not exist"):
         vault(tmp_path)
-    other = open_vault(tmp_path / "elsewhere", "s/t/i")
+    other = vault(tmp_path / "elsewhere")
     other.files(Wish(ROLE, SecretNeed("token", "password"), "gw1"))
     other.save()
     with pytest.raises(Corrupt):
@@ -127,5 +129,27 @@ def test_an_identity_that_others_can_read_is_refused(tmp_path: Path, identity: P
 
 def test_nodes_without_their_secrets_are_not_given_new_ones(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="gw1"):
-        refuse_lost_vault(vault(tmp_path), tmp_path, ["gw1"])
-    refuse_lost_vault(vault(tmp_path), tmp_path, [])
+        refuse_lost_vault(vault(tmp_path), "x", ["gw1"])
+    refuse_lost_vault(vault(tmp_path), "x", [])
+
+
+def test_secrets_move_with_a_deployment_whose_state_moves(tmp_path: Path) -> None:
+    before, there = FolderCells(tmp_path / "old"), FolderCells(tmp_path / "new")
+    first = open_vault(before, "s/t/i")
+    key = first.key
+    first.save()
+    moved = open_vault(there, "s/t/i", before)
+    assert (moved.key, moved.is_new) == (key, False)
+    assert not there.read(SECRETS).data
+    moved.save()
+    assert open_vault(there, "s/t/i").key == key
+    assert open_vault(FolderCells(tmp_path / "x"), "s/t/i", FolderCells(tmp_path / "y")).is_new
+
+
+def test_of_two_runs_that_make_secrets_at_once_the_second_saves_nothing(tmp_path: Path) -> None:
+    first, second = vault(tmp_path), vault(tmp_path)
+    assert first.key != second.key
+    first.save()
+    with pytest.raises(Conflict):
+        second.save()
+    assert vault(tmp_path).key == first.key

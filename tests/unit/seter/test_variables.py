@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_parameters_become_plain_values_with_the_role_s_prefix() -> None:
         "vips": ("192.0.2.10",),
     }
     groups = MAP.groups_from(GW1)
-    assert of_role(role(*parameters), values, groups) == {
+    assert of_role(role(*parameters), values, groups, {}) == {
         "bird_gateway_interval": 0.1,
         "bird_gateway_longest": 43200,
         "bird_gateway_peers": groups["routers"],
@@ -92,9 +93,20 @@ def test_parameters_become_plain_values_with_the_role_s_prefix() -> None:
     }
 
 
+def test_a_role_that_tells_services_apart_gets_those_beside_the_first() -> None:
+    vips, backends = (Parameter("vips", ParameterType.ADDRESS, "", many=True), Parameter("b", ParameterType.NODES, ""))
+    more: dict[str, Value] = {"vips": ("192.0.2.20",), "b": "routers"}
+    groups = MAP.groups_from(GW1)
+    apart = replace(role(vips, backends), per_service=("vips", "b"))
+    found = of_role(apart, {"vips": ("192.0.2.10",), "b": "gateways"}, groups, {"archive": more})
+    assert found["bird_gateway_vips"] == ["192.0.2.10"] and found["bird_gateway_b"] == groups["gateways"]
+    assert found["bird_gateway_services"] == [{"name": "archive", "vips": ["192.0.2.20"], "b": groups["routers"]}]
+    assert "bird_gateway_services" not in of_role(role(vips), {"vips": ("192.0.2.10",)}, groups, {})
+
+
 def test_a_value_that_looks_like_a_template_is_refused() -> None:
     with pytest.raises(BadInput, match="bird-gateway: text"):
-        of_role(role(Parameter("text", ParameterType.TEXT, "")), {"text": "{{ lookup('pipe', 'id') }}"}, {})
+        of_role(role(Parameter("text", ParameterType.TEXT, "")), {"text": "{{ lookup('pipe', 'id') }}"}, {}, {})
 
 
 def test_metrics_are_found_at_every_node_of_every_role_that_has_them() -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 
@@ -44,20 +45,27 @@ class StandIn:
     def _answer(self, command: str) -> str:
         self.asked.append(command)
         name = command.split()[-1]
+        if name.startswith('"'):
+            fit = [one for one in self.up if fnmatch(one, name.strip('"'))]
+            return self._table(fit) if fit else "8003 No protocols match\n"
         if name not in self.up:
             return "9001 syntax error, unexpected CF_SYM_UNDEFINED\n"
         if command.startswith("show protocols"):
-            state = "up  " if self.up[name] else "down"
-            return (
-                "2002-Name       Proto      Table      State  Since         Info\n"
-                f"1002-{name}       Static     master4    {state}   2026-11-25 02:00:28.559  \n0000 \n"
-            )
+            return self._table([name])
         wanted = command.startswith("enable")
         code = {True: ("0010", "already enabled"), False: ("0008", "already disabled")}[wanted]
         if self.up[name] != wanted:
             self.up[name] = wanted
             code = {True: ("0011", "enabled"), False: ("0009", "disabled")}[wanted]
         return f"{code[0]}-{name}: {code[1]}\n0000 \n"
+
+    def _table(self, names: list[str]) -> str:
+        words = ["2002-Name       Proto      Table      State  Since         Info\n"]
+        for count, name in enumerate(names):
+            state = "up  " if self.up[name] else "down"
+            before = " " if count else "1002-"
+            words.append(f"{before}{name}       Static     master4    {state}   2026-11-25 02:00:28.559  \n")
+        return "".join((*words, "0000 \n"))
 
     def hang_up(self) -> None:
         """Cut all connections, as a BIRD that dies does."""

@@ -215,6 +215,20 @@ def test_one_leads_and_when_it_ends_another_does(store: Store) -> None:
     assert (one.mine, other.mine) == (False, True)
 
 
+def test_each_agent_shows_what_it_was_told_while_it_is_there_and_writes_that_once(store: Store) -> None:
+    told = {"gw1": "a", "gw2": "b"}
+    one, other = (Lead(store, node, 10, LEADER, {acme_store.AGENTS + node: told[node]}) for node in told)
+    for _ in range(3):
+        one.hold()
+        other.hold()
+    assert acme_store.seen_in(store.call(acme_store.READ)).agents == told
+    revision = store.revision
+    other.hold()
+    assert store.revision == revision
+    other.end()
+    assert acme_store.seen_in(store.call(acme_store.READ)).agents == {"gw1": "a"}
+
+
 def test_who_was_cut_off_and_believes_that_it_leads_changes_nothing(store: Store) -> None:
     one, other = Lead(store, "gw1", 10, LEADER), Lead(store, "gw2", 10, LEADER)
     one.hold()

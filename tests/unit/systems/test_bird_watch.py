@@ -17,7 +17,7 @@ from bird_watch import Pulse, Watch, listen
 
 from tests.unit.systems.bird_stand_in import StandIn, stand_in
 
-VIPS = ("vip4", "vip6")
+VIPS = ("vip*",)
 
 
 @pytest.fixture
@@ -44,11 +44,18 @@ def test_a_silent_agent_withdraws_and_one_that_speaks_is_left_to_decide(bird: St
     assert bird.up == {"vip4": True, "vip6": True}
 
 
-def test_one_family_alone_is_withdrawn_as_well(tmp_path: Path) -> None:
-    with stand_in(tmp_path / "one", ("vip6",)) as bird:
-        bird.up.update(vip6=True)
+def test_what_fits_no_pattern_stays_and_all_services_go(tmp_path: Path) -> None:
+    with stand_in(tmp_path / "one", ("vip6", "vip4_archive", "ring4a")) as bird:
+        bird.up.update(vip6=True, vip4_archive=True, ring4a=True)
         Watch(Bird(str(tmp_path / "one")), VIPS, 3.0, now=0.0).look(4.0)
-        assert bird.up == {"vip6": False}
+        assert bird.up == {"vip6": False, "vip4_archive": False, "ring4a": True}
+
+
+def test_a_bird_without_virtual_ips_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with stand_in(tmp_path / "one", ("ring4a",)) as bird:
+        bird.up.update(ring4a=True)
+        Watch(Bird(str(tmp_path / "one")), VIPS, 3.0, now=0.0).look(4.0)
+        assert bird.up == {"ring4a": True} and not capsys.readouterr().err
 
 
 def test_a_bird_that_does_not_answer_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def test_the_first_keyring_has_every_key_with_what_it_may_do() -> None:
         '[mon.]\n\tkey = AAA=\n\tcaps mon = "allow *"\n'
         '[client.rgw]\n\tkey = BBB=\n\tcaps mon = "allow rw"\n\tcaps osd = "allow rwx"\n'
     )
+
+
+def test_a_gateway_of_a_cluster_of_others_has_the_name_that_they_gave_it(state: Path) -> None:
+    give_keys(state, "radosgw")
+    gateway = replace(launch("radosgw"), client="client.rgw.lb")
+    ceph_launch.prepare_gateway(gateway)
+    assert gateway.keyring.read_text().startswith("[client.rgw.lb]\n")
+    assert ceph_launch.daemon_argv(gateway)[-2:] == ["-n", "client.rgw.lb"]
 
 
 def test_every_monitor_secret_has_an_owner_with_capabilities() -> None:
@@ -215,7 +224,7 @@ def test_the_admin_socket_is_asked_as_ceph_wants_it(tmp_path: Path) -> None:
 
 
 def test_the_s3_user_has_exactly_the_given_keys() -> None:
-    entry = s3_user.new_entry("access", "secret")
+    entry = s3_user.new_entry("seter", "access", "secret")
     assert s3_user.has_keys(entry["data"], "access", "secret")
     assert not s3_user.has_keys(entry["data"], "access", "other")
     renewed = s3_user.with_keys(entry, "a2", "s2")
@@ -229,7 +238,7 @@ def test_the_s3_user_has_exactly_the_given_keys() -> None:
 def test_the_s3_user_is_made_once_and_no_key_is_an_argument(
     there: tuple[str, str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = {"user": json.dumps(s3_user.new_entry(*there))} if there else {}
+    held = {"user": json.dumps(s3_user.new_entry("lb2$seter", *there))} if there else {}
     seen: list[list[str]] = []
 
     def admin(argv: list[str], text: str = "") -> tuple[int, str]:
@@ -239,6 +248,10 @@ def test_the_s3_user_is_made_once_and_no_key_is_an_argument(
         return (0, held["user"]) if "user" in held else (s3_user.NO_ENTITY, "")
 
     monkeypatch.setattr(s3_user, "admin", admin)
-    assert s3_user.ensure(Path("/c"), "access", "secret") is (there != ("access", "secret"))
-    assert s3_user.ensure(Path("/c"), "access", "secret") is False
+    who = s3_user.Who("client.rgw.lb", "lb2")
+    assert s3_user.ensure(Path("/c"), who, "access", "secret") is (there != ("access", "secret"))
+    assert s3_user.ensure(Path("/c"), who, "access", "secret") is False
+    made = json.loads(held["user"])
+    assert (made["key"], made["data"]["keys"][0]["user"]) == ("user:lb2$seter", "lb2$seter")
+    assert all(argv[argv.index("-n") + 1] == "client.rgw.lb" for argv in seen)
     assert not any(word in ("access", "secret") for argv in seen for word in argv)

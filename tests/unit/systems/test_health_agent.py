@@ -9,21 +9,23 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import health
 import pytest
 from bird_control import Bird
-from health_agent import Agent, Config, Judge, Outcome, Probe, State, Wish
+from health_agent import Agent, Config, Judge, Outcome, Probe, Wish
+from health_state import Chorus, States
 
 from seter.certificates import make_authority, make_certificate
 from tests.unit.systems.bird_stand_in import StandIn, stand_in
 
 GOOD, SLOW, BAD = Outcome.GOOD, Outcome.SLOW, Outcome.BAD
 NAME = "s3.example.test"
+MAIN = {"name": "main", "dns_name": NAME, "vips": ["192.0.2.10", "2001:db8::10"], "protocols": ["vip4", "vip6"]}
 
 
 def config(folder: Path, **changes: object) -> Config:
     document = {
-        "dns_name": NAME,
-        "protocols": ["vip4", "vip6"],
+        "services": [MAIN],
         "interval": 0.01,
         "timeout": 0.3,
         "connect_within": 0.04,
@@ -103,8 +105,11 @@ class Bench:
         self.bird = bird
         self.answer: Callable[[], tuple[Outcome, str]] = lambda: (GOOD, "")
         self.wish = Wish(folder / "wish")
-        self.state = State()
-        self.agent = Agent(config(folder), Bird(str(folder / "ctl")), lambda: self.answer(), self.wish, self.state)
+        self.ticked: list[str] = []
+        told = config(folder)
+        bird_of_agent = Bird(str(folder / "ctl"))
+        self.agent = Agent(told, told.services[0], bird_of_agent, lambda: self.answer(), self.wish, self.ticked.append)
+        self.state = self.agent.state
 
     def tick(self, outcome: Outcome = GOOD, times: int = 1) -> None:
         self.answer = lambda: (outcome, "" if outcome is GOOD else "as the test says")
@@ -209,6 +214,54 @@ def test_nothing_is_told_to_bird_while_nothing_changes(bench: Bench) -> None:
     assert all(command.startswith("show") for command in bench.bird.asked)
 
 
+# Several services
+
+ARCHIVE = {"name": "archive", "dns_name": "archive.test", "vips": ["192.0.2.20"], "protocols": ["vip4_archive"]}
+
+
+def test_a_service_that_fails_takes_its_own_virtual_ips_alone(tmp_path: Path) -> None:
+    told = config(tmp_path, services=[MAIN, ARCHIVE])
+    with stand_in(tmp_path / "ctl", told.protocols) as bird:
+        heard: list[str] = []
+        good, bad = (
+            Agent(told, service, Bird(str(tmp_path / "ctl")), answer, Wish(tmp_path / service.name), heard.append)
+            for service, answer in zip(told.services, (lambda: (GOOD, ""), lambda: (BAD, "it is dead")), strict=True)
+        )
+        for _ in range(3):
+            good.tick(), bad.tick()
+        assert bird.up == {"vip4": True, "vip6": True, "vip4_archive": False}
+        assert heard == ["main", "archive"] * 3
+        states = States({"main": good.state, "archive": bad.state})
+        assert states.report()["summary"] == "main announced, archive out"
+        assert not states.report()["settled"] and states.report()["services"]["archive"]["reason"] == "it is dead"
+        lines = states.metrics().splitlines()
+        assert 'health_announced{service="archive"} 0' in lines
+        assert 'health_prefix_announced{prefix="2001:db8::10/128"} 1' in lines
+        assert 'health_checks_total{service="archive",outcome="bad"} 3' in lines
+
+
+def test_one_service_is_withdrawn_and_admitted_by_its_name(tmp_path: Path) -> None:
+    told = config(tmp_path, services=[MAIN, ARCHIVE])
+    with stand_in(tmp_path / "ctl", told.protocols) as bird:
+        bird.up.update(dict.fromkeys(told.protocols, True))
+        assert health.withdraw(health.only(told, "archive")) == 0
+        assert bird.up == {"vip4": True, "vip6": True, "vip4_archive": False}
+        assert [Wish(tmp_path / name).withdrawn() for name in ("wish", "wish-archive")] == [False, True]
+    with pytest.raises(ValueError, match="there is no service 'archiv'; there is main, archive"):
+        health.only(told, "archiv")
+
+
+def test_the_agent_lives_only_while_every_service_is_checked() -> None:
+    beats: list[int] = []
+    chorus = Chorus(["main", "archive"], lambda: beats.append(1))
+    for _ in range(5):
+        chorus.hear("main")
+    assert not beats
+    chorus.hear("archive")
+    chorus.hear("archive")
+    assert len(beats) == 1
+
+
 # The operator's wish
 
 
@@ -287,70 +340,76 @@ def serving(folder: Path, name: str = NAME) -> Iterator[Service]:
         service.server.server_close()
 
 
+def probe(folder: Path, address: tuple[str, int], **changes: object) -> Probe:
+    told = config(folder, **changes)
+    return Probe(told, told.services[0], address)
+
+
 def test_a_service_that_answers_is_good_and_the_connection_is_kept_for_some_checks(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
-        probe = Probe(config(tmp_path), service.address)
-        assert [probe.check() for _ in range(7)] == [(GOOD, "")] * 7
+        asking = probe(tmp_path, service.address)
+        assert [asking.check() for _ in range(7)] == [(GOOD, "")] * 7
         assert service.connections == 3
 
 
 def test_a_wrong_answer_is_bad_at_once(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         service.status = 503
-        assert Probe(config(tmp_path), service.address).check() == (BAD, "answer 503 to /swift/healthcheck")
+        assert probe(tmp_path, service.address).check() == (BAD, "answer 503 to /swift/healthcheck")
 
 
 def test_a_late_answer_is_slow_and_not_bad(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         service.delay = 1.0
-        outcome, reason = Probe(config(tmp_path, timeout=0.1), service.address).check()
+        outcome, reason = probe(tmp_path, service.address, timeout=0.1).check()
         assert (outcome, reason) == (SLOW, "no answer within 0.1 s")
 
 
 def test_a_refused_connection_is_bad(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         address = service.address
-    outcome, reason = Probe(config(tmp_path), address).check()
+    outcome, reason = probe(tmp_path, address).check()
     assert outcome is BAD and "ConnectionRefused" in reason
 
 
 def test_a_certificate_for_another_name_is_bad(tmp_path: Path) -> None:
     with serving(tmp_path, "other.example.test") as service:
-        outcome, reason = Probe(config(tmp_path), service.address).check()
+        outcome, reason = probe(tmp_path, service.address).check()
         assert outcome is BAD and "CERTIFICATE_VERIFY_FAILED" in reason
 
 
 def test_a_certificate_of_another_authority_is_bad(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         (tmp_path / "ca.crt").write_text(make_authority("somebody else").certificate)
-        outcome, reason = Probe(config(tmp_path), service.address).check()
+        outcome, reason = probe(tmp_path, service.address).check()
         assert outcome is BAD and "CERTIFICATE_VERIFY_FAILED" in reason
 
 
 def test_a_missing_authority_is_bad_and_not_a_crash(tmp_path: Path) -> None:
-    outcome, reason = Probe(config(tmp_path), ("127.0.0.1", 1)).check()
+    outcome, reason = probe(tmp_path, ("127.0.0.1", 1)).check()
     assert outcome is BAD and "FileNotFoundError" in reason
 
 
 def test_a_kept_connection_that_was_closed_says_nothing_about_the_service(tmp_path: Path) -> None:
     with serving(tmp_path) as first:
-        probe = Probe(config(tmp_path, fresh_every=100), first.address)
-        assert probe.check() == (GOOD, "")
-        kept = probe._connection
+        asking = probe(tmp_path, first.address, fresh_every=100)
+        assert asking.check() == (GOOD, "")
+        kept = asking._connection
         assert kept is not None and kept.sock is not None
         kept.sock.close()
-        assert probe.check() == (GOOD, "")
+        assert asking.check() == (GOOD, "")
 
 
 # The configuration
 
 
 def test_a_configuration_without_virtual_ips_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there has to be a virtual IP"):
-        config(tmp_path, protocols=[])
+    for services in ([], [MAIN | {"protocols": []}]):
+        with pytest.raises(ValueError, match="each service has a virtual IP"):
+            config(tmp_path, services=services)
 
 
 def test_a_configuration_that_lacks_something_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "health.json").write_text("{}")
-    with pytest.raises(ValueError, match="dns_name"):
+    with pytest.raises(ValueError, match="services"):
         Config.read(str(tmp_path / "health.json"))

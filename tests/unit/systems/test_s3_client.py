@@ -118,7 +118,8 @@ def test_the_canary_is_good_when_its_last_round_over_every_virtual_ip_was() -> N
 def test_the_keys_never_show_in_what_is_printed_of_the_service(tmp_path: Path) -> None:
     file = tmp_path / "s3-client.json"
     file.write_text(
-        '{"dns_name": "s3.example.test", "vips": ["192.0.2.10"], "interval": 1, "ca": "/ca", '
+        '{"services": [{"name": "main", "dns_name": "s3.example.test", "vips": ["192.0.2.10"]}], '
+        '"interval": 1, "ca": "/ca", '
         '"access_key": "/access", "secret_key": "/secret", "metrics_port": 9552, "metrics_address": "127.0.0.1"}'
     )
     assert "secret" not in repr(Service.read(str(file)))
@@ -131,7 +132,7 @@ def test_a_configuration_that_lacks_something_is_refused_by_name(
     file = tmp_path / "s3-client.json"
     file.write_text("{}")
     assert s3_client.main(["--config", str(file), "check-config"]) == 2
-    assert "dns_name" in capsys.readouterr().err
+    assert "services" in capsys.readouterr().err
 
 
 def test_a_header_that_proxies_remove_is_not_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ ZONE = {
 }  # fmt: skip
 SETTINGS = {
     "node": "gw1", "etcd": "127.0.0.1:2379", "secrets": "/nowhere", "members": [], "directory": "https://ca.example.test/dir",
+    "eab_kid": "customer", "eab_key": "/nowhere",
     "terms_agreed": True, "server_ca": "/nowhere", "contact": "", "names": ["s3.example.test", "*.s3.example.test"],
     "challenge": "http-01", "renew_at": 67, "retry_first": 600, "retry_most": 43200, "lease": 10, "zone": ZONE,
     "solver_port": 9561, "metrics_port": 9560, "metrics_address": "127.0.0.1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 import acme_policy
 import acme_store
 from acme_dns import Unwilling, Zone
-from acme_order import Proof, Refused, Server, new_account
+from acme_order import Binding, Proof, Refused, Server, new_account
 from acme_policy import Certificate, Window
 from acme_report import Known
 from acme_solver import listens, shows
@@ -51,6 +52,7 @@ class Config:
     solver_port: int
     metrics_port: int
     metrics_address: str
+    binding: Binding | None = None  # to an account that the server's owner knows
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -90,7 +92,13 @@ class Config:
             solver_port=int(found["solver_port"]),
             metrics_port=int(found["metrics_port"]),
             metrics_address=str(found["metrics_address"]),
+            binding=Binding(str(found["eab_kid"]), Path(found["eab_key"])) if found["eab_kid"] else None,
         )
+
+    def server_digest(self) -> str:
+        """Of what decides whose certificate is served, and whether it is trusted. Raises OSError."""
+        told = f"{self.directory}\n{self.server_ca.read_text(encoding='utf-8')}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def kind(self, name: str) -> str:
         """The kind of challenge for a name: wildcards are proved by DNS alone (RFC 8555, section 7.1.3)."""
@@ -144,19 +152,22 @@ class Agent:
         try:
             if seen.order is None and not self._due(seen, now):
                 self._ask_when(seen, now)
-            elif seen.order is not None or (now >= seen.state.next_order and self._all_there()):
+            elif seen.order is not None or (now >= seen.state.next_order and self._all_there(seen)):
                 self._obtain(seen)
         except (Refused, Unwilling, OSError) as fault:
             self._failed(fault)
 
-    def _all_there(self) -> bool:
-        """Whether every gateway could answer a challenge, or has had its time."""
+    def _all_there(self, seen: Seen) -> bool:
+        """Whether every gateway could answer a challenge, and was told of the same server and its CA, so that it takes
+        what comes of it for good; or has had its time."""
         away = [address for address in self._config.members if not listens(address, self._config.solver_port)]
+        ours = self._config.server_digest()
+        away += sorted(node for node, theirs in seen.agents.items() if theirs != ours)
         if not away:
             self._alone_since = 0.0
             return True
         self._alone_since = self._alone_since or time.monotonic()
-        self.say(f"waits for the agents of {', '.join(away)} before it orders")
+        self.say(f"waits until {', '.join(away)} have agents with the same settings before it orders")
         return time.monotonic() - self._alone_since > GATHER
 
     def _fits(self, order: Order) -> bool:
@@ -192,7 +203,8 @@ class Agent:
             self._lead.write({ACCOUNT: plain(account)})
         server = Server(account, str(self._config.server_ca), self._lead.must)
         if not account.url:
-            self._lead.write({ACCOUNT: plain(server.register(account, self._config.contact))})
+            registered = server.register(account, self._config.contact, self._config.binding)
+            self._lead.write({ACCOUNT: plain(registered)})
         return server
 
     def _obtain(self, seen: Seen) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import acme.errors
@@ -68,6 +69,22 @@ class Proof:
     body: acme.messages.ChallengeBody
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What the server's owner gave to a customer: a name, and a file with a key for HMAC (RFC 8555, section 7.3.4)."""
+
+    name: str
+    key_file: Path
+
+    def of(self, key: josepy.JWKEC, directory: acme.messages.Directory) -> dict[str, str]:
+        """The binding of the account with this key. Raises OSError; ValueError for a key that is none."""
+        secret = self.key_file.read_text(encoding="ascii").strip()
+        bound: dict[str, str] = acme.messages.ExternalAccountBinding.from_data(
+            key.public_key(), self.name, secret, directory
+        )
+        return bound
+
+
 def new_account(directory: str) -> Account:
     """With a key of its own, unknown to the server so far."""
     return Account(directory, josepy.JWKEC(key=ec.generate_private_key(ec.SECP256R1())).json_dumps())
@@ -122,9 +139,13 @@ class Server:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def register(self, account: Account, contact: str) -> Account:
-        """The account, known to the server; one that it knew already by its key is the same."""
-        body = acme.messages.NewRegistration(terms_of_service_agreed=True, contact=(contact,) if contact else ())
+    def register(self, account: Account, contact: str, binding: Binding | None) -> Account:
+        """The account, known to the server, as that of a customer if there is a `binding`; one that it knew already by
+        its key is the same. Raises OSError, too."""
+        bound = self._done(lambda: binding.of(self.key, self._directory)) if binding is not None else None
+        body = acme.messages.NewRegistration(
+            terms_of_service_agreed=True, contact=(contact,) if contact else (), external_account_binding=bound
+        )
         answer = self._done(lambda: self._post(self._directory["newAccount"], body))
         self._net.account = acme.messages.RegistrationResource(uri=answer.headers["Location"], body={})
         return replace(account, url=answer.headers["Location"])

@@ -28,7 +28,7 @@ import acme_store
 from acme_agent import Agent, Config
 from acme_report import Known
 from acme_solver import Answers
-from acme_store import LEADER
+from acme_store import AGENTS, LEADER
 from etcd_lead import Lead
 from metrics_server import serve
 from traefik_etcd import Failed
@@ -51,7 +51,8 @@ def run(config: Config) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    known, lead = Known(bool(config.directory)), Lead(config.etcd, config.node, config.lease, LEADER)
+    badge = {AGENTS + config.node: config.server_digest()}
+    known, lead = Known(bool(config.directory)), Lead(config.etcd, config.node, config.lease, LEADER, badge)
     agent = Agent(config, lead, known, log)
     serve(config.metrics_port, known, config.metrics_address)
     threads = [threading.Thread(target=agent.run, args=(ending,), daemon=True)]

@@ -1,8 +1,8 @@
 """What all agents share, in etcd: who leads, the account, the order under way, tokens, and the certificate.
 
-Below `seter/acme/`: `leader` (bound to a lease), `account`, `order`, `state` (JSON) and `token/TOKEN`. The certificate
-lies over Traefik's tree, where the guards watch (traefik_etcd.OVER). Only who leads writes, and each write says so to
-etcd: one that was cut off and believes that it still leads changes nothing.
+Below `seter/acme/`: `leader` and `agent/NODE` (bound to leases), `account`, `order`, `state` (JSON) and `token/TOKEN`.
+The certificate lies over Traefik's tree, where the guards watch (traefik_etcd.OVER). Only who leads writes, and each
+write says so to etcd: one that was cut off and believes that it still leads changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from etcd_lead import Calls
 from traefik_etcd import OVER, ROOT, b64, below, values
 
 BASE = "seter/acme/"
-LEADER, TOKENS = BASE + "leader", BASE + "token/"
+LEADER, TOKENS, AGENTS = BASE + "leader", BASE + "token/", BASE + "agent/"
 PLACE = "tls/certificates/00/"  # where the rendered tree has the certificate of the deployment's CA
 CERTIFICATE, KEY = PLACE + "certFile", PLACE + "keyFile"
 # A challenge may arrive at any gateway, and any agent knows the answer: one that does not run is passed over.
@@ -76,6 +76,7 @@ class Seen:
     state: State
     over: Mapping[str, str] = field(repr=False)
     plain: str
+    agents: Mapping[str, str] = field(default_factory=dict)  # node → what it was told of the server, as a digest
 
 
 T = TypeVar("T", Account, Order, State)
@@ -107,7 +108,9 @@ def seen_in(answer: Mapping[str, Any]) -> Seen:
     found = values(own, BASE)
     state = record(State, found.get("state")) or State()
     account, order = record(Account, found.get("account")), record(Order, found.get("order"))
-    return Seen(found.get("leader", ""), account, order, state, values(over, OVER), "".join(values(tree, "").values()))
+    agents = {key.removeprefix("agent/"): text for key, text in found.items() if key.startswith("agent/")}
+    certificate = "".join(values(tree, "").values())
+    return Seen(found.get("leader", ""), account, order, state, values(over, OVER), certificate, agents)
 
 
 def over(certificate: str, key: str) -> dict[str, str]:

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Runs BIRD, and withdraws the virtual IPs when nobody watches any more whether this node serves.
 
-    bird-watch --silence SECONDS PROTOCOL... -- bird -f ...
+    bird-watch --silence SECONDS PATTERN... -- bird -f ...
 
 The health agent says with every check that it lives, to a socket beside BIRD's own. When it has been silent for so
-long, because it was killed, hangs or cannot start, the protocols are disabled; it enables them again when it is back.
+long, because it was killed, hangs or cannot start, the protocols that fit a PATTERN, as in `vip*`, are disabled; it
+enables them again when it is back.
 A BIRD that does not answer on its socket for ten seconds, after it had, is killed, and whoever started this starts both
 again. When this program dies, BIRD goes with it (the first process of its container or unit), and BFD withdraws the
 node.
@@ -35,8 +36,8 @@ HUNG_AFTER = 10.0  # seconds without an answer of BIRD's
 class Watch:
     """What was heard of the agent, and what follows from it. `silence` and `now` are seconds on a monotonic clock."""
 
-    def __init__(self, bird: Bird, protocols: Sequence[str], silence: float, now: float) -> None:
-        self._bird, self._protocols, self._silence = bird, protocols, silence
+    def __init__(self, bird: Bird, patterns: Sequence[str], silence: float, now: float) -> None:
+        self._bird, self._patterns, self._silence = bird, patterns, silence
         self._heard, self._told = now, False
 
     def hear(self, now: float) -> None:
@@ -48,7 +49,7 @@ class Watch:
         if now - self._heard < self._silence:
             return
         try:
-            if enabled := [name for name in self._protocols if self._is_enabled(name)]:
+            if enabled := [name for pattern in self._patterns for name in self._enabled(pattern)]:
                 self._bird.disable(enabled)
                 log(f"withdrawn: the health agent has been silent for {now - self._heard:.1f} s")
         except OSError as fault:
@@ -56,11 +57,11 @@ class Watch:
                 log(str(fault))
             self._told = True
 
-    def _is_enabled(self, name: str) -> bool:
+    def _enabled(self, pattern: str) -> list[str]:
         try:
-            return self._bird.announced((name,))[name]
+            return [name for name, up in self._bird.like(pattern).items() if up]
         except Refused:
-            return False  # there are virtual IPs of one family alone
+            return []  # there is none
 
 
 class Pulse:
@@ -92,7 +93,7 @@ def listen(path: str) -> socket.socket:
     return ears
 
 
-def run(command: Sequence[str], protocols: Sequence[str], silence: float) -> int:
+def run(command: Sequence[str], patterns: Sequence[str], silence: float) -> int:
     """Until BIRD ends. Raises OSError."""
     ears = listen(WATCH)
     passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -105,7 +106,7 @@ def run(command: Sequence[str], protocols: Sequence[str], silence: float) -> int
     for number in passed_on:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
-    watch = Watch(Bird(SOCKET), protocols, silence, time.monotonic())
+    watch = Watch(Bird(SOCKET), patterns, silence, time.monotonic())
     pulse = Pulse(Bird(SOCKET))
     while bird.poll() is None:
         if pulse.is_lost(time.monotonic()):
@@ -129,16 +130,16 @@ def main(argv: list[str]) -> int:
     """See the top of this file."""
     words, command = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
     try:
-        option, silence, *protocols = words
+        option, silence, *patterns = words
         seconds = float(silence)
     except ValueError:
-        option, seconds, protocols = "", 0.0, []
-    if option != "--silence" or seconds <= 0 or not protocols or not command:
+        option, seconds, patterns = "", 0.0, []
+    if option != "--silence" or seconds <= 0 or not patterns or not command:
         print(__doc__, file=sys.stderr)
         return 2
     os.umask(0o007)
     try:
-        return run(command, protocols, seconds)
+        return run(command, patterns, seconds)
     except OSError as fault:
         log(str(fault))
         return 1

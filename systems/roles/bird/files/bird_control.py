@@ -41,6 +41,11 @@ class Bird:
             found[name] = any(len(row) > 3 and row[0] == name and row[3] == "up" for row in rows)
         return found
 
+    def like(self, pattern: str) -> dict[str, bool]:
+        """Which protocols fit the pattern (`*`, `?`), and whether each is enabled. Raises Refused when none does."""
+        rows = [text.split() for text in self.ask(f'show protocols "{pattern}"')]
+        return {row[0]: row[3] == "up" for row in rows if len(row) > 3 and row[0] != "Name"}
+
     def enable(self, protocols: Sequence[str]) -> None:
         """Announce; twice is once."""
         for name in protocols:

@@ -60,6 +60,7 @@ class Launch:
     index: int
     fsid: uuid.UUID
     monitors: tuple[tuple[str, str], ...]  # name and address
+    client: str = "client.rgw"  # what the cluster knows a gateway by
 
     @property
     def state(self) -> Path:
@@ -99,6 +100,7 @@ def read_launch(conf: Path) -> Launch:
             index=int(launch["index"]),
             fsid=uuid.UUID(parser["global"]["fsid"]),
             monitors=tuple((name, address) for name, _, address in pairs),
+            client=launch.get("client", "client.rgw"),
         )
     except (OSError, KeyError, ValueError, configparser.Error) as error:
         raise Failed(f"{conf} is not a ceph.conf that seter made: {error}") from error
@@ -147,7 +149,7 @@ def daemon_argv(launch: Launch, classes: str = "") -> list[str]:
         case "ceph-osd":
             return ["/usr/bin/ceph-osd", *common, "-i", str(osd_id(launch)), f"--osd-class-dir={classes}"]
         case "radosgw":
-            return ["/usr/bin/radosgw", *common, "-n", "client.rgw"]
+            return ["/usr/bin/radosgw", *common, "-n", launch.client]
     raise Failed(f"there is no Ceph daemon for the role {launch.role}")
 
 
@@ -242,7 +244,7 @@ def prepare_osd(launch: Launch) -> None:
 
 def prepare_gateway(launch: Launch) -> None:
     """Write the key that all gateways share."""
-    write_private(launch.keyring, keyring_entry("client.rgw", launch.secret("ceph-rgw-key")))
+    write_private(launch.keyring, keyring_entry(launch.client, launch.secret("ceph-rgw-key")))
 
 
 PREPARE = {

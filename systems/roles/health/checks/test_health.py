@@ -9,7 +9,8 @@ from testinfra.host import Host
 from smie.checks.fixtures import AsUser
 
 SETTINGS = {
-    "dns_name": "s3.example.test", "protocols": ["vip4"], "interval": 0.1, "timeout": 1.0, "connect_within": 0.3,
+    "services": [{"name": "main", "dns_name": "s3.example.test", "vips": ["192.0.2.10"], "protocols": ["vip4"]}],
+    "interval": 0.1, "timeout": 1.0, "connect_within": 0.3,
     "fall": 2, "rise": 2, "calm": 60.0, "most": 300, "fresh_every": 10,
     "ca": "/etc/seter/secrets/health/ca.crt", "bird": "/run/bird/bird.ctl", "folder": "/run/health",
     "metrics_port": 9551, "metrics_address": "127.0.0.1",

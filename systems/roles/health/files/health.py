@@ -4,14 +4,15 @@
     health run              check, tell BIRD, serve metrics; until SIGTERM, which withdraws
     health withdraw         take the node out and keep it out (until `admit` or the node's restart)
     health admit            let the checks decide again; waits until the node is announced
+                            both with --service NAME for one service alone, not all of them
     health status           JSON; with --settled exit 1 while what is announced is not what is wanted
     health check-config     exit 0 when the file of --config can be used, else 2 and the reason
 
 Options before the verb: --config FILE. Exit codes: 0 done, 1 it did not come about in time, 2 wrong file or usage.
 
 A check is what a client does: TLS to Traefik on this node with the service's name, verified by the deployment's CA, and
-GET /swift/healthcheck through it to RadosGW. The verdict is asserted on every tick, because `birdc configure` undoes
-both `enable` and `disable`; all families go and come together.
+GET /swift/healthcheck through it to RadosGW. Each service is checked in a thread of its own. The verdict is asserted on
+every tick, because `birdc configure` undoes both `enable` and `disable`; all families go and come together.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from bird_control import Bird
-from health_agent import Agent, Config, Probe, State, Wish, log
+from bird_control import Bird, beat
+from health_agent import Agent, Config, Probe, Service, Wish, log
+from health_state import Chorus, States
 from metrics_server import serve
 
 CONFIG = "/etc/seter/now/health/health.json"
@@ -47,15 +51,37 @@ def run(config: Config) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    state = State()
-    serve(config.metrics_port, state, config.metrics_address)
-    agent = Agent(config, Bird(config.bird), Probe(config).check, Wish(config.folder / "wish"), state)
+    chorus = Chorus([service.name for service in config.services], beat)
+    agents = {
+        service.name: Agent(
+            config,
+            service,
+            Bird(config.bird),
+            Probe(config, service).check,
+            Wish(config.folder / wish_of(service)),
+            chorus.hear,
+        )
+        for service in config.services
+    }
+    serve(config.metrics_port, States({name: agent.state for name, agent in agents.items()}), config.metrics_address)
+    with ThreadPoolExecutor(len(agents)) as threads:
+        for done in [threads.submit(live, agent, config.interval, ending) for agent in agents.values()]:
+            done.result()
+    return 0
+
+
+def wish_of(service: Service) -> str:
+    """The name of the file of the operator's wish."""
+    return "wish" if service.name == "main" else f"wish-{service.name}"
+
+
+def live(agent: Agent, interval: float, ending: threading.Event) -> None:
+    """The whole life of one service's agent. Raises OSError when BIRD does not take the last word."""
     agent.adopt()
     try:
-        keep_ticking(agent, config.interval, ending)
+        keep_ticking(agent, interval, ending)
     finally:
         agent.withdraw()
-    return 0
 
 
 def keep_ticking(agent: Agent, interval: float, ending: threading.Event) -> None:
@@ -75,7 +101,8 @@ def ask_agent(config: Config) -> dict[str, Any]:
 
 def withdraw(config: Config) -> int:
     """Write the wish, withdraw at once, and see that the agent keeps to it (if there is one)."""
-    Wish(config.folder / "wish").withdraw()
+    for service in config.services:
+        Wish(config.folder / wish_of(service)).withdraw()
     bird = Bird(config.bird)
     bird.disable(config.protocols)
 
@@ -90,12 +117,14 @@ def _agent_agrees(config: Config) -> bool:
         report = ask_agent(config)
     except OSError:
         return True  # no agent, so nobody will announce
-    return report["wanted"] == "withdrawn" and not report["announced"]
+    reports = [report.get("services", {"main": report})[service.name] for service in config.services]
+    return all(each["wanted"] == "withdrawn" and not each["announced"] for each in reports)
 
 
 def admit(config: Config) -> int:
     """Take the wish back, and wait until the agent finds the node healthy and BIRD announces."""
-    Wish(config.folder / "wish").admit()
+    for service in config.services:
+        Wish(config.folder / wish_of(service)).admit()
     bird = Bird(config.bird)
     return _wait(lambda: all(bird.announced(config.protocols).values()), ADMIT_WITHIN, "not announced")
 
@@ -133,18 +162,30 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--config", default=CONFIG)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("run", "withdraw", "admit", "check-config"):
+    for verb in ("run", "check-config"):
         verbs.add_parser(verb)
+    for verb in ("withdraw", "admit"):
+        verbs.add_parser(verb).add_argument("--service")
     verbs.add_parser("status").add_argument("--settled", action="store_true")
     options = parser.parse_args(argv)
     try:
         config = Config.read(options.config)
+        if getattr(options, "service", None):
+            config = only(config, options.service)
     except ValueError as fault:
         log(str(fault))
         return 2
     if options.verb == "check-config":
         return 0
     return act(options, config)
+
+
+def only(config: Config, name: str) -> Config:
+    """The configuration with one of its services. Raises ValueError."""
+    names = [service.name for service in config.services]
+    if name not in names:
+        raise ValueError(f"there is no service {name!r}; there is {', '.join(names)}")
+    return replace(config, services=(config.services[names.index(name)],))
 
 
 def act(options: argparse.Namespace, config: Config) -> int:

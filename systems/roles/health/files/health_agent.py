@@ -9,24 +9,44 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bird_control import Bird, Refused, beat
+from bird_control import Bird, Refused
+from health_state import State
 
 ADDRESS = ("127.0.0.1", 443)  # Traefik of this node
 PATH = "/swift/healthcheck"
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """What is checked, announced and withdrawn by itself: a name, its virtual IPs, and BIRD's protocols for them."""
+
+    name: str
+    dns_name: str
+    vips: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Service:
+        """Raises KeyError, TypeError."""
+        return cls(
+            str(found["name"]),
+            str(found["dns_name"]),
+            tuple(str(vip) for vip in found["vips"]),
+            tuple(str(name) for name in found["protocols"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What seter wrote. `interval`, `timeout` and `calm` are seconds."""
 
-    dns_name: str
-    protocols: tuple[str, ...]
+    services: tuple[Service, ...]
     interval: float
     timeout: float
     connect_within: float
@@ -48,8 +68,7 @@ class Config:
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
             config = cls(
-                dns_name=str(found["dns_name"]),
-                protocols=tuple(str(name) for name in found["protocols"]),
+                services=tuple(Service.of(each) for each in found["services"]),
                 interval=float(found["interval"]),
                 timeout=float(found["timeout"]),
                 connect_within=float(found["connect_within"]),
@@ -67,11 +86,17 @@ class Config:
             )
         except (OSError, KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
-        if not config.protocols or min(config.interval, config.timeout, config.fall, config.rise) <= 0:
-            raise ValueError(f"{path}: there has to be a virtual IP, and interval, timeout, fall and rise are above 0")
+        numbers = (config.interval, config.timeout, config.fall, config.rise)
+        if not config.services or not all(each.protocols for each in config.services) or min(numbers) <= 0:
+            raise ValueError(f"{path}: each service has a virtual IP, and interval, timeout, fall and rise are above 0")
         if config.timeout <= 2 * config.connect_within:
             raise ValueError(f"{path}: timeout must be above twice connect_within: a dead RadosGW elsewhere looks slow")
         return config
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """BIRD's, for all services."""
+        return tuple(name for service in self.services for name in service.protocols)
 
 
 class Outcome(StrEnum):
@@ -120,8 +145,9 @@ class Judge:
 class Probe:
     """Asks the service as a client would, over one connection that it makes anew every `fresh_every` checks."""
 
-    def __init__(self, config: Config, address: tuple[str, int] = ADDRESS) -> None:
+    def __init__(self, config: Config, service: Service, address: tuple[str, int] = ADDRESS) -> None:
         self._config = config
+        self._name = service.dns_name
         self._address = address
         self._connection: http.client.HTTPConnection | None = None
         self._asked = 0
@@ -164,9 +190,9 @@ class Probe:
         context = self._verifying()
         plain = socket.create_connection(self._address, timeout=self._config.timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = http.client.HTTPConnection(self._config.dns_name)
+        self._connection = http.client.HTTPConnection(self._name)
         self._connection.sock = plain  # closed with the connection, whatever becomes of the handshake
-        self._connection.sock = context.wrap_socket(plain, server_hostname=self._config.dns_name)
+        self._connection.sock = context.wrap_socket(plain, server_hostname=self._name)
         self._asked = 0
 
     def _ask(self) -> int:
@@ -222,74 +248,27 @@ def node_life() -> str:
     return f"{boot}/{Path('/proc/self/ns/net').stat().st_ino}"
 
 
-@dataclass(slots=True)
-class State:
-    """What the agent knows; read by the metrics thread, written by the checking one."""
-
-    healthy: bool = False
-    withdrawn: bool = False
-    announced: bool = False
-    reason: str = "not checked yet"
-    seconds: float = 0.0
-    checked_at: float = 0.0
-    ticks: int = 0
-    outcomes: dict[str, int] = field(default_factory=lambda: {outcome.value: 0 for outcome in Outcome})
-    changes: int = 0
-    corrections: int = 0
-    bird_failures: int = 0
-    needed: int = 0
-
-    def report(self) -> dict[str, Any]:
-        """For `health status`."""
-        return {
-            "announced": self.announced,
-            "healthy": self.healthy,
-            "wanted": "withdrawn" if self.withdrawn else "admitted",
-            "reason": self.reason,
-            "check_seconds": round(self.seconds, 4),
-            "checked_at": self.checked_at,
-            "ticks": self.ticks,
-            "needed": self.needed,
-            "settled": self.ticks > 0 and self.announced == (not self.withdrawn),
-        }
-
-    def metrics(self) -> str:
-        """Prometheus text format 0.0.4."""
-        lines = [
-            *_metric("health_announced", "gauge", "1 while BIRD announces the virtual IPs", int(self.announced)),
-            *_metric("health_healthy", "gauge", "1 while this node serves S3", int(self.healthy)),
-            *_metric("health_withdrawn", "gauge", "1 while the operator keeps this node out", int(self.withdrawn)),
-            *_metric("health_check_seconds", "gauge", "Duration of the last check", f"{self.seconds:.6f}"),
-            *_metric("health_checked_timestamp_seconds", "gauge", "When it was", f"{self.checked_at:.3f}"),
-            *_metric("health_changes_total", "counter", "Times that the announcement was changed", self.changes),
-            *_metric("health_corrections_total", "counter", "Of them, against what BIRD had done", self.corrections),
-            *_metric("health_bird_failures_total", "counter", "Ticks in which BIRD did not answer", self.bird_failures),
-            *_metric("health_needed_checks", "gauge", "Good checks in a row that admit this node", self.needed),
-            "# HELP health_checks_total Checks by their outcome",
-            "# TYPE health_checks_total counter",
-            *(f'health_checks_total{{outcome="{name}"}} {count}' for name, count in self.outcomes.items()),
-        ]
-        return "\n".join(lines) + "\n"
-
-
-def _metric(name: str, kind: str, summary: str, value: object) -> tuple[str, str, str]:
-    return f"# HELP {name} {summary}", f"# TYPE {name} {kind}", f"{name} {value}"
-
-
 class Agent:
-    """One tick: check, judge, assert."""
+    """Of one service. One tick: check, judge, assert."""
 
     def __init__(
-        self, config: Config, bird: Bird, check: Callable[[], tuple[Outcome, str]], wish: Wish, state: State
+        self,
+        config: Config,
+        service: Service,
+        bird: Bird,
+        check: Callable[[], tuple[Outcome, str]],
+        wish: Wish,
+        ticked: Callable[[str], None],
     ) -> None:
-        self._config, self._bird, self._check, self._wish, self.state = config, bird, check, wish, state
+        self._service, self._bird, self._check, self._wish, self._ticked = service, bird, check, wish, ticked
+        self.state = State({outcome.value: 0 for outcome in Outcome}, service.vips)
         self._judge = Judge(config.fall, config.rise, config.calm, config.most)
         self._last: bool | None = None  # what this agent asserted last
 
     def adopt(self) -> None:
         """Start from what BIRD does now, so that an agent that crashed and came back does not make the route flap."""
         try:
-            up = self._bird.announced(self._config.protocols)
+            up = self._bird.announced(self._service.protocols)
         except OSError:
             return
         self._judge.healthy = all(up.values())
@@ -303,21 +282,21 @@ class Agent:
         healthy = self._judge.hear(outcome, time.monotonic())
         self.state.needed = self._judge.needed
         if healthy != self.state.healthy or (reason and reason != self.state.reason):
-            log(f"{'healthy' if healthy else 'not healthy'}{': ' if reason else ''}{reason}")
+            self._log(f"{'healthy' if healthy else 'not healthy'}{': ' if reason else ''}{reason}")
         self.state.healthy, self.state.reason = healthy, reason
         withdrawn = self._wish.withdrawn()
         if withdrawn != self.state.withdrawn:
-            log("the operator keeps this node out" if withdrawn else "the operator lets this node in")
+            self._log("the operator keeps this node out" if withdrawn else "the operator lets this node in")
         self.state.withdrawn = withdrawn
         self._assert(healthy and not withdrawn)
         self.state.ticks += 1
-        beat()
+        self._ticked(self._service.name)
 
     def withdraw(self) -> None:
         """At the end of the agent: nobody watches any more, so nothing may be announced. Raises OSError."""
-        self._bird.disable(self._config.protocols)
+        self._bird.disable(self._service.protocols)
         self.state.announced = False
-        log("withdrawn: the agent ends")
+        self._log("withdrawn: the agent ends")
 
     def _outcome(self) -> tuple[Outcome, str]:
         try:
@@ -326,7 +305,7 @@ class Agent:
             return Outcome.BAD, f"cannot check: {type(fault).__name__}: {fault}"
 
     def _assert(self, announce: bool) -> None:
-        protocols = self._config.protocols
+        protocols = self._service.protocols
         try:
             up = self._bird.announced(protocols)
             if set(up.values()) != {announce}:
@@ -337,7 +316,7 @@ class Agent:
             self.state.bird_failures += 1
             self._last = None
             if self.state.announced or self.state.bird_failures == 1:
-                log(f"{fault}; a BIRD that starts again announces nothing by itself")
+                self._log(f"{fault}; a BIRD that starts again announces nothing by itself")
             self.state.announced = False
 
     def _set(self, announce: bool) -> None:
@@ -348,15 +327,18 @@ class Agent:
         if announce:
             self._enable()
         else:
-            self._bird.disable(self._config.protocols)
-        log(f"{'announced' if announce else 'withdrawn'}: {', '.join(self._config.protocols)}")
+            self._bird.disable(self._service.protocols)
+        self._log(f"{'announced' if announce else 'withdrawn'}: {', '.join(self._service.protocols)}")
 
     def _enable(self) -> None:
         try:
-            self._bird.enable(self._config.protocols)
+            self._bird.enable(self._service.protocols)
         except Refused:
-            self._bird.disable(self._config.protocols)  # all families or none
+            self._bird.disable(self._service.protocols)  # all families or none
             raise
+
+    def _log(self, text: str) -> None:
+        log(f"{self._service.name}: {text}")
 
 
 def log(text: str) -> None:

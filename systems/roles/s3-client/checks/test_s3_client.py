@@ -11,7 +11,8 @@ from smie.checks.fixtures import AsUser
 
 PLACE = "/etc/seter/secrets/s3-client"
 SETTINGS = {
-    "dns_name": "s3.example.test", "vips": ["192.0.2.10"], "interval": 1.0, "ca": f"{PLACE}/ca.crt",
+    "services": [{"name": "main", "dns_name": "s3.example.test", "vips": ["192.0.2.10"]}],
+    "interval": 1.0, "ca": f"{PLACE}/ca.crt",
     "access_key": f"{PLACE}/s3-access-key", "secret_key": f"{PLACE}/s3-secret-key", "metrics_port": 9552,
     "metrics_address": "127.0.0.1",
 }  # fmt: skip
@@ -26,5 +27,5 @@ def test_boto3_is_there_in_the_version_of_the_package(host: Host, role: RoleFact
 def test_the_client_accepts_its_settings_and_refuses_others(as_user: AsUser, folder: str) -> None:
     good = as_user(CHECK % json.dumps(SETTINGS), folder)
     assert good.rc == 0, good.stderr
-    bad = {name: value for name, value in SETTINGS.items() if name != "vips"}
+    bad = {name: value for name, value in SETTINGS.items() if name != "services"}
     assert as_user(CHECK % json.dumps(bad), folder).rc == 2

@@ -9,13 +9,15 @@
     s3-client status                                  JSON: how the canary fares
     s3-client check-config                            exit 0 when the file of --config can be used, else 2
 
---vip ADDRESS takes one virtual IP instead of all in turn; --json prints JSON. --config FILE comes before the verb.
+--service NAME asks another service than the first (`run` asks all), --vip ADDRESS takes one virtual IP instead of all
+in turn; --json prints JSON. --config FILE comes before the verb.
 Exit codes: 0 all good, 1 something failed, 2 wrong file or usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import pwd
@@ -25,6 +27,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -95,8 +98,9 @@ class Canary:
         return "\n".join(lines) + "\n"
 
 
-def run(service: Service, vips: tuple[str, ...]) -> int:
-    """Rounds start every `interval`, over the virtual IPs in turn, until SIGTERM."""
+def run(services: Iterable[Service], vips: Sequence[str]) -> int:
+    """Rounds start every `interval`, over the virtual IPs of all services in turn (of those in `vips`, if there are
+    any), until SIGTERM."""
     ending = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -105,11 +109,13 @@ def run(service: Service, vips: tuple[str, ...]) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     canary = Canary()
-    serve(service.metrics_port, canary, service.metrics_address)
-    due, number = time.monotonic(), 0
+    ways = [(service, vip) for service in services for vip in service.vips if vip in vips or not vips]
+    first = ways[0][0]
+    serve(first.metrics_port, canary, first.metrics_address)
+    due, turns = time.monotonic(), itertools.cycle(ways)
     while not ending.wait(max(0.0, due - time.monotonic())):
-        round_of_canary(service, vips[number % len(vips)], canary)
-        due, number = max(due + service.interval, time.monotonic()), number + 1
+        round_of_canary(*next(turns), canary)
+        due = max(due + first.interval, time.monotonic())
     return 0
 
 
@@ -218,6 +224,7 @@ def command_line() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--vip", action="append", default=[])
     shared.add_argument("--json", action="store_true")
+    shared.add_argument("--service", default="")
     verbs.add_parser("run", parents=[shared])
     verbs.add_parser("status", parents=[shared])
     verbs.add_parser("check-config")
@@ -237,7 +244,7 @@ def main(argv: list[str]) -> int:
     """See the top of this file."""
     options = command_line().parse_args(argv)
     try:
-        service = Service.read(options.config)
+        service = Service.read(options.config, getattr(options, "service", ""))
     except ValueError as fault:
         log(str(fault))
         return 2
@@ -254,7 +261,7 @@ def main(argv: list[str]) -> int:
 def act(options: argparse.Namespace, service: Service, vips: tuple[str, ...]) -> int:
     """The verb. Raises OSError."""
     if options.verb == "run":
-        return run(service, vips)
+        return run(Service.read_all(options.config).values(), options.vip)
     if options.verb == "status":
         return status(service)
     if options.verb == "round-trip":

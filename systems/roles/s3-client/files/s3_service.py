@@ -8,11 +8,11 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
@@ -40,26 +40,38 @@ class Service:
     trust: str = ""  # PEM
 
     @classmethod
-    def read(cls, path: str) -> Service:
-        """Raises ValueError with the reason."""
+    def read(cls, path: str, name: str = "") -> Service:
+        """The service of this name, or the first. Raises ValueError with the reason."""
+        services = cls.read_all(path)
+        if name and name not in services:
+            raise ValueError(f"there is no service {name!r}; there is {', '.join(services)}")
+        return services[name or next(iter(services))]
+
+    @classmethod
+    def read_all(cls, path: str) -> dict[str, Service]:
+        """By their names, the first one first; there is one at least. Raises ValueError with the reason."""
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
-            service = cls(
-                dns_name=str(found["dns_name"]),
-                vips=tuple(str(vip) for vip in found["vips"]),
-                interval=float(found["interval"]),
-                ca=Path(found["ca"]),
-                trust=str(found.get("trust", "")),
-                access_key_file=Path(found["access_key"]),
-                secret_key_file=Path(found["secret_key"]),
-                metrics_port=int(found["metrics_port"]),
-                metrics_address=str(found["metrics_address"]),
-            )
+            services = {str(each["name"]): cls._of(found, each) for each in found["services"]}
         except (OSError, KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
-        if not service.vips or service.interval <= 0:
-            raise ValueError(f"{path}: there has to be a virtual IP, and the interval is above 0")
-        return service
+        if not services or any(not each.vips or each.interval <= 0 for each in services.values()):
+            raise ValueError(f"{path}: each service has a virtual IP, and the interval is above 0")
+        return services
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Any], each: Mapping[str, Any]) -> Service:
+        return cls(
+            dns_name=str(each["dns_name"]),
+            vips=tuple(str(vip) for vip in each["vips"]),
+            interval=float(found["interval"]),
+            ca=Path(found["ca"]),
+            trust=str(found.get("trust", "")),
+            access_key_file=Path(found["access_key"]),
+            secret_key_file=Path(found["secret_key"]),
+            metrics_port=int(found["metrics_port"]),
+            metrics_address=str(found["metrics_address"]),
+        )
 
     def keys(self) -> tuple[str, str]:
         """Access key and secret key. Raises OSError."""

@@ -25,9 +25,10 @@ class Lost(Exception):
 class Lead:
     """Whether this node leads: a key in etcd that is bound to a lease, which is kept alive as long as we are."""
 
-    def __init__(self, etcd: Calls, node: str, life: int, key: str) -> None:
-        """`life` of the lease in seconds; etcd grants no less than its election takes. Who holds `key` leads."""
-        self._etcd, self._node, self._life, self._key = etcd, node, life, key
+    def __init__(self, etcd: Calls, node: str, life: int, key: str, badge: Mapping[str, str] | None = None) -> None:
+        """`life` of the lease in seconds; etcd grants no less than its election takes. Who holds `key` leads. `badge`
+        is keys and values that are there as long as we are, whoever leads."""
+        self._etcd, self._node, self._life, self._key, self._badge = etcd, node, life, key, badge or {}
         self._lease, self._made, self._until = "", "", 0.0
 
     @property
@@ -48,6 +49,7 @@ class Lead:
         if not self._lease:
             granted = self._etcd.call({"TTL": self._life}, "/v3/lease/grant")
             self._lease, self._life = str(granted["ID"]), int(granted["TTL"])
+            self._show()
         taken = {"key": b64(self._key), "value": b64(self._node), "lease": self._lease}
         answer = self._etcd.call(
             {
@@ -59,6 +61,15 @@ class Lead:
         (pair,) = answer["responses"][-1]["response_range"]["kvs"]
         self._made = str(pair["create_revision"]) if pair.get("lease") == self._lease else ""
         self._until = asked + self._life
+
+    def _show(self) -> None:
+        """Once for a lease: what is not written again needs no room in etcd's history."""
+        puts = [
+            {"request_put": {"key": b64(key), "value": b64(text), "lease": self._lease}}
+            for key, text in self._badge.items()
+        ]
+        if puts:
+            self._etcd.call({"success": puts})
 
     def _kept(self) -> bool:
         answer = self._etcd.call({"ID": self._lease}, "/v3/lease/keepalive")

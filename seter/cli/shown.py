@@ -1,0 +1,62 @@
+"""A plan as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from common import console
+
+if TYPE_CHECKING:
+    from seter.affected import Affected
+    from seter.preview import Preview
+
+
+def show_plan(found: Preview, *, brief: bool) -> None:
+    """The steps as a table; then, on a terminal and in a pipe alike, order and files as lines."""
+    if not found.steps:
+        console.result(f"{found.deployment}: no change")
+        return
+    rows = [
+        (
+            step.group, step.node, step.role, step.act.value, step.verdict.value,
+            f"{step.reason}; {step.because}" if step.because else _with_artifact(step.reason, step.before, step.after),
+        )
+        for step in found.steps
+    ]  # fmt: skip
+    title = f"{found.deployment}: {len(rows)} steps, compared with {found.basis}"
+    console.table(("group", "node", "role", "act", "verdict", "reason"), rows, title=title)
+    if not brief:
+        console.note(f"no change: {len(found.unchanged)} roles on nodes")
+        for number, stage in enumerate(found.order, 1):
+            console.note(f"{number}. {stage}")
+        for line in _files(found):
+            console.note(line)
+
+
+def show_affected(found: Affected, json: bool) -> None:
+    """Where a package runs."""
+    if json:
+        console.json_result(found)
+        return
+    rows = [(each.node, each.role, each.artifact, ", ".join(each.packages), each.by) for each in found.affected]
+    console.table(("node", "role", "artefact", "contains", "known from"), rows)
+    console.note(f"{len(found.affected)} of {found.looked_at} processes run with {found.query}")
+    if found.unknown:
+        console.note(f"nobody knows what is in: {', '.join(' '.join(each) for each in found.unknown)}")
+
+
+def _with_artifact(reason: str, before: str, after: str) -> str:
+    return f"{reason}: {before} → {after}" if before and after and before != after else reason
+
+
+def _files(found: Preview) -> Iterator[str]:
+    """What changes alike on several nodes is shown once."""
+    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for each in found.files:
+        node, _, path = each.path.partition("/")
+        lines = tuple(line for line in each.lines if not line.startswith(("--- ", "+++ ")))
+        alike.setdefault((path, each.change, lines), []).append(node)
+    for (path, change, lines), nodes in alike.items():
+        yield f"{change} {path} on {', '.join(nodes)}"
+        yield from (f"  {line}" for line in lines)
