@@ -121,7 +121,7 @@ def _carry_out(
         if _moved(shown, seen):
             raise Moved()
         if alone := [node for node, state in seen.observed.nodes.items() if state.alone]:
-            _finish_going_back(seen, alone, report)
+            _finish_going_back(seen, alone, report, lease)
             raise Moved()
         try:
             _roll_out(seen, report, lease, cut_after, pause_after)
@@ -133,10 +133,10 @@ def _carry_out(
     raise Conflict("no subnet stayed free", resolution="See what makes networks on this engine, then deploy again.")
 
 
-def _finish_going_back(seen: Survey, nodes: Sequence[str], report: Report) -> None:
+def _finish_going_back(seen: Survey, nodes: Sequence[str], report: Report, lease: Lease) -> None:
     """They could not start what ran before, only what set the node up."""
     report(Event("earlier", ", ".join(nodes), "went back by itself, since it heard nothing; the rest of it follows"))
-    for error in Apply(seen, report).go_back(nodes).values():
+    for error in Fenced(Apply(seen, report), lease).go_back(nodes).values():
         raise error
 
 

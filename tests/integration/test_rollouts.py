@@ -164,6 +164,24 @@ def test_a_roll_out_that_was_killed_is_undone_or_finished_by_the_next(small: Sma
 
 
 @pytest.mark.long
+def test_a_node_that_loses_its_power_while_it_is_changed_is_made_anew_by_the_next_deploy(small: Small) -> None:
+    small.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "power"')
+    running = small.start("deploy", "--yes", listening=True)
+    assert running.stderr is not None
+    with running.stderr as stderr:
+        said = reach(stderr, "files")
+        docker("kill", f"{small.prefix}.w1")
+        said += stderr.read().decode()
+    assert running.wait() in (1, 2, 5), said
+    assert "w1" in said
+    assert "w2: starting" not in said
+    small.seter("deploy", "--yes")
+    assert "power" in greeting(small, "w1")
+    assert "power" in greeting(small, "w2")
+    small.seter("verify")
+
+
+@pytest.mark.long
 def test_what_is_watched_has_to_hold_all_the_time(small: Small) -> None:
     """The page is there for the first check, and gone a second later."""
     rules(small, 'watch = "8s"')

@@ -24,6 +24,7 @@ class Small:
     tools: Tools
     folder: Path
     instance: str
+    engine: str = ""  # another one than the machine's, as DOCKER_HOST names it
 
     @property
     def prefix(self) -> str:
@@ -35,6 +36,7 @@ class Small:
             "SETER_SYSTEMS": str(self.folder / "systems"),
             "SETER_STATE": str(self.folder / "state"),
             "SETER_IDENTITY": str(self.folder / "identity"),
+            **({"DOCKER_HOST": self.engine} if self.engine else {}),
         }
 
     def with_environment(self, **more: str) -> Tools:
@@ -87,9 +89,9 @@ def docker(*argv: str) -> str:
 
 
 @contextmanager
-def deployment(tools: Tools, folder: Path, instance: str) -> Iterator[Small]:
+def deployment(tools: Tools, folder: Path, instance: str, engine: str = "") -> Iterator[Small]:
     """One that is not deployed yet, and goes at the end."""
-    made = Small(tools, folder, instance)
+    made = Small(tools, folder, instance, engine)
     made.put_definitions_back()
     try:
         yield made
