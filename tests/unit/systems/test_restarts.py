@@ -113,6 +113,7 @@ def test_who_is_told_to_end_wants_no_more_requests_for_a_while_first(tmp_path: P
     argv = [sys.executable, str(PROGRAM), "--url=http://127.0.0.1:1/", "--drain", str(file), "1.5", "--", *service]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        time.sleep(0.5)  # who is told in the moment of the start has nobody to wait for, and ends at once
         process.send_signal(signal.SIGTERM)
         told = time.monotonic()
         while not file.exists():
