@@ -308,7 +308,9 @@ class _Watch:
 def _refused(what: str, left: list[Holder]) -> Conflict:
     return Conflict(
         f"the lease of {what} is held by {left[0]}",
-        details="\n".join(f"also by {each}" for each in left[1:]),
+        details="\n".join(
+            (f"by its own clock its counter moved last at {left[0].seen}", *(f"also by {each}" for each in left[1:]))
+        ),
         resolution="Wait for it with --wait 10m. If you know that this run is gone for good, --take-over REASON ends "
         "its lease; the history keeps your words.",
     )

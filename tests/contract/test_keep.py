@@ -78,6 +78,7 @@ def test_one_run_at_a_time_has_the_lease_and_others_are_told_who(keep: Keep) -> 
         with refusing as refused, held(keep.cells, "s/t/i", ("gateways",), Claim(), silent):
             pass
         assert "--wait" in refused.value.resolution
+        assert "its counter moved last at 20" in refused.value.details
         assert [each.reason for each in holders(keep.cells)] == ["deploy s/t/i"]
     assert holders(keep.cells) == ()
 
