@@ -45,6 +45,7 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._kept = {node for node, state in survey.observed.nodes.items() if state.kept}
         self._begun: dict[str, float] = {}
         self._guard = Hearing(survey, report)
         self._throughout = Throughout(survey, report)
@@ -82,8 +83,12 @@ class Apply:
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
-        kept = keep and not makes and self._provisioner.keep(node)
+        there = self._survey.observed.nodes.get(node)
+        lives_on = there is not None and there.running and not acts & {Act.REBOOT_NODE, Act.EMPTY_NODE}
+        kept = keep and lives_on and self._provisioner.keep(node)
         if kept:
+            self._kept.add(node)
+        if kept and not makes:
             self._guard.arm(node, steps)
         self._stop(node, steps, all_of_them=makes, kept=kept)
         if Act.REBOOT_NODE in acts:
@@ -263,6 +268,10 @@ class Apply:
     def _conclude(found: Iterable[checks.Found]) -> None:
         if bad := [one for one in found if not one.verdict.ok]:
             raise _bad(bad)
+
+    def can_go_back(self, node: str) -> bool:
+        """It was kept by this roll-out, or by one that did not end."""
+        return node in self._kept
 
     def go_back(self, nodes: Sequence[str]) -> Failures:
         """By what the provisioner kept, whatever the definitions say."""

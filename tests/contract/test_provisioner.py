@@ -423,3 +423,28 @@ def test_logs_come_as_they_were_printed(
         list(provisioner.logs("n1", "web", since=None, follow=False))
     start_role(deployment, provisioner, image)
     assert b"".join(provisioner.logs("n1", "web", since=None, follow=False)) == b""
+
+
+def test_a_node_that_was_made_anew_goes_back_to_the_one_it_was(
+    provisioner: Provisioner, deployment: Deployment, image: str, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(shape(image, nets), tree("old"))
+    before = start_role(deployment, provisioner, image)
+    inside(deployment, "touch", "/var/lib/seter/held")
+    assert provisioner.keep("n1")
+    provisioner.set_aside("n1", "web", 1)
+    for _ in range(2):
+        provisioner.ensure(shape(image, nets, digest="shape-2"), tree("new"))
+    changed = provisioner.observe(KEY).nodes["n1"]
+    assert (changed.shape, changed.kept, changed.serves) == ("shape-2", True, False)
+    start_role(deployment, provisioner, image)
+    assert provisioner.observe(KEY).nodes["n1"].serves
+    assert provisioner.go_back("n1", [("web", 1)]) == ()
+    provisioner.forget("n1", gone_back=True)
+    back = provisioner.observe(KEY).nodes["n1"]
+    assert (back.shape, back.files, back.kept, back.serves) == ("shape-1", tree("old").files_digest, False, True)
+    assert ids_of_roles(deployment) == [before]
+    assert inside(deployment, "stat", "--format=%u %a", "/run/web") == "33 770"
+    assert inside(deployment, "ls", "/var/lib/seter").split() == ["held", "web"]
+    provisioner.kill("n1")
+    assert not provisioner.observe(KEY).nodes["n1"].serves
