@@ -7,15 +7,16 @@ comes back is the very thing that ran, whatever has become of definitions, store
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from common.errors import Error
+from common.errors import Error, NotFound
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer
 from seter.provisioner.labels import Listed
-from seter.tree import BEFORE, KEPT_LIST, LIFE, ROOT, folders_archive
+from seter.tree import BEFORE, KEPT_LIST, LIFE, ROOT, folders_archive, read_stream
 
 NODE_WITHIN = 1  # seconds that the container of a node itself gets to stop
 RUN_MODE = 0o770  # of what is below /run
@@ -34,14 +35,14 @@ for marks in loaded cluster; do mkdir before.next/$marks; [ ! -d $marks ] || cp 
 find /run -mindepth 1 -maxdepth 1 -type d -printf '%f %U\\n' >before.next/run &&
 printf '%s\\n' "$@" >before.next/containers && mv -T before.next {BEFORE}"""
 
-# Prints the roles that have read other files since.
+# Leaves a list of the roles that have read other files since.
 BACK = f"""cd {ROOT} && [ -d "$(readlink {BEFORE}/now)" ] && [ -d "$(readlink {BEFORE}/secrets)" ] || exit
 for link in now secrets; do
     cp -P --remove-destination {BEFORE}/$link $link.next && mv -T $link.next $link || exit
 done
 for role in $(ls loaded {BEFORE}/loaded | sort -u); do
     cmp -s loaded/$role {BEFORE}/loaded/$role || echo $role
-done"""
+done >{BEFORE}/reread"""
 FORGET = f"""cd {ROOT} && rm -f {KEPT_LIST} && rm -rf {BEFORE} && vault=$(readlink secrets) &&
 for old in vault/*; do [ "$old" = "$vault" ] || rm -rf "$old"; done"""
 # $1 this life of the node, $2 the one that its processes were started for.
@@ -60,6 +61,10 @@ class Engine(Protocol):
 
     def inspect_container(self, container: str) -> Mapping[str, Any]:
         """All that is known of one."""
+        ...
+
+    def get_archive(self, container: str, path: str) -> tuple[Iterable[bytes], object]:
+        """A tar of what is there, in pieces."""
         ...
 
     def put_archive(self, container: str, path: str, data: bytes) -> bool:
@@ -137,7 +142,7 @@ class Kept:
         aside = next((each for each in nodes if labels.is_aside(each)), None)
         if aside is None:
             return
-        folders = self._run(container, ["cat", f"{ROOT}/{BEFORE}/run"]).stdout.split()
+        folders = self._words(container, f"{ROOT}/{BEFORE}/run")
         for listed in (*self._parts(node, "role"), *(each for each in nodes if each is not aside)):
             if not labels.is_aside(listed):
                 self._end(listed, within.get(listed["Labels"].get(labels.ROLE, ""), NODE_WITHIN))
@@ -171,7 +176,8 @@ class Kept:
                 if listed["Id"] not in kept:
                     self._end(listed, within.get(listed["Labels"][labels.ROLE], 10))
                     self._remove([listed])
-            reread = self._script(container, BACK, f"files of {node} could not be put back").split()
+            self._script(container, BACK, f"files of {node} could not be put back")
+            reread = self._words(container, f"{ROOT}/{BEFORE}/reread")
             stayed = [listed for listed in there if listed["Id"] in kept and not self._came_back(listed)]
             return tuple(role for role in reread if role in {listed["Labels"][labels.ROLE] for listed in stayed})
 
@@ -207,7 +213,18 @@ class Kept:
         return list(self._api.containers(all=True, filters=filters))
 
     def _ids(self, container: str) -> frozenset[str]:
-        return frozenset(self._run(container, ["cat", f"{ROOT}/{KEPT_LIST}"]).stdout.split())
+        return frozenset(self._words(container, f"{ROOT}/{KEPT_LIST}"))
+
+    def _words(self, container: str, path: str) -> list[str]:
+        """Of a file; none if there is none. Not by a command: a busy engine loses what a short one prints."""
+        try:
+            with translated(f"reading {path}"):
+                stream, _ = self._api.get_archive(container, path)
+        except NotFound:
+            return []
+        sink = io.BytesIO()
+        read_stream(stream, sink)
+        return sink.getvalue().decode(errors="replace").split()
 
     def _end(self, listed: Listed, within: int) -> None:
         if listed["State"] in ("running", "restarting", "paused"):
@@ -217,11 +234,10 @@ class Kept:
         for one in listed:
             self._api.remove_container(one["Id"], force=True)
 
-    def _script(self, container: str, text: str, failed: str, *words: str) -> str:
+    def _script(self, container: str, text: str, failed: str, *words: str) -> None:
         answer = self._run(container, ["sh", "-c", text, "seter", *words])
         if answer.code != 0:
             raise Error(failed, details=answer.stderr, resolution="Deploy again.")
-        return answer.stdout
 
 
 def life_of(seen: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ def test_a_canary_that_exits_at_once_goes_back_and_no_second_node_is_touched(sma
 def test_a_canary_that_serves_404_is_found_by_its_check(small: Small) -> None:
     small.edit(WEB, '"/etc/seter/now/web", "80"', '"/etc/seter", "80"')
     second = small.containers()["w2.web"]
-    assert "404" in small.seter("deploy", "--yes", code=6).err
+    assert "web on w1: ready: w1: status" in small.seter("deploy", "--yes", code=6).err
     assert small.containers()["w2.web"] == second
     assert "hello" in greeting(small, "w1")
 
