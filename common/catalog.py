@@ -20,7 +20,8 @@ from common.role import Base, Image, Place, Role
 from common.role_shapes import BASE, ROLE
 from common.schema import Shape, read_only
 from common.system import Group, RoleUse, System, Target
-from common.system_shapes import SYSTEM, TARGET, GroupDraft, RoleUseDraft, SystemDraft, TargetDraft
+from common.system_shapes import SYSTEM, GroupDraft, RoleUseDraft, SystemDraft
+from common.target_shapes import TARGET, TargetDraft
 from common.values import did_you_mean
 
 T = TypeVar("T")
@@ -318,13 +319,16 @@ class _Loading:
             return None
         if len(self.problems) == before:  # else what is missing may have been there, misspelt
             self.unreachable_nodes(draft)
-        nodes = tuple(replace(node, group=each.group) for each in draft.nodes for node in each.nodes)
         target = Target(
             name=draft.name,
             kind=draft.kind,
-            nodes=nodes,
+            nodes=draft.members,
             file=path,
             user=draft.user,
+            jump=draft.jump,
+            identity_file=draft.identity_file,
+            snapshot=draft.snapshot,
+            power=draft.power,
             image=draft.image,
             networks=draft.networks,
             parameters=draft.parameters.values,
@@ -346,7 +350,7 @@ class _Loading:
     def group_problems(self, system: System, target: Target, draft: TargetDraft) -> None:
         """Every group of the system has nodes, and enough of them; no other group has."""
         groups = {group.name: group for group in system.groups}
-        blocks = {each.group: each.place for each in draft.nodes}
+        blocks = {each.group: each.place for each in draft.blocks}
         for name, place in blocks.items():
             if name not in groups:
                 self.problem(place, f'unknown group "{name}"', did_you_mean(name, groups, "groups of the system"))
@@ -371,7 +375,7 @@ class _Loading:
                     self.problem(node.place, f'{where}: unknown network "{name}"', hint)
 
     def unreachable_nodes(self, target: TargetDraft) -> None:
-        for nodes, node in ((each, node) for each in target.nodes for node in each.nodes):
+        for nodes, node in ((each, node) for each in target.blocks for node in each.nodes):
             where = f'nodes "{nodes.group}": node "{node.name}"'
             if target.kind == "baremetal" and not node.address:
                 self.problem(node.place, f"{where} has no address", "add address = …")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from itertools import combinations
 
 from common.errors import Problem
@@ -17,6 +18,7 @@ def conflicts(system: System, target: Target) -> tuple[Problem, ...]:
     found = (
         *_equal_names(target),
         *_equal_addresses(target),
+        *_overlapping_networks(target),
         *_equal_router_ids(system, target),
         *_virtual_addresses_of_nodes(system, target),
         *(problem for group in system.groups for problem in _equal_ports(group)),
@@ -57,10 +59,24 @@ def _equal_addresses(target: Target) -> Iterator[Problem]:
     claims = (
         _Claim(address, _title(node), node.place)
         for node in target.nodes
-        for address in (node.address, node.address6)
+        for address in (node.address, node.address6, *node.addresses)
         if address
     )
     yield from _clashes(claims, "{who} has the address {what} of {first}", "give one of them another address")
+
+
+def _overlapping_networks(target: Target) -> Iterator[Problem]:
+    """Of networks that are there already: an address in both would be on two wires."""
+    there = [
+        (network, ip_network(prefix, strict=False))
+        for network in target.networks
+        for prefix in (network.prefix, network.prefix6)
+        if prefix
+    ]
+    for (first, one), (second, other) in combinations(there, 2):
+        if one.version == other.version and one.overlaps(other):
+            message = f'network "{second.name}" ({other}) overlaps network "{first.name}" ({one}, {first.place})'
+            yield Problem(second.place.file, second.place.line, message, "give each network a prefix of its own")
 
 
 def _equal_router_ids(system: System, target: Target) -> Iterator[Problem]:

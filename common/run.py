@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,6 +54,7 @@ INSTALL = {
 
 TAIL_LINES = 40
 HALT_SECONDS = 0.1  # a halt is seen after this
+PIECE = 1 << 16  # bytes
 OnLine = Callable[[str, str], None]
 
 
@@ -145,6 +146,29 @@ def run(
     if check and result.code != 0:
         raise CommandFailed(argv, result)
     return result
+
+
+def stream(argv: Sequence[str], input: bytes, grace: timedelta = timedelta(seconds=2)) -> Iterator[bytes]:
+    """Run a program and hand out what it prints, in pieces as it comes. Its standard input stays open as long as
+    somebody reads, so that it can notice; who stops reading ends it. Raises Missing, CommandFailed."""
+    find(argv[0])
+    process = _start(argv, None, environment(), fed=True)
+    complaints = _Reader(process.stderr, "stderr", None)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        with suppress(BrokenPipeError):  # it ended without reading; its status says why
+            process.stdin.write(input)
+            process.stdin.flush()
+        while piece := os.read(process.stdout.fileno(), PIECE):
+            yield piece
+        process.wait()
+    finally:
+        if process.poll() is None:
+            stop(process, grace)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    if process.returncode != 0:
+        raise CommandFailed(argv, Result(process.returncode, "", complaints.text()))
 
 
 def _start(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str], fed: bool) -> subprocess.Popen[bytes]:

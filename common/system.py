@@ -80,11 +80,13 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network of a container or virtual target. `size` is the prefix length that is picked free from `pool`."""
+    """A network. A subnet of `length` is picked free from `pool`, but where the network is there already."""
 
     name: str
     pool: str = "10.213.0.0/16"
     length: int = 24
+    prefix: str = ""  # of a network that is there already: what it is, in CIDR notation
+    prefix6: str = ""
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -96,12 +98,24 @@ class Node:
     group: str
     address: str = ""
     address6: str = ""
+    addresses: tuple[str, ...] = ()  # further ones, of either family, on other networks
     networks: tuple[str, ...] = ()
     interface: str = ""
-    manage: bool = True
+    manage: str = ""  # where SSH finds it, if not at `address`
+    port: int = 22  # of its SSH server
+    host_key: str = ""  # "TYPE KEY", if it is pinned
+    existing: bool = False  # others run it: it is looked at and never touched
     parameters: tuple[tuple[str, Value], ...] = ()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Commands on the operator's machine that switch a node; `{node}` stands for its name."""
+
+    off: tuple[str, ...]
+    on: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,11 @@ class Target:
     kind: str  # "baremetal", "virtual", "container"
     nodes: tuple[Node, ...]
     file: Path
-    user: str = ""
+    user: str = ""  # to log in as; empty for root
+    jump: str = ""  # USER@HOST:PORT that SSH goes over
+    identity_file: str = ""
+    snapshot: str = ""  # of packages, that hosts are installed from; empty for the machine's mirror
+    power: Power | None = None
     image: str = ""  # container targets: the base image that nodes are made of
     networks: tuple[Network, ...] = ()
     parameters: tuple[tuple[str, Value], ...] = ()

@@ -5,30 +5,27 @@ A system names roles that the catalogue has yet to find, so what is read here ar
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from common.errors import BadInput
 from common.hcl import Literal
 from common.model import Reference
-from common.names import as_command, as_expected, as_network_length, as_user
+from common.names import as_command, as_expected
 from common.role import NOWHERE, Check, Image, Place, Places, Value
 from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, ways_faults
 from common.schema import Inner, Setting, Shape
-from common.system import MAIN, Network, Node, Rollout, Service
+from common.system import MAIN, Rollout, Service
 from common.upkeep_shapes import command_only
 from common.values import (
     Wrong,
-    as_address,
     as_count,
     as_duration,
     as_flag,
     as_integer,
     as_label,
     as_port,
-    as_prefix,
     as_size,
     as_text,
     many,
@@ -36,7 +33,6 @@ from common.values import (
     shown,
 )
 
-TARGET_KINDS = ("baremetal", "virtual", "container")
 Pairs: TypeAlias = "tuple[tuple[str, Value], ...]"
 
 
@@ -73,6 +69,9 @@ class ParametersDraft:
     places: Places = ()
 
 
+NO_PARAMETERS = ParametersDraft()
+
+
 @dataclass(frozen=True, slots=True)
 class SystemDraft:
     """A system whose roles are names."""
@@ -80,7 +79,7 @@ class SystemDraft:
     name: str
     summary: str
     groups: tuple[GroupDraft, ...] = ()
-    parameters: ParametersDraft = ParametersDraft()
+    parameters: ParametersDraft = NO_PARAMETERS
     services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = field(default_factory=Rollout)
@@ -250,139 +249,4 @@ SYSTEM = Shape(
         Inner(SYSTEM_CHECK, "checks"),
         Inner(ROLLOUT, "rollout", one=True),
     ),
-)
-
-
-# targets/*.hcl --------------------------------------------------------------------------------------------------------
-
-
-def as_pool(literal: Literal) -> str:
-    """An IPv4 prefix."""
-    pool = as_prefix(literal)
-    if ":" in pool:
-        raise Wrong(f"{shown(literal)} is no IPv4 prefix", 'write one such as "10.213.0.0/16"; IPv6 comes beside it')
-    return pool
-
-
-def _network_faults(network: Network) -> Iterator[Wrong]:
-    longest = ipaddress.ip_network(network.pool).prefixlen
-    if network.length < longest:
-        yield Wrong(f"a /{network.length} does not fit into {network.pool}", f"write {longest} or more", "length")
-
-
-NETWORK = Shape(
-    name="network",
-    summary="A network of a container or virtual target; its subnets are picked free",
-    make=Network,
-    label="name",
-    label_summary="name of the network",
-    settings=(
-        Setting("pool", "prefix", as_pool, "The IPv4 subnet is picked free from here; IPv6 is a unique local one"),
-        Setting("length", "number", as_network_length, "Length of the IPv4 subnet"),
-    ),
-    faults=_network_faults,
-)
-
-
-def as_family(version: int) -> Callable[[Literal], str]:
-    """A function that takes an address of one family."""
-
-    def take(literal: Literal) -> str:
-        address = as_address(literal)
-        if ipaddress.ip_address(address).version != version:
-            other = "address6" if version == 4 else "address"
-            raise Wrong(f"{shown(literal)} is no IPv{version} address", f"write it as {other}")
-        return address
-
-    return take
-
-
-def _node(
-    name: str,
-    place: Place,
-    parameters: ParametersDraft = ParametersDraft(),
-    **values: Any,  # noqa: ANN401 (fields of Node, typed by the shape)
-) -> Node:
-    """The group is the outer block's to say."""
-    return Node(name=name, group="", parameters=parameters.values, places=parameters.places, place=place, **values)
-
-
-NODE = Shape(
-    name="node",
-    summary="A machine, a virtual machine or a container",
-    make=_node,
-    label="name",
-    label_summary="host name, once in a target",
-    settings=(
-        Setting("address", "address", as_family(4), "IPv4 address that it is reached at; `baremetal` must have one"),
-        Setting("address6", "address", as_family(6), "IPv6 address"),
-        Setting("networks", "list of networks", many(as_label), "Networks that it is on, the first one first"),
-        Setting("interface", "name", as_text, "Interface to the routers"),
-    ),
-    inner=(Inner(PARAMETERS, "parameters", one=True),),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class NodesDraft:
-    """The nodes of one group."""
-
-    group: str
-    nodes: tuple[Node, ...] = ()
-    place: Place = NOWHERE
-
-
-NODES = Shape(
-    name="nodes",
-    summary="The nodes of one group",
-    make=NodesDraft,
-    label="group",
-    label_summary="name of a group of the system",
-    inner=(Inner(NODE, "nodes", required=True),),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TargetDraft:
-    """A target with its nodes still by group. Defaults are those of `common.system.Target`."""
-
-    name: str
-    kind: str
-    user: str = ""
-    image: str = ""
-    experiments: bool = False
-    networks: tuple[Network, ...] = ()
-    nodes: tuple[NodesDraft, ...] = ()
-    parameters: ParametersDraft = ParametersDraft()
-    services: tuple[Service, ...] = ()
-    place: Place = NOWHERE
-    places: Places = ()
-
-
-def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
-    if target.kind == "container" and not target.image:
-        yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
-    for network in target.networks if target.kind == "baremetal" else ():
-        yield Wrong(f'network "{network.name}" in a baremetal target', "leave it out: its networks are there already")
-
-
-TARGET = Shape(
-    name="target",
-    summary="Where the nodes of a system come from",
-    make=TargetDraft,
-    label="name",
-    label_summary="name of its file",
-    settings=(
-        Setting("kind", "choice", one_of(*TARGET_KINDS), "`baremetal`, `virtual` or `container`", True),
-        Setting("user", "name", as_user, "User that Ansible logs in as; not of `container`"),
-        Setting("image", "base", as_label, "Base image that nodes are made of; `container` must have one"),
-        Setting("experiments", "flag", as_flag, "Nodes may be broken on purpose"),
-    ),
-    inner=(
-        Inner(NETWORK, "networks"),
-        Inner(PARAMETERS, "parameters", one=True),
-        Inner(SERVICE, "services"),
-        Inner(NODES, "nodes", required=True),
-    ),
-    faults=_target_faults,
 )

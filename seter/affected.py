@@ -89,5 +89,6 @@ def revoked(seen: Survey) -> Mapping[str, str]:
         try:
             check(seen.store, resolve(seen.store, held[digest]))
         except Corrupt as error:
-            found[digest] = error.message
+            why = error.details.splitlines()[:1]
+            found[digest] = ": ".join((error.message, *why))
     return found

@@ -80,12 +80,13 @@ class Apply:
     def _prepare_node(self, node: str, steps: Sequence[Step], *, keep: bool) -> None:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
+        starting = [step.role for step in steps if step.act.starts_process]
+        kept = keep and self._lives_on(node, acts) and self._provisioner.keep(node)
+        if not makes:
+            self._install(node, starting)
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
-        there = self._survey.observed.nodes.get(node)
-        lives_on = there is not None and there.running and not acts & {Act.REBOOT_NODE, Act.EMPTY_NODE}
-        kept = keep and lives_on and self._provisioner.keep(node)
         if kept:
             self._kept.add(node)
         if kept and not makes:
@@ -99,11 +100,26 @@ class Apply:
             if Act.EMPTY_NODE in acts:
                 self._provisioner.remove(node)
             self._provisioner.ensure(self._survey.shapes[node], tree)
+            self._install(node, starting)
         elif Act.WRITE_FILES in acts:
             self._report(Event("files", node, "switched"))
             self._provisioner.switch(node, tree)
         elif any(act.starts_process for act in acts):
             self._provisioner.folders(node, tree)
+
+    def _lives_on(self, node: str, acts: Collection[Act]) -> bool:
+        """Whether what runs on it now could run again: also when it is made anew, if the old one can be set aside."""
+        there = self._survey.observed.nodes.get(node)
+        makes = any(act.makes_node for act in acts)
+        aside = Act.REPLACE_NODE in acts and self._provisioner.sets_nodes_aside
+        return there is not None and there.running and (aside or not makes)
+
+    def _install(self, node: str, roles: Sequence[str]) -> None:
+        """The software of what is about to start, while what runs goes on."""
+        seats = [self._survey.blueprint.seat[node, role] for role in roles]
+        wanted = [(seat.role, str(self._survey.image_of(seat).artifact.digest)) for seat in seats]
+        if wanted:
+            self._provisioner.install(node, wanted, self._report)
 
     def _validate(self, node: str, root: str) -> None:
         """The files that a running process is about to get are judged before anything is stopped, by the artefact that
@@ -166,7 +182,7 @@ class Apply:
 
     def _cluster_play(self, group: str, role: str) -> Play:
         first = self._group(group).first
-        return cluster_play(role, first, self._provisioner.join(first, role).container)
+        return cluster_play(role, first, self._provisioner.inside(first, role))
 
     def _host_variables(self, batches: Sequence[Batch]) -> dict[str, dict[str, object]]:
         starts = [(node, role) for batch in batches for role, nodes in batch.starts for node in nodes]
@@ -177,14 +193,17 @@ class Apply:
         processes: dict[str, dict[str, object]] = {name: {} for name in names}
         for (node, role), block in zip(starts, blocks, strict=True):
             processes[node][role] = block
-        return {name: {**self._survey.variables[name], "processes": processes[name]} for name in names}
+        return {
+            name: {**self._survey.variables[name], **self._provisioner.means(name), "processes": processes[name]}
+            for name in names
+        }
 
     def owe_cluster(self, group: str, role: str) -> None:
-        """Take the mark away; a first node that is not there yet has none."""
+        """Take the mark away; a first node that is not there yet, or is off, has none."""
         first = self._group(group).first
-        if first in self._survey.observed.nodes:
-            done = dict(self._survey.observed.nodes[first].cluster).get(role)
-            self._provisioner.cluster_done(first, role, OWED if done else "")
+        there = self._survey.observed.nodes.get(first)
+        if there is not None and dict(there.cluster).get(role):
+            self._provisioner.cluster_done(first, role, OWED)
 
     def _leave_mark(self, group: str, role: str) -> None:
         wanted = self._group(group)
@@ -324,10 +343,14 @@ class Apply:
 
         return {node: error for node, error in zip(nodes, self._each(one, nodes), strict=True) if error is not None}
 
-    @staticmethod
-    def _each(act: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    def _each(self, act: Callable[[T], R], things: Sequence[T]) -> list[R]:
         with ThreadPoolExecutor(NODES_AT_ONCE) as threads:
-            return list(threads.map(act, things))
+            try:
+                return list(threads.map(act, things))
+            except KeyboardInterrupt:
+                self._provisioner.halt()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _by_node(found: Iterable[checks.Found]) -> dict[str, Error]:

@@ -21,10 +21,12 @@ AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An artefact, what it consists of, and the id that a container engine gives to its image."""
+    """An artefact, what it consists of, and the id that a container engine gives to its image.
+
+    What is installed on hosts is no image: it has neither manifest nor id, and its digest is a fingerprint."""
 
     artifact: Artifact
-    manifest: Manifest
+    manifest: Manifest | None
     id: str
 
 
@@ -91,7 +93,10 @@ def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
     from naust.listing import name_of
     from naust.transfer.verified import chunks
 
-    blobs = {blob.digest: (blob, image) for image in images for blob in image.manifest.blobs}
+    pulled = [(image, image.manifest) for image in images if image.manifest is not None]
+    if not pulled:
+        return
+    blobs = {blob.digest: (blob, image) for image, manifest in pulled for blob in manifest.blobs}
     total = sum(blob.size for blob, _ in blobs.values())
     report(Event("verify", f"{len(blobs)} blobs", f"{total / (1 << 20):.0f} MiB"))
 
@@ -116,7 +121,7 @@ def load_all(store: Store, images: Iterable[Image], report: Report) -> None:
         report(Event("load", str(image.artifact.reference)))
         load(store, image.artifact)
 
-    unique = {image.id: image for image in images}
+    unique = {image.id: image for image in images if image.manifest is not None}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for _ in threads.map(one, unique.values()):
             pass

@@ -49,7 +49,7 @@ def backup(request: Request, *, role: str = "", keep: int = 0, report: Report) -
 
     blueprint = read_blueprint(request.deployment, request.systems)
     store = open_store(request.store)
-    provisioner = open_provisioner(blueprint.target.kind, request.deployment)
+    provisioner = open_provisioner(blueprint, request.state)
     done = []
     for name, seats in able(blueprint, role, "backup").items():
         seat, said = first_that_does(provisioner, seats, seats[0].role.backup, report)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.catalog import Catalog
 from common.errors import BadInput
+from common.model import Kind
 from common.parameters import resolve, resolve_services
 from common.role import Check, Process, Role, Value
 from common.services import checks_of
@@ -23,7 +24,7 @@ class Seat:
     node: Node
     role: Role
     parameters: Mapping[str, Value]
-    artifact: str  # `container/traefik`, or with a pinned version
+    artifact: str  # `container/traefik`, or with a pinned version; on hosts `rootfs/traefik`
     services: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # all but the first, by name
 
     @property
@@ -44,15 +45,20 @@ class Blueprint:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """The system's groups that have nodes on this target, in file order."""
-        present = {node.group for node in self.target.nodes}
+        """The system's groups that have nodes of ours on this target, in file order."""
+        present = {node.group for node in self.target.nodes if not node.existing}
         return tuple(group for group in self.system.groups if group.name in present)
 
     @cached_property
-    def nodes(self) -> tuple[Node, ...]:
+    def known(self) -> tuple[Node, ...]:
         """The target's nodes, group by group as the system orders them, within a group in file order."""
-        order = {group.name: number for number, group in enumerate(self.groups)}
+        order = {group.name: number for number, group in enumerate(self.system.groups)}
         return tuple(sorted(self.target.nodes, key=lambda node: order[node.group]))
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Those of them that are ours to make and change, in the same order."""
+        return tuple(node for node in self.known if not node.existing)
 
     @cached_property
     def seat(self) -> Mapping[tuple[str, str], Seat]:
@@ -92,17 +98,18 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
     """Read and check all definitions that the deployment reaches. Raises BadInput with all problems at once."""
     catalog = Catalog.open(systems)
     system, target = catalog.definition(deployment.system, deployment.target)
+    kind = Kind.ROOTFS if target.kind == "baremetal" else Kind.CONTAINER
     seats = tuple(
         Seat(
             node,
             use.role,
             resolve(system, group, use, target, node),
-            use.artifact or f"container/{use.role.name}",
+            use.artifact or f"{kind}/{use.role.name}",
             resolve_services(system, group, use, target, node),
         )
         for group in system.groups
         for node in target.nodes
-        if node.group == group.name
+        if node.group == group.name and not node.existing
         for use in group.roles
     )
     return Blueprint(deployment, system, target, seats, catalog.folder / "roles")
@@ -138,9 +145,9 @@ def _line(role: Role) -> str:
     return f"{place.file}:{place.line}"
 
 
-def refuse_addresses(nodes: Iterable[Node]) -> None:
+def refuse_addresses(target: Target) -> None:
     """Nodes that are made get their addresses from us. Raises BadInput for one that the target gives."""
-    for node in nodes:
+    for node in target.nodes if target.kind != "baremetal" else ():
         if node.address or node.address6:
             raise BadInput(
                 f"{node.place.file}:{node.place.line}: node {node.name} has an address, "

@@ -104,6 +104,9 @@ def check_system(
     for check in survey.blueprint.checks:
         if check.through or check.throughout or (names is not None and check.name not in names):
             continue
+        if check.on and check.on not in survey.groups():
+            report(Event("left out", f"{survey.blueprint.system.name}: {check.name}", f"{check.on} are others' to ask"))
+            continue
         if not only_complete or complete.issuperset(_groups_of(check, survey)):
             whole = make_scene(survey, survey.groups().get(check.on, ()), role_of(check, survey), check.service)
             scene = replace(

@@ -45,12 +45,12 @@ def read_definition(systems: Path, system: str) -> dict[str, Text]:
 
 
 def _files(systems: Path, system: str) -> Iterator[Path]:
-    yield from systems.glob("bases/*.hcl")
     yield systems / system / "system.hcl"
     yield from systems.glob(f"{system}/targets/*.hcl")
-    for path in (systems / "roles").rglob("*"):
-        if path.is_file() and not set(path.relative_to(systems).parts) & set(SKIPPED):
-            yield path
+    for folder in ("bases", "roles"):  # of bases all: what hosts are installed from follows from their files too
+        for path in (systems / folder).rglob("*"):
+            if path.is_file() and not set(path.relative_to(systems).parts) & set(SKIPPED):
+                yield path
 
 
 def pack(definition: Definition) -> bytes:

@@ -15,10 +15,11 @@ from common.console import Report, live
 from common.errors import BadInput, Conflict
 from common.model import Event
 from common.progress import Board, Job
-from seter import artifacts, history, record
+from seter import artifacts, record
 from seter.apply import AddressesTaken, Apply
 from seter.fenced import Fenced
 from seter.lease import Lease
+from seter.lost import refuse_lost, tell_lost
 from seter.plan import Plan
 from seter.rollout import Rollout
 from seter.survey import Request, Survey, survey
@@ -65,10 +66,12 @@ def deploy(
     started = time.monotonic()
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
+        refuse_lost(seen)
         if seen.plan.is_empty and request.saved:
             confirm(seen.plan)
         if seen.plan.is_empty:
             _finish_checks(seen, report)
+            tell_lost(seen)
             return Outcome(seen.plan, time.monotonic() - started)
         if not confirm(seen.plan):
             raise BadInput("nothing was changed", resolution="Say yes to the plan, or give --yes.")
@@ -80,6 +83,7 @@ def deploy(
                 raise
             report(Event("plan", moved.message, "making another"))
         else:
+            tell_lost(seen)
             return Outcome(plan, time.monotonic() - started)
     raise AssertionError("not reached")
 
@@ -98,12 +102,14 @@ def _leased(request: Request, report: Report) -> AbstractContextManager[Lease]:
 
 def _checks_are_owed(seen: Survey) -> bool:
     """What can still go back belongs to a roll-out that has not ended."""
-    return _was_cut(seen) or any(state.kept for state in seen.observed.nodes.values())
+    return bool(_unfinished(seen)) or any(state.kept for state in seen.observed.nodes.values())
 
 
-def _was_cut(seen: Survey) -> bool:
-    """Whether the last run may have left nodes withdrawn."""
-    return record.ended(seen.keep) not in history.SETTLED
+def _unfinished(seen: Survey) -> list[str]:
+    """The nodes that an earlier run, cut off, may have left withdrawn; of the groups that this one is about."""
+    groups = [group.name for group in seen.blueprint.groups if group.name in (seen.request.groups or (group.name,))]
+    cut = record.unsettled(seen.keep, groups)
+    return [node.name for node in seen.blueprint.nodes if node.group in cut]
 
 
 def _carry_out(
@@ -151,7 +157,7 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
             Event("earlier", f"a roll-out that did not end changed {', '.join(kept)}", "this one goes on from there")
         )
     touched = {step.node for step in seen.plan.steps}
-    unfinished = [node.name for node in seen.blueprint.nodes] if _was_cut(seen) else []
+    unfinished = _unfinished(seen)
     jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
     with record.recorded(seen, lease, report):
         used = _used(seen)
@@ -175,6 +181,7 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
 def _used(seen: Survey) -> list[artifacts.Image]:
     """The images that this plan starts something from."""
     nodes = any(step.act.makes_node for step in seen.plan.steps)
-    used = [seen.images[f"container/{seen.blueprint.target.image}"]] if nodes else []
+    node_image = f"container/{seen.blueprint.target.image}"
+    used = [seen.images[node_image]] if nodes and node_image in seen.images else []
     seats = seen.blueprint.seat
     return used + [seen.image_of(seats[step.node, step.role]) for step in seen.plan.steps if step.act.starts_process]

@@ -10,23 +10,26 @@ from pathlib import Path
 
 from common.catalog import Catalog
 from common.console import Report
+from common.errors import BadInput
+from common.model import Kind
 from common.system import Deployment
 from seter.history import History, Run
 from seter.keep import Keep, open_keep
 from seter.keep.interface import LEASE, SECRETS
 from seter.lease import Claim
+from seter.provisioner.baremetal import SSH
 from seter.provisioner.interface import Provisioner
 from seter.record import leased, noted
-from seter.survey import PROVISIONERS, open_provisioner
+from seter.survey import provisioner_of
 
 NO_KEY = b"-"  # what lies on the nodes does not matter here
 
 
 def names_of(deployment: Deployment, systems: Path | None, state: str | None = None) -> tuple[str, ...]:
     """Nodes and networks that are there. Raises BadInput when there are none and no definition knows the name."""
-    observed = _provisioner(deployment).observe(NO_KEY)
-    names = (*observed.nodes, *(f"network {name}" for name in observed.networks))
     keep = open_keep(deployment, state)
+    observed = _provisioner(keep).observe(NO_KEY)
+    names = (*observed.nodes, *(f"network {name}" for name in observed.networks))
     if not names and not keep.folder.exists() and not keep.cells.read(SECRETS).data:
         Catalog.open(systems).definition(deployment.system, deployment.target)
     return names
@@ -44,12 +47,12 @@ def destroy(
     keep = open_keep(deployment, state)
     with leased(keep, "destroy", claim=claim, report=report) as lease:
         if forget or not keep.cells.read(SECRETS).data:
-            removed = _provisioner(deployment).destroy()
+            removed = _provisioner(keep).destroy()
             _forget(keep)
         else:
             run = Run(str(deployment), "destroy", {}, reason=claim.reason if claim else "", words=lease.words)
             with noted(keep, run, {}, report):
-                removed = _provisioner(deployment).destroy()
+                removed = _provisioner(keep).destroy()
         shutil.rmtree(keep.folder / "rendered", ignore_errors=True)
     return removed
 
@@ -62,7 +65,17 @@ def _forget(keep: Keep) -> None:
     shutil.rmtree(keep.folder, ignore_errors=True)
 
 
-def _provisioner(deployment: Deployment) -> Provisioner:
-    """Only one kind of target makes nodes, so its kind need not be looked up in definitions that may be gone."""
-    (kind,) = PROVISIONERS
-    return open_provisioner(kind, deployment)
+def _provisioner(keep: Keep) -> Provisioner:
+    """What an earlier run left in the deployment's folder says of which kind it is: definitions may be gone. Raises
+    BadInput where a run on another machine has made it of hosts, which this one does not know yet."""
+    if (keep.folder / SSH).is_dir():
+        return provisioner_of("baremetal", keep)
+    runs = History(keep)
+    run = runs.last() if keep.is_shared else None
+    if run is not None and any(name.startswith(f"{Kind.ROOTFS}/") for name in runs.find(run.number).artifacts):
+        raise BadInput(
+            f"the hosts of {keep.deployment} are not known on this machine",
+            resolution="Nothing was changed. Run seter status here first, and seter trust if it asks for that; or "
+            "destroy where it was deployed.",
+        )
+    return provisioner_of("container", keep)

@@ -41,7 +41,7 @@ def drain(
     """
     blueprint = _with_command(deployment, systems, node)
     with leased(open_keep(deployment, state), "drain", report=report):
-        traffic = Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report, wait)
+        traffic = Traffic(blueprint, open_provisioner(blueprint, state), report, wait)
         return Drained(node, True, traffic.withdraw(node))
 
 
@@ -51,7 +51,7 @@ def undrain(
     """Let traffic in again, once the node's own checks hold. Raises as `drain` does."""
     blueprint = _with_command(deployment, systems, node)
     with leased(open_keep(deployment, state), "undrain", report=report):
-        Traffic(blueprint, open_provisioner(blueprint.target.kind, deployment), report).admit(node)
+        Traffic(blueprint, open_provisioner(blueprint, state), report).admit(node)
     return Drained(node, False, 0)
 
 

@@ -12,12 +12,19 @@ from seter.survey import open_provisioner
 
 
 def execute(
-    deployment: Deployment, systems: Path | None, node: str, role: str, argv: Sequence[str], *, root: bool = False
+    deployment: Deployment,
+    systems: Path | None,
+    node: str,
+    role: str,
+    argv: Sequence[str],
+    *,
+    root: bool = False,
+    state: str | None = None,
 ) -> Answer:
     """Run the command where the role's process runs. Raises BadInput for unknown names, NotFound if it does not run."""
     blueprint = read_blueprint(deployment, systems)
     seat = seat_of(blueprint, node, role)
-    provisioner = open_provisioner(blueprint.target.kind, deployment)
+    provisioner = open_provisioner(blueprint, state)
     user = seat.role.process.user if seat.role.process is not None and not root else "root"
     return provisioner.execute(node, role, argv, user=user)
 

@@ -40,15 +40,17 @@ _SHORTEST = 6  # characters of a secret that is looked for in texts
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `artifacts` has each reference and the digest that it stood for; `groups` is empty for all; `words` say
-    what was taken from whom; `plan` is the id of the saved plan that it carried out; `origin` the run that it went back
-    to or made again. What listings have is without artefacts, steps and words."""
+    """One run. `artifacts` has each reference and the digest that it stood for; `groups` and `limit` (nodes, or
+    `role:NAME`) are empty for all; `words` say what was taken from whom; `plan` is the id of the saved plan that it
+    carried out; `origin` the run that it went back to or made again. What listings have is without artefacts, steps and
+    words."""
 
     deployment: str
     verb: str
     artifacts: Mapping[str, str]
     steps: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    limit: tuple[str, ...] = ()
     reason: str = ""
     words: tuple[str, ...] = ()
     plan: str = ""
@@ -63,6 +65,11 @@ class Run:
     def seconds(self) -> float | None:
         """How long it took; None while nobody can say."""
         return (self.finished - self.started).total_seconds() if self.finished else None
+
+    @property
+    def left_nothing_open(self) -> bool:
+        """No node is withdrawn because of it, and no check is owed."""
+        return self.result.partition(":")[0] in SETTLED
 
     @property
     def is_done(self) -> bool:
@@ -233,7 +240,7 @@ def _whole(data: bytes, what: str) -> Run:
         if said.pop("format") > FORMAT:
             raise Corrupt(f"{what} was written by a newer seter", resolution="Use that version, or a newer one.")
         moments = {key: datetime.fromisoformat(said[key]) for key in ("started", "finished") if said[key]}
-        lists = {key: tuple(said[key]) for key in ("steps", "groups", "words")}
+        lists = {key: tuple(said[key]) for key in ("steps", "groups", "limit", "words")}
         return Run(**{**said, **lists, **moments})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{what} cannot be read", details=str(error), resolution="Look at another run.") from error
@@ -249,6 +256,7 @@ def _annotations(run: Run) -> dict[str, str]:
         "result": run.result,
         "reason": run.reason,
         "groups": " ".join(run.groups),
+        "limit": " ".join(run.limit),
         "plan": run.plan,
         "origin": run.origin,
     }
@@ -262,6 +270,7 @@ def _brief(found: Artifact) -> Run:
         verb=said.get("verb", ""),
         artifacts={},
         groups=tuple(said.get("groups", "").split()),
+        limit=tuple(said.get("limit", "").split()),
         reason=said.get("reason", ""),
         plan=said.get("plan", ""),
         origin=said.get("origin", ""),

@@ -315,11 +315,9 @@ def _refused(what: str, left: list[Holder]) -> Conflict:
 
 
 def _myself(reason: str, groups: tuple[str, ...]) -> Holder:
-    nonce, now = random_source.token_hex(8), _clock()
+    nonce, since, pid = random_source.token_hex(8), _clock("seconds"), os.getpid()
     length = _length().total_seconds()
-    return Holder(
-        nonce, getuser(), socket.gethostname(), os.getpid(), _life(os.getpid()), groups, reason, now, now, length
-    )
+    return Holder(nonce, getuser(), socket.gethostname(), pid, _life(pid), groups, reason, since, _clock(), length)
 
 
 def _length() -> timedelta:
@@ -340,8 +338,8 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _clock() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _clock(precision: str = "milliseconds") -> str:
+    return datetime.now(UTC).isoformat(timespec=precision)
 
 
 def _silence(holder: Holder) -> float:

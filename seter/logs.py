@@ -22,6 +22,7 @@ def logs(
     node: str,
     role: str,
     *,
+    state: str | None = None,
     since: timedelta | None,
     follow: bool,
     write: Write,
@@ -33,7 +34,7 @@ def logs(
     """
     blueprint = read_blueprint(deployment, systems)
     seats = [seat_of(blueprint, node, role)] if role else seats_on(blueprint, node)
-    provisioner = open_provisioner(blueprint.target.kind, deployment)
+    provisioner = open_provisioner(blueprint, state)
     names = [seat.role.name for seat in seats if seat.role.process is not None]
     width, lock = max(map(len, names), default=0), threading.Lock()
     failed: list[Error] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from common.role import OnChange
 from seter.state import (
@@ -74,7 +75,7 @@ class Step:
         return f"{self.node}{' ' + self.role if self.role else ''}: {self.act}, {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Everything that a deploy will do, in order of groups; nodes of a group are in the order of the target's file."""
 
@@ -98,7 +99,15 @@ class Plan:
 
     def of_node(self, node: str) -> tuple[Step, ...]:
         """The steps on one node, without those that its group takes once."""
-        return tuple(step for step in self.steps if step.group and step.node == node and step.act is not Act.CLUSTER)
+        return self._by_node.get(node, ())
+
+    @cached_property
+    def _by_node(self) -> Mapping[str, tuple[Step, ...]]:
+        found: dict[str, list[Step]] = {}
+        for step in self.steps:
+            if step.group and step.act is not Act.CLUSTER:
+                found.setdefault(step.node, []).append(step)
+        return {node: tuple(steps) for node, steps in found.items()}
 
     def nodes_of(self, group: str) -> tuple[str, ...]:
         """The nodes of the group that have steps of their own."""
@@ -135,6 +144,8 @@ def _removals(wanted: Wanted, observed: Observed) -> Iterator[Step]:
 def _group_steps(group: WantedGroup, wanted: Wanted, observed: Observed) -> list[Step]:
     steps: list[Step] = []
     for name in group.nodes:
+        if name in observed.unreachable:
+            continue
         steps += (
             replace(step, group=group.name, node=name)
             for step in _node_steps(group, wanted.nodes[name], observed.nodes.get(name))
@@ -218,6 +229,8 @@ def _cluster_steps(group: WantedGroup, wanted: Wanted, observed: Observed, steps
 
 def _cluster_reason(role: WantedRole, group: WantedGroup, wanted: Wanted, observed: Observed, steps: list[Step]) -> str:
     """Why the group needs the step; empty when the mark of the last one says that nothing has changed since."""
+    if group.first in observed.unreachable:
+        return ""
     if any(step.act is Act.START and step.role == role.name for step in steps):
         return "a member is started"
     state = wanted.nodes[group.first].role(role.name)

@@ -42,18 +42,13 @@ def service_play(role: str, nodes: Sequence[str]) -> Play:
     )
 
 
-def cluster_play(role: str, node: str, container: str) -> Play:
-    """What happens once for a group, from inside the role's container on its first node."""
+def cluster_play(role: str, node: str, inside: Mapping[str, object]) -> Play:
+    """What happens once for a group, on its first node; `inside` are the variables that lead to the role's process."""
     return _play(
         f"Set up the cluster of {role}",
         [node],
         [_include(role, "cluster")],
-        vars={
-            "ansible_connection": "community.docker.docker",
-            "ansible_host": container,
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "root": "/etc/seter/now",
-        },
+        vars={**inside, "root": "/etc/seter/now"},
     )
 
 

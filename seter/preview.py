@@ -51,14 +51,15 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What `--json` prints. `unchanged` are (node, role) for which nothing is done; paths of `files` are
-    NODE/ROLE/PATH; `basis` is what it was compared with."""
+    """What `--json` prints. `unchanged` are (node, role) for which nothing is done, `untold` (node, why) those that do
+    not answer; paths of `files` are NODE/ROLE/PATH; `basis` is what it was compared with."""
 
     deployment: str
     fingerprint: str
     basis: str
     steps: tuple[Detail, ...]
     unchanged: tuple[tuple[str, str], ...]
+    untold: tuple[tuple[str, str], ...]
     files: tuple[Changed, ...]
     order: tuple[Stage, ...]
 
@@ -66,12 +67,14 @@ class Preview:
 def preview(seen: Survey) -> Preview:
     """What the plan of this survey will do."""
     touched = {(step.node, role) for step in seen.plan.steps for role in _roles(seen, step)}
+    seats = [seat.key for seat in seen.blueprint.seats if seat.key[0] in seen.wanted.nodes]
     return Preview(
         seen.plan.deployment,
         seen.plan.fingerprint,
         seen.basis,
         tuple(_detail(seen, step) for step in seen.plan.steps),
-        tuple(seat.key for seat in seen.blueprint.seats if seat.key not in touched),
+        tuple(key for key in seats if key not in touched and key[0] not in seen.observed.unreachable),
+        tuple(seen.observed.unreachable.items()),
         tuple(_files(seen)),
         rehearse(seen.plan, seen.wanted, seen.observed, seen.blueprint.system.rollout),
     )

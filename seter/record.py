@@ -59,6 +59,7 @@ def recorded(seen: Survey, lease: Lease, report: Report) -> Iterator[None]:
         artifacts=artifacts.names(seen.images),
         steps=tuple(str(step) for step in seen.plan.steps),
         groups=request.groups,
+        limit=(*request.limit, *((f"role:{request.role}",) if request.role else ())),
         reason=request.claim.reason,
         words=lease.words,
         plan=request.saved,
@@ -103,9 +104,24 @@ def _result(error: BaseException) -> str:
     return f"failed: {error.message}" if isinstance(error, Error) else INTERRUPTED
 
 
-def ended(keep: Keep) -> str:
-    """How the last run ended, in one word or two."""
-    return str(last(keep).get("result", DONE)).partition(":")[0]
+def unsettled(keep: Keep, groups: Iterable[str]) -> frozenset[str]:
+    """Those of the groups, whose lease we have, in which the last run did not get to its end: checks are owed there,
+    and nodes may be withdrawn. A run on some nodes only settles nothing for the others."""
+    runs = History(keep).runs()
+    if not runs:
+        settled = str(last(keep).get("result", DONE)).partition(":")[0] in history.SETTLED
+        return frozenset() if settled else frozenset(groups)
+    return frozenset(group for group in groups if _is_open(group, runs))
+
+
+def _is_open(group: str, runs: Iterable[Run]) -> bool:
+    for run in runs:
+        if not run.groups or group in run.groups:
+            if not run.left_nothing_open:
+                return True
+            if not run.limit:
+                return False
+    return False
 
 
 def last(keep: Keep) -> Mapping[str, object]:

@@ -73,7 +73,8 @@ def states_after(seen: Survey) -> bytes:
         for group in seen.wanted.groups
         if not request.groups or group.name in request.groups
         for name in group.nodes
-        if (not request.limit or name in request.limit)
+        if name not in seen.observed.unreachable
+        and (not request.limit or name in request.limit)
         and (not request.role or seen.wanted.nodes[name].role(request.role) is not None)
     }
     nodes = dict(seen.observed.nodes) if touched < set(seen.wanted.nodes) else {}
@@ -83,12 +84,13 @@ def states_after(seen: Survey) -> bytes:
             nodes[group.first] = replace(nodes[group.first], cluster=_marks(group, nodes))
     places = {name: seen.map.places[name] for name in nodes if name in seen.map.places}
     inputs = {key: digest for key, digest in seen.inputs.items() if key[0] in touched}
-    return write_states(Observed(seen.map.subnets, nodes, places), inputs)
+    subnets = {name: seen.map.subnets[name] for name in seen.wanted.networks}
+    return write_states(Observed(subnets, nodes, places), inputs)
 
 
 def _marks(group: WantedGroup, nodes: Mapping[str, NodeState]) -> tuple[tuple[str, str], ...]:
     """What successful cluster steps leave, for lives that are only recorded."""
-    first, lives = nodes[group.first], [(name, nodes[name].identity) for name in group.nodes]
+    first, lives = nodes[group.first], [(name, nodes[name].identity) for name in group.nodes if name in nodes]
     roles = ((role.name, first.role(role.name)) for role in group.roles if role.has_cluster_step)
     return tuple((name, cluster_mark(name, state, lives)) for name, state in roles if state is not None)
 

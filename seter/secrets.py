@@ -70,9 +70,17 @@ class Wish:
 class Vault:
     """The open secrets of a deployment. Nothing is written before `save`, and then only if something was made."""
 
-    def __init__(self, cells: Cells, deployment: str, values: dict[str, dict[str, str]], version: str) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        deployment: str,
+        values: dict[str, dict[str, str]],
+        version: str,
+        recipients: tuple[str, ...] = (),
+    ) -> None:
         self._cells = cells
         self._version = version
+        self.recipients = recipients  # public keys of the operators who can read it; none for this one alone
         self._deployment = deployment
         self._values = values
         self._changed = False
@@ -81,7 +89,7 @@ class Vault:
 
     def moved(self, cells: Cells) -> Vault:
         """The same secrets, to be saved elsewhere."""
-        there = Vault(cells, self._deployment, self._values, "")
+        there = Vault(cells, self._deployment, self._values, "", self.recipients)
         there._changed, there.is_new = True, False
         return there
 
@@ -149,6 +157,19 @@ class Vault:
         """How far a change of the CA has come."""
         return Stage.TRUSTED if NEXT in self._values else Stage.ADOPTED if BEFORE in self._values else Stage.SETTLED
 
+    def share(self, add: Collection[str], remove: Collection[str]) -> None:
+        """Let these operators read it from the next `save` on, and those no more. Raises BadInput for what is no public
+        key, and for taking oneself out."""
+        own = public_key()
+        for key in (*add, *remove):
+            _recipient(key)
+        if own in remove:
+            raise BadInput("you would lock yourself out", resolution="Let another operator take your key out.")
+        kept = dict.fromkeys((*self.recipients, own, *add))
+        recipients = tuple(key for key in kept if key not in remove)
+        if (add or remove) and recipients != self.recipients:
+            self.recipients, self._changed = recipients, True
+
     def renew(self, keys: Collection[str]) -> None:
         """Draw these anew, each when it is asked for next. Those that were never made are no error."""
         for key in keys:
@@ -191,8 +212,9 @@ class Vault:
     def save(self) -> None:
         """Write what was made; nothing happens when nothing was. Raises Conflict if another run wrote meanwhile."""
         if self._changed:
-            plain = json.dumps({"format": FORMAT, "values": self._values}).encode()
-            self._version = self._cells.swap(SECRETS, _encrypt(plain), self._version)
+            content = {"format": FORMAT, "values": self._values, "recipients": self.recipients}
+            sealed = _encrypt(json.dumps(content).encode(), self.recipients)
+            self._version = self._cells.swap(SECRETS, sealed, self._version)
             self._changed = False
 
 
@@ -209,7 +231,7 @@ def open_vault(cells: Cells, deployment: str, earlier: Cells | None = None) -> V
     content = json.loads(_decrypt(cell.data, what))
     if content["format"] > FORMAT:
         raise BadInput(f"{what} was written by a newer seter", resolution="Use that version, or a newer one.")
-    return Vault(cells, deployment, content["values"], cell.version)
+    return Vault(cells, deployment, content["values"], cell.version, tuple(content.get("recipients", ())))
 
 
 def refuse_lost_vault(vault: Vault, where: str, nodes: Sequence[str]) -> None:
@@ -270,10 +292,27 @@ def decrypt_stream(source: BinaryIO, sink: BinaryIO, what: str) -> None:
         ) from error
 
 
-def _encrypt(plain: bytes) -> bytes:
+def public_key() -> str:
+    """Of the operator's identity, as others are told it: age1…"""
+    return str(_identity().to_public())
+
+
+def _recipient(key: str) -> pyrage.x25519.Recipient:
     import pyrage
 
-    return bytes(pyrage.encrypt(plain, [_identity().to_public()], armored=True))
+    try:
+        return pyrage.x25519.Recipient.from_str(key)
+    except pyrage.RecipientError as error:
+        raise BadInput(
+            f"{key!r} is no public key of age: {error}", resolution="It starts with age1; `age-keygen -y` prints it."
+        ) from error
+
+
+def _encrypt(plain: bytes, recipients: Collection[str] = ()) -> bytes:
+    import pyrage
+
+    keys = dict.fromkeys((public_key(), *recipients))
+    return bytes(pyrage.encrypt(plain, [_recipient(key) for key in keys], armored=True))
 
 
 def _decrypt(data: bytes, what: str) -> bytes:
@@ -289,5 +328,6 @@ def _decrypt(data: bytes, what: str) -> bytes:
     except pyrage.DecryptError as error:
         raise Corrupt(
             f"{what} cannot be decrypted: {error}",
-            resolution=f"It was made for another identity than {identity_file()} (see SETER_IDENTITY), or is damaged.",
+            resolution=f"It was made for others than {identity_file()} (see SETER_IDENTITY), or is damaged. Who can "
+            f"read it lets you in with: seter operators SYSTEM --target TARGET --add {public_key()}",
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.role import OnChange
 
@@ -121,11 +121,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that is there of a deployment."""
+    """Everything that is there of a deployment. `unreachable` has nodes that did not answer, and why."""
 
     networks: Mapping[str, Subnets]
     nodes: Mapping[str, NodeState]
     places: Mapping[str, Place]
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
 
 OWED = "owed"  # mark of a cluster step that was done once and has to be done again; '' if it never was

@@ -23,7 +23,8 @@ LONGEST_SUMMARY = 70  # characters
 
 @dataclass(frozen=True, slots=True)
 class RoleStatus:
-    """One role on one node. `state` is running, done (a oneshot), stopped, missing or files; `differs` says what."""
+    """One role on one node. `state` is running, done (a oneshot), stopped, missing, files, or
+    unknown where the node does not answer; `differs` says what."""
 
     node: str
     role: str
@@ -57,7 +58,7 @@ def status(request: Request, report: Report, *, checks: bool = False) -> Status:
     found = tuple(verdicts(seen, nodes, report)) if checks else ()
     return Status(
         str(request.deployment),
-        seen.plan.is_empty and not bad,
+        seen.plan.is_empty and not bad and not seen.observed.unreachable,
         roles,
         tuple(str(step) for step in seen.plan.steps),
         found,
@@ -77,6 +78,8 @@ def _role_status(seen: Survey, seat: Seat, revoked: Mapping[str, str]) -> RoleSt
         for step in seen.plan.of_node(node)
         if step.role in ("", role) and not (step.act is Act.WRITE_FILES and not _files_differ(seen, seat))
     )
+    if node in seen.observed.unreachable:
+        return RoleStatus(node, role, "", "unknown", False, (seen.observed.unreachable[node],), "", None)
     there = seen.observed.nodes[node].role(role) if node in seen.observed.nodes else None
     differs += tuple(revoked[each] for each in {there.artifact if there else "", _wanted(seen, seat)} & revoked.keys())
     state = _state(seen, seat)

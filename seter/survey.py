@@ -5,17 +5,16 @@ definitions → artefacts → what is there → addresses → files (rendered on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from common.console import Report
 from common.errors import BadInput
 from common.role import OnChange, Place, Role
-from common.system import Deployment, Network, Node
+from common.system import Deployment, Network, Node, Target
 from seter import artifacts
 from seter.ansible import Ansible
 from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
@@ -27,6 +26,8 @@ from seter.recorded import left
 from seter.render import Work, describe, make_work, render
 from seter.scope import known, limited
 from seter.secrets import Vault, open_vault, refuse_lost_vault
+from seter.software import Software
+from seter.software import resolve_all as resolve_software
 from seter.state import NodeState, Observed, RoleState, Subnets, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder
 from seter.trees import make_tree
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from naust.store.interface import Store
 
 # Kind of target → where its nodes come from.
-PROVISIONERS = {"container": "seter.provisioner.container:ContainerProvisioner"}
+PROVISIONERS = {
+    "container": "seter.provisioner.container:ContainerProvisioner",
+    "baremetal": "seter.provisioner.baremetal:BaremetalProvisioner",
+}
 UNRENDERED = "unrendered "  # stands for the digest of files that nobody knows yet
-DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,20 @@ class Survey:
         return {group.name: group.nodes for group in self.wanted.groups}
 
 
-def open_provisioner(kind: str, deployment: Deployment) -> Provisioner:
-    """Where nodes of this kind come from. Raises BadInput for a kind that nobody provides."""
+def open_provisioner(blueprint: Blueprint, state: str | None, software: Software | None = None) -> Provisioner:
+    """Where the nodes of the target come from. Raises BadInput for a kind that nobody provides."""
+    return provisioner_of(blueprint.target.kind, open_keep(blueprint.deployment, state), blueprint.target, software)
+
+
+def provisioner_of(
+    kind: str, keep: Keep, target: Target | None = None, software: Software | None = None
+) -> Provisioner:
+    """Nodes of this kind; without a target those that are there."""
     if kind not in PROVISIONERS:
         kinds = ", ".join(PROVISIONERS)
         raise BadInput(f"nothing provides targets of kind {kind!r}", resolution=f"Kinds are: {kinds}.")
     module, _, name = PROVISIONERS[kind].partition(":")
-    made = getattr(import_module(module), name)(deployment)
+    made = getattr(import_module(module), name).of(keep.deployment, keep.folder, target, software)
     assert isinstance(made, Provisioner)
     return made
 
@@ -145,14 +155,13 @@ def survey(request: Request, report: Report) -> Survey:
     blueprint = read_blueprint(request.deployment, request.systems)
     known_group(blueprint, request.only)
     known(blueprint, request.limit, request.role)
-    refuse_addresses(blueprint.nodes)
+    refuse_addresses(blueprint.target)
     store = open_store(request.store)
-    images = artifacts.resolve_all(
-        store, _references(blueprint), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
-    )  # fmt: skip
+    software = Software(blueprint.roles_folder.parent, request.store, blueprint.target.snapshot)
+    images = _artifacts(blueprint, store, software, request)
     vault = open_vault(keep.cells, str(request.deployment), keep.earlier)
     before = left(keep) if request.recorded else None
-    provisioner = None if before else open_provisioner(blueprint.target.kind, request.deployment)
+    provisioner = None if before else open_provisioner(blueprint, request.state, software)
     observed = before.observed if before else _provided(provisioner).observe(vault.key)
     refuse_lost_vault(vault, str(keep), list(observed.nodes))
     if request.redraw is not None:
@@ -186,6 +195,15 @@ def _provided(provisioner: Provisioner | None) -> Provisioner:
     return provisioner
 
 
+def _artifacts(blueprint: Blueprint, store: Store, software: Software, request: Request) -> dict[str, artifacts.Image]:
+    """What processes run from: images that are pulled, or what is installed on hosts."""
+    if blueprint.target.kind == "baremetal":
+        return resolve_software(blueprint, software, request.pins)
+    return artifacts.resolve_all(
+        store, _references(blueprint), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
+    )
+
+
 def _references(blueprint: Blueprint) -> list[str]:
     node_image = f"container/{blueprint.target.image}"
     return [node_image, *(seat.artifact for seat in blueprint.seats if seat.role.process is not None)]
@@ -210,7 +228,7 @@ def _make_map(blueprint: Blueprint, provisioner: Provisioner | None, observed: O
     networks = blueprint.target.networks
     subnets = {network.name: observed.networks.get(network.name) or _free(provisioner, network) for network in networks}
     largest = largest_number(network.length for network in networks)
-    return Map(blueprint.nodes, number(blueprint.nodes, observed.places, largest), subnets)
+    return Map(blueprint.known, number(blueprint.known, observed.places, largest), subnets)
 
 
 def _free(provisioner: Provisioner | None, network: Network) -> Subnets:
@@ -233,8 +251,6 @@ def _variables(blueprint: Blueprint, map: Map, node: Node) -> Variables:
         "openings": openings(
             [(seat.role, seat.parameters) for seat in blueprint.seats_of(node.name)], groups, map.memo
         ),
-        "access": "container",
-        "docker_host": os.environ.get("DOCKER_HOST", DOCKER_SOCKET),
     }
     for seat in blueprint.seats_of(node.name):
         seen |= of_role(seat.role, seat.parameters, groups, seat.services)
@@ -252,7 +268,7 @@ def _rendered(
 
 
 def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
-    image = images[f"container/{blueprint.target.image}"].id
+    image = images[f"container/{blueprint.target.image}"].id if blueprint.target.image else ""
     networks = tuple((name, one["address"], one["address6"]) for name, one in map.addresses(node).items())
     settings = sysctls(node, (seat.role for seat in blueprint.seats_of(node.name)))
     place = map.places[node.name]
@@ -275,7 +291,8 @@ def _wanted(
             (seat.role.name, _role_state(seat, tree, images, vault.key)) for seat in blueprint.seats_of(node.name)
         )
         nodes[node.name] = NodeState(shapes[node.name].digest, tree.files_digest, tree.secrets_digest, roles)
-    networks = tuple(network.name for network in blueprint.target.networks)
+    made = blueprint.target.networks if blueprint.target.kind != "baremetal" else ()
+    networks = tuple(network.name for network in made)
     groups = tuple(_group(blueprint, map, group.name) for group in blueprint.groups)
     return Wanted(str(blueprint.deployment), networks, groups, nodes)
 
@@ -318,25 +335,14 @@ def _group(blueprint: Blueprint, map: Map, name: str) -> WantedGroup:
 
 def service_variables(survey: Survey, seat: Seat) -> Variables:
     """The variable `process` of the role `process`: all it needs to start this seat's process on its node."""
-    from seter.provisioner import labels
-
     process = seat.role.process
-    assert process is not None
-    joined = survey.provisioner.join(*seat.key)
-    image = survey.image_of(seat)
     state = survey.wanted.nodes[seat.node.name].role(seat.role.name)
-    assert state is not None
-    marks: dict[str, Any] = labels.of_role(
-        survey.blueprint.deployment, *seat.key, state, process=process, image=image.id, joined=joined.identity
-    )
+    assert process is not None and state is not None
+    own = survey.provisioner.started(*seat.key, process, state, survey.image_of(seat).id)
     return process_block(process) | {
+        **own,
         "act": "start",
         "role": seat.role.name,
-        "image": image.id,
-        "digest": state.process,
-        "labels": marks,
-        "container": joined.container,
-        "node_container": joined.node,
         "secrets": f"/etc/seter/secrets/{seat.role.name}",
         "listens": list(process.listens),
         "reads": list(process.reads),

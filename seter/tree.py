@@ -30,6 +30,13 @@ ALONE = f"{BEFORE}/alone"  # the node went back by itself
 KEPT_LIST = f"{BEFORE}/containers"  # written last
 KEPT = 3  # trees of files that stay on a node, to go back to
 _SHORT = 16  # digits of a digest that name a folder
+# Runs on the node: both links are switched by rename, then all but the last trees go; what the node can go back to
+# stays. $1 tree, $2 vault, $3 how many trees stay.
+SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets || exit
+tree=$(readlink {BEFORE}/now); vault=$(readlink {BEFORE}/secrets)
+[ ! -d "$tree" ] || touch "$tree"
+ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
+for old in vault/*; do [ "$old" = "$2" ] || [ "$old" = "$vault" ] || rm -rf "$old"; done"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,31 +54,32 @@ def _run_folders(processes: Iterable[Process]) -> tuple[tuple[str, int], ...]:
 def _secrets(blueprint: Blueprint, map: Map, vault: Vault, seat: Seat) -> tuple[File, ...]:
     files: dict[str, File] = {}
     for need in seat.role.secrets:
-        names: list[str] = []
+        names: tuple[str, ...] = ()
         if need.make == "certificate" and need.scope == "deployment":
-            names = map.once(("names", need.name), partial(_names, map, _sharers(blueprint, need.name), need.name))
+            names = map.once(("names", need.name), partial(_shared_names, blueprint, map, need.name))
         elif need.make == "certificate":
             names = _names(map, (seat,), need.name)
         given = str(seat.parameters.get(need.given, "")) if need.given else ""
-        wish = Wish(seat.role, need, seat.node.name, tuple(dict.fromkeys(names)), given)
+        wish = Wish(seat.role, need, seat.node.name, names, given)
         files |= {file.path: file for file in vault.files(wish)}
     return tuple(sorted(files.values(), key=lambda file: file.path))
 
 
-def _names(map: Map, seats: Iterable[Seat], need: str) -> list[str]:
+def _names(map: Map, seats: Iterable[Seat], need: str) -> tuple[str, ...]:
     """What the certificate of this name covers on these seats."""
     names: list[str] = []
     for seat in seats:
         own = next(theirs for theirs in seat.role.secrets if theirs.name == need)
         for service in ({}, *seat.services.values()):
             names += certificate_names(own.names, seat.node, map, {**seat.parameters, **service})
-    return names
+    return tuple(dict.fromkeys(names))
 
 
-def _sharers(blueprint: Blueprint, name: str) -> list[Seat]:
-    """All seats whose roles share a secret of the deployment; its certificate covers the names of all."""
-    return [
+def _shared_names(blueprint: Blueprint, map: Map, name: str) -> tuple[str, ...]:
+    """A secret of the deployment is shared by all roles that name it; its certificate covers the names of all."""
+    sharers = [
         other
         for other in blueprint.seats
         if any(need.name == name and need.scope == "deployment" for need in other.role.secrets)
     ]
+    return _names(map, sharers, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from common.errors import BadInput
@@ -16,6 +16,7 @@ from seter.state import Place, Subnets
 
 Variables = dict[str, Any]
 T = TypeVar("T")
+ALL = "main"  # the one network of hosts whose target names none
 LARGEST_NUMBER = 199  # host parts from 200 on are kept for the engine's gateway and for growth
 
 
@@ -31,7 +32,22 @@ class Map:
 
     def addresses(self, node: Node) -> dict[str, Variables]:
         """The node's addresses in each of its networks, in the order of the target's file."""
+        return self.once(("addresses", node.name), lambda: self._make_addresses(node))
+
+    def _make_addresses(self, node: Node) -> dict[str, Variables]:
+        if node.address or node.address6:
+            return self._given(node)
         return {network: self._address(node, network) for network in node.networks}
+
+    def _given(self, node: Node) -> dict[str, Variables]:
+        """The addresses that the target's file says, each in the network that holds it; without networks, in one."""
+        found: dict[str, Variables] = {}
+        for text in filter(None, (node.address, node.address6, *node.addresses)):
+            name = next((name for name, subnets in self.subnets.items() if _holds(subnets, text)), ALL)
+            subnets = self.subnets.get(name, Subnets("", ""))
+            entry = found.setdefault(name, {"address": "", "address6": "", "prefix": subnets.v4, "prefix6": subnets.v6})
+            entry["address6" if ":" in text else "address"] = text
+        return found
 
     def _address(self, node: Node, network: str) -> Variables:
         number, subnets = self.places[node.name].number, self.subnets[network]
@@ -45,7 +61,7 @@ class Map:
     def seen_from(self, observer: Node, node: Node) -> Variables:
         """The node as `observer` knows it: its address is the one in the first network that both have."""
         networks = self.addresses(node)
-        shared = next((network for network in observer.networks if network in networks), node.networks[0])
+        shared = next((network for network in self.addresses(observer) if network in networks), next(iter(networks)))
         place = self.places[node.name]
         return {
             "name": node.name,
@@ -55,7 +71,8 @@ class Map:
             "address": networks[shared]["address"],
             "address6": networks[shared]["address6"],
             "networks": networks,
-            "manage": node.manage,
+            "manage": not node.existing,
+            "ssh": node.port,
         }
 
     def groups_from(self, observer: Node) -> dict[str, list[Variables]]:
@@ -76,6 +93,11 @@ class Map:
         for node in ordered:
             groups.setdefault(node.group, []).append(self.seen_from(observer, node))
         return groups
+
+
+def _holds(subnets: Subnets, text: str) -> bool:
+    address = ip_address(text)
+    return any(address in ip_network(prefix) for prefix in (subnets.v4, subnets.v6) if prefix)
 
 
 def number(nodes: Sequence[Node], known: Mapping[str, Place], largest: int = LARGEST_NUMBER) -> dict[str, Place]:
@@ -190,7 +212,7 @@ def _addresses(name: str, parameters: Mapping[str, Value], groups: Mapping[str, 
         return [name]
     value = parameters.get(name, ())
     if isinstance(value, str) and value in groups:
-        return [node[family] for node in groups[value] for family in ("address", "address6")]
+        return [node[family] for node in groups[value] for family in ("address", "address6") if node[family]]
     return [str(item) for item in value] if isinstance(value, tuple) else [str(value)] if value else []
 
 
@@ -218,7 +240,7 @@ def certificate_names(role_names: Sequence[str], node: Node, map: Map, parameter
     for name in role_names:
         if name == "node":
             addresses = map.addresses(node).values()
-            own = [entry[family] for entry in addresses for family in ("address", "address6")]
+            own = [entry[family] for entry in addresses for family in ("address", "address6") if entry[family]]
             names += [node.name, *own, "localhost", "127.0.0.1", "::1"]
         else:
             value = parameters[name]

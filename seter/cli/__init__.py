@@ -27,10 +27,12 @@ WHERE = {
     "restore": "upkeep",
     "maintain": "upkeep",
     "destroy": "everyday",
+    "operators": "upkeep",
     "history": "past",
     "show": "past",
     "diff": "past",
     "rollback": "past",
     "reproduce": "past",
+    "trust": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

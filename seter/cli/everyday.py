@@ -217,6 +217,7 @@ def exec(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")],
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     root: Annotated[bool, typer.Option("--root", help="Run as root instead of the role's user.")] = False,
 ) -> None:
     """Run a command on a node, where a role's process runs and as its user.
@@ -225,7 +226,8 @@ def exec(
     """
     from seter.exec import execute
 
-    answer = execute(deployment_of(system, target, instance), systems, node, role, command, root=root)
+    deployment = deployment_of(system, target, instance)
+    answer = execute(deployment, systems, node, role, command, root=root, state=state)
     sys.stdout.write(answer.stdout)
     sys.stderr.write(answer.stderr)
     raise typer.Exit(answer.code)

@@ -183,6 +183,7 @@ def logs(
     role: Annotated[str, typer.Argument(metavar="ROLE", help="Its role; else all of them, each line with its.")] = "",
     instance: Instance = "main",
     systems: Systems = None,
+    state: State = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is printed.")] = False,
     since: Annotated[str, typer.Option("--since", metavar="AGO", help="Only what is younger, such as 10m.")] = "",
 ) -> None:
@@ -197,7 +198,8 @@ def logs(
         sys.stdout.buffer.flush()
 
     age = _duration(since) if since else None
-    read(deployment_of(system, target, instance), systems, node, role, since=age, follow=follow, write=write)
+    deployment = deployment_of(system, target, instance)
+    read(deployment, systems, node, role, state=state, since=age, follow=follow, write=write)
 
 
 def _duration(text: str) -> timedelta:

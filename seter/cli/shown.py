@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def show_plan(found: Preview, *, brief: bool) -> None:
-    """The steps as a table; then, on a terminal and in a pipe alike, order and files as lines."""
+    """The steps as a table; then order and files as lines, unless it is to be `brief`, which is for programs."""
+    for node, why in found.untold:
+        console.note(f"cannot tell what {node} needs: {why}")
     if not found.steps:
         console.result(f"{found.deployment}: no change")
         return
@@ -27,11 +29,9 @@ def show_plan(found: Preview, *, brief: bool) -> None:
     title = f"{found.deployment}: {len(rows)} steps, compared with {found.basis}"
     console.table(("group", "node", "role", "act", "verdict", "reason"), rows, title=title)
     if not brief:
-        console.note(f"no change: {len(found.unchanged)} roles on nodes")
-        for number, stage in enumerate(found.order, 1):
-            console.note(f"{number}. {stage}")
-        for line in _files(found):
-            console.note(line)
+        order = (f"{number}. {stage}" for number, stage in enumerate(found.order, 1))
+        unchanged = f"no change: {len(found.unchanged)} roles on nodes"
+        console.result("\n".join((unchanged, *order, *_files(found))))
 
 
 def show_affected(found: Affected, json: bool) -> None:
@@ -58,5 +58,11 @@ def _files(found: Preview) -> Iterator[str]:
         lines = tuple(line for line in each.lines if not line.startswith(("--- ", "+++ ")))
         alike.setdefault((path, each.change, lines), []).append(node)
     for (path, change, lines), nodes in alike.items():
+        if change == "added":
+            yield f"added {path} on {', '.join(nodes)}: {len(lines) - 1} lines"
+            continue
+        if not lines:
+            yield f"{path} on {', '.join(nodes)}: {change}"
+            continue
         yield f"{change} {path} on {', '.join(nodes)}"
         yield from (f"  {line}" for line in lines)

@@ -154,3 +154,32 @@ def maintain(
         console.json_result(done)
     for one in () if json else done:
         console.result(f"{one['role']}, from {one['node']}: {summary(one['says'])}")
+
+
+def operators(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    add: Annotated[
+        list[str] | None, typer.Option("--add", metavar="KEY", help="Public key, age1…; repeatable.")
+    ] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="KEY", help="May be repeated.")] = None,
+    state: State = None,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
+    json: Json = False,
+) -> None:
+    """Show who can read the deployment's secrets; let others in, by their public keys, and out.
+
+    Exit codes: 0 done, 2 bad input or nothing deployed yet, 7 lease, 8 you cannot read them, 9 state unavailable.
+    """
+    from seter.operators import operators as readers
+
+    claim = claimed(wait, take_over, why)
+    asked = request(system, target, instance, None, None, state, claim=claim)
+    found = readers(asked, add=tuple(add or ()), remove=tuple(remove or ()), report=console.reporter())
+    if json:
+        console.json_result(found)
+    else:
+        console.table(("key", ""), [(key, "you" if key == found.own else "") for key in found.keys])

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -20,23 +19,27 @@ import docker
 import docker.errors
 from docker.types import IPAMConfig, IPAMPool
 
-from common.errors import Error, NotFound
-from common.system import Deployment
+from common.console import Report
+from common.errors import Error
+from common.role import Process, Role
+from common.system import Deployment, Target
 from seter.provisioner import labels
-from seter.provisioner.docker_errors import foreign, translated
+from seter.provisioner.docker_errors import running, translated
 from seter.provisioner.guard import Guard
 from seter.provisioner.interface import Answer, Joined, NodeShape
-from seter.provisioner.kept import SWITCH, Kept, life_of
+from seter.provisioner.kept import Kept, life_of
 from seter.provisioner.returning import Returning
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
-from seter.state import Observed, Subnets
-from seter.tree import KEPT, ROOT, STATE, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
+from seter.software import Software
+from seter.state import Observed, RoleState, Subnets
+from seter.tree import KEPT, ROOT, STATE, SWITCH, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 CALL_TIMEOUT = 120  # seconds
 REBOOT_WITHIN = 10  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
+SOCKET = "unix:///var/run/docker.sock"
 T = TypeVar("T")
 
 
@@ -54,23 +57,12 @@ class ContainerProvisioner(Returning):
         self.kept = Kept(self._api, self._mark, self.as_root)
         self.guard = Guard(self._api, deployment)
 
-    # names
-
-    def node_name(self, node: str) -> str:
-        """Name of a node's container."""
-        return f"{self.deployment.prefix}.{node}"
-
-    def role_name(self, node: str, role: str) -> str:
-        """Name of the container of a role's process."""
-        return f"{self.deployment.prefix}.{node}.{role}"
-
-    def network_name(self, network: str) -> str:
-        """Name of a network."""
-        return f"{self.deployment.prefix}.{network}"
-
-    def volume_name(self, node: str, volume: str) -> str:
-        """Name of one of a node's volumes."""
-        return f"{self.deployment.prefix}.{node}.{volume}"
+    @classmethod
+    def of(
+        cls, deployment: Deployment, folder: Path, target: Target | None, software: Software | None
+    ) -> ContainerProvisioner:
+        """See the interface."""
+        return cls(deployment)
 
     # looking
 
@@ -119,23 +111,16 @@ class ContainerProvisioner(Returning):
             )
             for what, names, listing in lists:
                 found = listing.result()
-                self._refuse(what, names, found["Volumes"] or [] if what == "volume" else found)
-
-    def _refuse(self, what: str, names: set[str], found: Iterable[Mapping[str, Any]]) -> None:
-        for thing in found:
-            own = (thing.get("Labels") or {}).get(labels.DEPLOYMENT) == str(self.deployment)
-            taken = names & {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}
-            if taken and not own:
-                raise foreign(what, taken.pop())
+                there = found["Volumes"] or [] if what == "volume" else found
+                labels.refuse_foreign(self.deployment, what, names, there)
 
     def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
         """See the interface. Taken is what any Docker network has and what this host has a route to."""
         with translated("looking for free addresses"):
-            pools = [pool for net in self._api.networks() for pool in (net["IPAM"]["Config"] or [])]
-        taken = [IPv4Network(pool["Subnet"], strict=False) for pool in pools if ":" not in pool.get("Subnet", ":")]
+            busy = labels.taken(self._api.networks())
         known = Path("/proc/net/route")
-        taken += routes(known.read_text()) if known.exists() else ()
-        return free(str(self.deployment), network, pool, length, taken)
+        busy += routes(known.read_text()) if known.exists() else ()
+        return free(str(self.deployment), network, pool, length, busy)
 
     # networks
 
@@ -160,7 +145,7 @@ class ContainerProvisioner(Returning):
                     return False
                 if "already exists" not in text:
                     raise
-                self._refuse("network", {name}, self._api.networks(names=[name]))
+                labels.refuse_foreign(self.deployment, "network", {name}, self._api.networks(names=[name]))
         return True
 
     def remove_network(self, network: str) -> None:
@@ -236,7 +221,7 @@ class ContainerProvisioner(Returning):
             memory = {"type": "tmpfs", "device": "tmpfs", "o": "mode=0755"} if volume == "run" else {}
             made = self._api.create_volume(self.volume_name(shape.name, volume), driver_opts=memory, labels=marks)
             # Making a volume that is there returns that one, whoever made it.
-            self._refuse("volume", {made["Name"]}, [made])
+            labels.refuse_foreign(self.deployment, "volume", {made["Name"]}, [made])
 
     def lay(self, node: str, tree: NodeTree) -> str:
         """See the interface."""
@@ -263,6 +248,28 @@ class ContainerProvisioner(Returning):
         with translated(f"looking at {node}"):
             identity = self._identity(self.node_name(node))
         return Joined(identity.partition("@")[0], self.role_name(node, role), identity)
+
+    def means(self, node: str) -> Mapping[str, object]:
+        """See the interface. Processes are started from here."""
+        return {"access": "container", "docker_host": os.environ.get("DOCKER_HOST", SOCKET)}
+
+    def inside(self, node: str, role: str) -> Mapping[str, object]:
+        """See the interface."""
+        return {
+            "ansible_connection": "community.docker.docker",
+            "ansible_host": self.role_name(node, role),
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+
+    def started(self, node: str, role: str, process: Process, state: RoleState, image: str) -> Mapping[str, object]:
+        """See the interface."""
+        joined = self.join(node, role)
+        marks = labels.of_role(self.deployment, node, role, state, process=process, image=image, joined=joined.identity)
+        own = {"container": joined.container, "node_container": joined.node, "digest": state.process}
+        return own | {"image": image, "labels": marks}
+
+    def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
+        """See the interface. The software is in the images, which the engine has already."""
 
     def remove_role(self, node: str, role: str, within: int) -> None:
         """See the interface."""
@@ -303,8 +310,7 @@ class ContainerProvisioner(Returning):
         return names
 
     def _each(self, act: Callable[[str], object], things: Iterable[str]) -> None:
-        for _ in self._threads.map(act, list(things)):
-            pass
+        list(self._threads.map(act, list(things)))
 
     # processes
 
@@ -317,15 +323,9 @@ class ContainerProvisioner(Returning):
 
     def _execute(self, container: str, argv: Sequence[str], *, user: str) -> Answer:
         with translated(f"running {argv[0]} in {container}"):
-            try:
+            with running(container):
                 made = self._api.exec_create(container, list(argv), user=user)
                 out, err = self._api.exec_start(made["Id"], demux=True)
-            except docker.errors.APIError as error:
-                if error.status_code == 409:
-                    raise NotFound(
-                        f"{container} does not run", resolution="See seter status; seter deploy starts it."
-                    ) from error
-                raise
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
 
@@ -381,11 +381,12 @@ class ContainerProvisioner(Returning):
         with translated(f"marking {role} on {node}"):
             self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
 
+    # the end
+
     def kill(self, node: str) -> None:
         """See the interface."""
         with translated(f"killing {node}"):
-            listed = self._of_node(node)
-            running = [container["Id"] for container in listed if container["State"] in ("running", "restarting")]
+            running = [each["Id"] for each in self._of_node(node) if each["State"] in ("running", "restarting")]
             self._each(lambda container: self._api.kill(container, "SIGKILL"), running)
 
     def destroy(self) -> tuple[str, ...]:

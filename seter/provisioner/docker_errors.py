@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import docker.errors
 from requests.exceptions import RequestException
 
-from common.errors import BadInput, Conflict, Denied, Error, Missing, NotFound, Unavailable
+from common.errors import BadInput, Denied, Error, Missing, NotFound, Unavailable
 
 
 @contextmanager
@@ -25,6 +25,17 @@ def translated(what: str) -> Iterator[None]:
         ) from error
     except (RequestException, docker.errors.DockerException) as error:
         raise _unreachable(what, error) from error
+
+
+@contextmanager
+def running(container: str) -> Iterator[None]:
+    """What only a running container can do. Raises NotFound for one that does not run."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
+            raise
+        raise NotFound(f"{container} does not run", resolution="See seter status; seter deploy starts it.") from error
 
 
 def _unreachable(what: str, error: Exception) -> Error:
@@ -46,11 +57,3 @@ def _unreachable(what: str, error: Exception) -> Error:
             "this user may not use Docker", details=text, resolution="Add the user to group docker, or become root."
         )
     return Unavailable(f"{what}: Docker does not answer", details=text, resolution="See that dockerd runs; try again.")
-
-
-def foreign(what: str, name: str) -> Conflict:
-    """Somebody else's thing has a name of ours."""
-    return Conflict(
-        f"there is a {what} {name} that this deployment did not make",
-        resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with --instance.",
-    )

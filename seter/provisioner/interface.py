@@ -6,11 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
+from common.console import Report
 from common.errors import Error
-from seter.state import Observed, Subnets
+from common.role import Process, Role
+from common.system import Deployment, Target
+from seter.state import Observed, RoleState, Subnets
 from seter.tree import NodeTree
+
+if TYPE_CHECKING:
+    from seter.software import Software
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,19 @@ class Provisioner(ABC):
     that does not answer: Unavailable.
     """
 
+    @classmethod
+    @abstractmethod
+    def of(cls, deployment: Deployment, folder: Path, target: Target | None, software: Software | None) -> Provisioner:
+        """The deployment's nodes on the target; without one, those that are there, to look at and take down.
+
+        `folder` is the deployment's on this machine. `software` is what hosts are installed by; only `install` asks for
+        it."""
+
     @abstractmethod
     def observe(self, key: bytes) -> Observed:
-        """Everything of the deployment that is there; digests of secrets are keyed with `key`. Changes nothing."""
+        """Everything of the deployment that is there; digests of secrets are keyed with `key`. Changes nothing.
+
+        A node that cannot be looked at is named with the reason, and hides no other."""
 
     @abstractmethod
     def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
@@ -89,6 +106,23 @@ class Provisioner(ABC):
     @abstractmethod
     def join(self, node: str, role: str) -> Joined:
         """What the `process` role needs to start a role's process on the node as it lives now."""
+
+    @abstractmethod
+    def means(self, node: str) -> Mapping[str, object]:
+        """Ansible's variables by which the role `process` reaches the node: what it is, and over which connection."""
+
+    @abstractmethod
+    def inside(self, node: str, role: str) -> Mapping[str, object]:
+        """Ansible's variables by which tasks run where the role's process runs."""
+
+    @abstractmethod
+    def started(self, node: str, role: str, process: Process, state: RoleState, image: str) -> Mapping[str, object]:
+        """What the role `process` has to know beside the process block to start this state of it on the node as it
+        lives now; `image` is the engine's, '' for what is installed."""
+
+    @abstractmethod
+    def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
+        """The software of these roles is on the node, each of this artefact. Running processes go on."""
 
     @abstractmethod
     def remove_role(self, node: str, role: str, within: int) -> None:
@@ -144,6 +178,9 @@ class Provisioner(ABC):
         there is no such process. Raises Error where logs cannot be read."""
         raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
 
+    # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
+    sets_nodes_aside = False
+
     # Going back. A kind of target whose nodes cannot go back inherits these.
 
     def keep(self, node: str) -> bool:
@@ -178,6 +215,10 @@ class Provisioner(ABC):
         """What was kept is not needed any more, since all went well or, with `gone_back`, since it is in use again;
         whether there was anything."""
         return False
+
+    @abstractmethod
+    def halt(self) -> None:
+        """The run is to end: calls of other threads that would wait long raise KeyboardInterrupt soon."""
 
     @abstractmethod
     def kill(self, node: str) -> None:

@@ -21,13 +21,6 @@ from seter.tree import BEFORE, KEPT_LIST, LIFE, ROOT, folders_archive, read_stre
 NODE_WITHIN = 1  # seconds that the container of a node itself gets to stop
 RUN_MODE = 0o770  # of what is below /run
 
-# Both links are switched by rename, then all but the last trees go. $1 tree, $2 vault, $3 how many trees stay.
-SWITCH = f"""cd {ROOT} && touch "$1" && mv -T now.next now && mv -T secrets.next secrets || exit
-tree=$(readlink {BEFORE}/now); vault=$(readlink {BEFORE}/secrets)
-[ ! -d "$tree" ] || touch "$tree"
-ls -dt trees/* | tail -n +"$(($3 + 1))" | xargs -r rm -rf &&
-for old in vault/*; do [ "$old" = "$2" ] || [ "$old" = "$vault" ] || rm -rf "$old"; done"""
-
 # $@ ids of containers. What is kept is there when its last file is, in a folder that comes by rename.
 KEEP = f"""cd {ROOT} && [ ! -f {KEPT_LIST} ] || exit
 rm -rf {BEFORE} before.next && mkdir before.next && cp -P now secrets before.next &&

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Network
 from typing import Any
 
+from common.errors import Conflict
 from common.role import Process
 from common.system import Deployment
 from seter.provisioner.interface import NodeShape
@@ -31,6 +33,28 @@ JOINED = "seter.joined"  # the life of the node that the process was started for
 ASIDE = "_before"  # end of the name of a container that was set aside; no name of a role has such a letter
 
 Listed = Mapping[str, Any]  # one entry of a list of Docker's: of containers, networks or volumes
+
+
+class Named:
+    """What things of a deployment are called."""
+
+    deployment: Deployment
+
+    def node_name(self, node: str) -> str:
+        """Name of a node's container."""
+        return f"{self.deployment.prefix}.{node}"
+
+    def role_name(self, node: str, role: str) -> str:
+        """Name of the container of a role's process."""
+        return f"{self.deployment.prefix}.{node}.{role}"
+
+    def network_name(self, network: str) -> str:
+        """Name of a network."""
+        return f"{self.deployment.prefix}.{network}"
+
+    def volume_name(self, node: str, volume: str) -> str:
+        """Name of one of a node's volumes."""
+        return f"{self.deployment.prefix}.{node}.{volume}"
 
 
 def of_part(deployment: Deployment, part: str) -> dict[str, str]:
@@ -64,6 +88,25 @@ def of_role(
         PROCESS: state.process,
         JOINED: joined,
     }
+
+
+def refuse_foreign(deployment: Deployment, what: str, names: Collection[str], found: Iterable[Listed]) -> None:
+    """Raise Conflict for a thing with one of these names and without the deployment's mark."""
+    for thing in found:
+        own = (thing.get("Labels") or {}).get(DEPLOYMENT) == str(deployment)
+        mine = {name.lstrip("/") for name in thing.get("Names", [thing.get("Name", "")])}.intersection(names)
+        if mine and not own:
+            raise Conflict(
+                f"there is a {what} {mine.pop()} that this deployment did not make",
+                resolution=f"It was not touched. Rename or remove the {what}, or deploy under another name with "
+                "--instance.",
+            )
+
+
+def taken(networks: Iterable[Listed]) -> tuple[IPv4Network, ...]:
+    """The IPv4 subnets of these networks."""
+    pools = (pool for network in networks for pool in (network["IPAM"]["Config"] or []))
+    return tuple(IPv4Network(pool["Subnet"], strict=False) for pool in pools if ":" not in pool.get("Subnet", ":"))
 
 
 def place(labels: Mapping[str, str]) -> Place:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
+from seter.provisioner import labels
 from seter.provisioner.guard import HEARD, Guard
 from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.kept import Kept
 
 
-class Returning(Provisioner):
-    """Nodes that can go back. `node_name` names a node's container."""
+class Returning(labels.Named, Provisioner):
+    """Nodes that can go back."""
 
+    sets_nodes_aside = True
     kept: Kept
     guard: Guard
 
     @abstractmethod
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:
         """Run a command in a container as root."""
-
-    @abstractmethod
-    def node_name(self, node: str) -> str:
-        """Name of a node's container."""
 
     def keep(self, node: str) -> bool:
         """See the interface."""
@@ -58,3 +56,6 @@ class Returning(Provisioner):
         told = self.as_root(name, ["rm", HEARD]).code == 0
         self.guard.disarm(name, node)
         return told
+
+    def halt(self) -> None:
+        """See the interface. Calls to an engine are short."""

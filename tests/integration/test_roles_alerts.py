@@ -38,7 +38,7 @@ def test_the_deployed_rules_call_for_what_they_should_and_for_nothing_else(runni
     ("before", "after"),
     [
         ("> 14.4 * 0.001", "> 144 * 0.001"),
-        ("< on () group_left () count", "> on () group_left () count"),
+        ("< on (prefix) group_left () count", "> on (prefix) group_left () count"),
         ("() 0.5 * max", "() 0.01 * max"),
         ("/ 2) + 1 <", "/ 2) <"),
         ("max by (node) (up)", "min by (node) (up)"),

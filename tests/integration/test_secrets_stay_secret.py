@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import json
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -76,6 +78,23 @@ def test_no_secret_is_in_what_seter_prints(running: Running, canaries: Mapping[b
     for words in (("plan", "--json"), ("status", "--json", "--checks"), ("verify", "--json"), ("deploy", "--yes")):
         ended = running.seter(*words, "--debug")
         assert leaks(canaries, [(f"seter {words[0]}", (ended.out + ended.err).encode())]) == []
+
+
+def test_no_secret_is_in_a_plan_that_changes_much_nor_in_a_saved_one(
+    running: Running, canaries: Mapping[bytes, str], tmp_path: Path
+) -> None:
+    """SE-04: the old values neither."""
+    systems, saved = tmp_path / "systems", tmp_path / "it.plan"
+    shutil.copytree(ROOT / "systems", systems)
+    file = systems / "s3-lb" / "system.hcl"
+    changed = file.read_text().replace("s3.example.test", "s4.example.test")
+    assert changed != file.read_text()
+    file.write_text(changed)
+    ended = running.seter("plan", "--json", "--systems", str(systems), "--out", str(saved))
+    assert "s4.example.test" in ended.out and "changed (secret)" in ended.out
+    definition = gzip.decompress(base64.b64decode(json.loads(saved.read_text())["definition"]))
+    texts = (("plan", ended.out.encode()), ("errors", ended.err.encode()), ("file", saved.read_bytes()))
+    assert leaks(canaries, [*texts, ("definition", definition)]) == []
 
 
 def test_no_secret_is_in_the_deployments_folder_but_encrypted(running: Running, canaries: Mapping[bytes, str]) -> None:

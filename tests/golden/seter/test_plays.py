@@ -52,18 +52,18 @@ def test_a_process_is_started_on_the_nodes_that_need_it_and_nowhere_else() -> No
     }
 
 
-def test_a_cluster_step_runs_inside_the_role_s_container() -> None:
-    assert cluster_play("etcd", "gw1", "s3-lb.container.main.gw1.etcd") == {
+def test_a_cluster_step_runs_where_the_role_s_process_runs() -> None:
+    inside = {
+        "ansible_connection": "community.docker.docker",
+        "ansible_host": "s3-lb.container.main.gw1.etcd",
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+    assert cluster_play("etcd", "gw1", inside) == {
         "name": "Set up the cluster of etcd",
         "hosts": "gw1",
         "gather_facts": False,
         "any_errors_fatal": True,
-        "vars": {
-            "ansible_connection": "community.docker.docker",
-            "ansible_host": "s3-lb.container.main.gw1.etcd",
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "root": "/etc/seter/now",
-        },
+        "vars": {**inside, "root": "/etc/seter/now"},
         "tasks": [
             {
                 "name": "Cluster etcd",

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from common.errors import Missing
-from common.run import CommandFailed, environment, find, run
+from common.run import CommandFailed, environment, find, run, stream
 
 PYTHON = sys.executable
 
@@ -111,3 +112,20 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def test_what_a_program_prints_comes_while_it_runs_and_who_stops_reading_ends_it() -> None:
+    pieces = stream(["sh", "-c", "read word; echo $word; exec sleep 600"], b"first\n")
+    started = time.monotonic()
+    assert next(pieces) == b"first\n"
+    assert isinstance(pieces, Generator)
+    pieces.close()
+    assert time.monotonic() - started < 60
+
+
+def test_a_stream_that_ends_badly_says_how() -> None:
+    pieces = stream(["sh", "-c", "echo said; echo wrong >&2; exit 3"], b"")
+    assert next(pieces) == b"said\n"
+    with pytest.raises(CommandFailed, match="status 3") as failed:
+        next(pieces)
+    assert failed.value.result.stderr.strip() == "wrong"

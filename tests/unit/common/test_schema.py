@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import hcl, system_shapes
+from common import hcl, system_shapes, target_shapes
 from common.errors import Problem
 from common.manual import manual
 from common.role import NOWHERE, Place, Role
@@ -149,7 +149,7 @@ def test_the_printed_manual_is_that_of_the_schema() -> None:
 
 @pytest.mark.parametrize(
     ("draft", "noun"),
-    [(system_shapes.GroupDraft, Group), (system_shapes.SystemDraft, System), (system_shapes.TargetDraft, Target)],
+    [(system_shapes.GroupDraft, Group), (system_shapes.SystemDraft, System), (target_shapes.TargetDraft, Target)],
 )
 def test_a_draft_has_the_defaults_of_its_noun(draft: type, noun: type) -> None:
     ours = {name: field.default for name, field in draft.__dataclass_fields__.items()}

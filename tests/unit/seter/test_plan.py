@@ -157,3 +157,12 @@ def test_only_acts_that_stop_something_need_a_withdrawal() -> None:
     needing = {act for act in Act if act.needs_withdrawal}
     nodes = {Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE}
     assert needing == {Act.RESTART, Act.REMOVE_ROLE, *nodes}
+
+
+def test_a_node_that_does_not_answer_is_left_as_it_is() -> None:
+    what = wanted()
+    there = observed(what)
+    silent = replace(there, nodes={"a": there.nodes["a"]}, unreachable={"b": "b cannot be reached"})
+    assert make_plan(what, silent).is_empty
+    first = replace(there, nodes={"b": there.nodes["b"]}, unreachable={"a": "a cannot be reached"})
+    assert make_plan(what, first).is_empty

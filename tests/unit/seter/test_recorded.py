@@ -13,6 +13,7 @@ from common.system import Deployment, Node
 from seter.blueprint import Seat
 from seter.history import DONE, STATES, History, Run
 from seter.keep import Keep, open_keep
+from seter.record import unsettled
 from seter.recorded import left, write_states
 from seter.render import Work
 from seter.variables import largest_number, number
@@ -58,6 +59,23 @@ def test_without_such_a_run_one_has_to_look(keep: Keep, ends: list[str]) -> None
     with pytest.raises(BadInput) as refused:
         left(keep)
     assert "without --recorded" in refused.value.resolution
+
+
+def test_what_a_cut_run_owes_is_owed_in_its_groups_until_a_whole_run_there_gets_through(keep: Keep) -> None:
+    def ended(result: str, groups: tuple[str, ...] = (), limit: tuple[str, ...] = ()) -> frozenset[str]:
+        runs = History(keep)
+        runs.conclude(runs.begin(Run("s/t/i", "deploy", {}, groups=groups, limit=limit), {}), result, {})
+        return unsettled(keep, ("a", "b"))
+
+    assert unsettled(keep, ("a", "b")) == frozenset()
+    assert ended(DONE) == frozenset()
+    assert ended("failed: x") == {"a", "b"}
+    assert ended(DONE, groups=("a",)) == {"b"}
+    assert ended(DONE, limit=("n1",)) == {"b"}, "a run on one node settles nothing for the others"
+    assert ended("rolled back: y") == frozenset()
+    History(keep).begin(Run("s/t/i", "deploy", {}, groups=("a",)), {})
+    assert unsettled(keep, ("a", "b")) == {"a"}
+    assert unsettled(keep, ("b",)) == frozenset(), "whoever is at another group right now is no matter of ours"
 
 
 def test_a_history_says_in_json_what_a_run_was(keep: Keep) -> None:

@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from common.errors import Conflict, Corrupt, Denied
+from common.errors import BadInput, Conflict, Corrupt, Denied
 from common.role import Process, Role, RoleType, SecretNeed
 from seter.keep.folder import FolderCells
 from seter.keep.interface import SECRETS
-from seter.secrets import Vault, Wish, identity_file, make, open_vault, refuse_lost_vault
+from seter.secrets import Vault, Wish, identity_file, make, open_vault, public_key, refuse_lost_vault
 
 ROLE = Role("etcd", RoleType.SERVICE, "", Path(), process=Process(("etcd",), uid=952))
 OTHER = Role("radosgw", RoleType.SERVICE, "", Path(), process=Process(("radosgw",), uid=953))
@@ -131,6 +131,39 @@ def test_nodes_without_their_secrets_are_not_given_new_ones(tmp_path: Path) -> N
     with pytest.raises(Conflict, match="gw1"):
         refuse_lost_vault(vault(tmp_path), "x", ["gw1"])
     refuse_lost_vault(vault(tmp_path), "x", [])
+
+
+def test_operators_with_identities_of_their_own_are_let_in_and_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = tmp_path / "ann", tmp_path / "bob"
+    monkeypatch.setenv("SETER_IDENTITY", str(bob))
+    his = public_key()
+    monkeypatch.setenv("SETER_IDENTITY", str(ann))
+    hers, made = public_key(), vault(tmp_path)
+    key = made.key
+    made.share([his], [])
+    made.save()
+    monkeypatch.setenv("SETER_IDENTITY", str(bob))
+    theirs = vault(tmp_path)
+    assert (theirs.key, theirs.recipients) == (key, (hers, his))
+    theirs.renew([])
+    theirs.share([], [])
+    assert not theirs.has_unsaved
+    with pytest.raises(BadInput, match="lock yourself out"):
+        theirs.share([], [his])
+    theirs.share([], [hers])
+    theirs.save()
+    monkeypatch.setenv("SETER_IDENTITY", str(ann))
+    with pytest.raises(Corrupt) as refused:
+        vault(tmp_path)
+    assert f"--add {hers}" in refused.value.resolution
+
+
+@pytest.mark.parametrize("key", ["", "age1", "ssh-ed25519 AAAA", "age1" + "q" * 58])
+def test_what_is_no_public_key_lets_nobody_in(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BadInput, match="no public key"):
+        vault(tmp_path).share([key], [])
 
 
 def test_secrets_move_with_a_deployment_whose_state_moves(tmp_path: Path) -> None:

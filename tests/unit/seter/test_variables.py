@@ -45,7 +45,27 @@ def test_a_node_has_everything_that_templates_are_promised() -> None:
             "fabric": {"address": "10.0.1.3", "address6": "fd01::3", "prefix": "10.0.1.0/24", "prefix6": "fd01::/64"}
         },
         "manage": True,
+        "ssh": 22,
     }
+
+
+def test_hosts_keep_the_addresses_that_their_target_gives_them() -> None:
+    n1 = Node("n1", "gateways", "10.0.1.77", "fd01::77", addresses=("10.0.2.77",))
+    n2 = Node("n2", "gateways", "10.0.2.78")
+    seen = Map((n1, n2), number((n1, n2), {}), SUBNETS)
+    assert list(seen.addresses(n1)) == ["fabric", "clients"]
+    assert (seen.addresses(n1)["clients"]["address"], seen.addresses(n1)["clients"]["address6"]) == ("10.0.2.77", "")
+    assert (seen.seen_from(n2, n1)["address"], seen.seen_from(n1, n1)["address"]) == ("10.0.2.77", "10.0.1.77")
+    assert "" not in certificate_names(("node",), n2, seen, {})
+
+
+def test_hosts_of_a_target_without_networks_are_on_one() -> None:
+    n1, n2 = Node("n1", "a", "10.0.1.1", "fd01::1"), Node("n2", "b", "10.9.9.9")
+    seen = Map((n1, n2), number((n1, n2), {}), {})
+    assert seen.addresses(n1) == {
+        "main": {"address": "10.0.1.1", "address6": "fd01::1", "prefix": "", "prefix6": ""},
+    }
+    assert seen.seen_from(n1, n2)["address"] == "10.9.9.9"
 
 
 def test_removing_the_one_in_the_middle_renumbers_nobody() -> None:

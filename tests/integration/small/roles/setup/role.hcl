@@ -6,8 +6,9 @@ role "setup" {
     base = "debian-13"
   }
   process {
-    command = ["sh", "-c", "date >/run/setup-was-here"]
+    command = ["sh", "-c", "date >/run/setup/was-here"]
     type    = "oneshot"
+    writes  = ["/run/setup"]
     restart = "no"
   }
 }

@@ -1,0 +1,44 @@
+"""The verbs about hosts, one small function each. What a verb does is in its module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common import console
+from common.cli import Json, Systems, Yes
+from seter.cli.asked import Instance, State, SystemName, TargetName, ask, deployment_of
+
+if TYPE_CHECKING:
+    from seter.trust import HostKey
+
+
+def trust(
+    system: SystemName,
+    target: TargetName,
+    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE…]", help="Which; without any, all.")] = None,
+    instance: Instance = "main",
+    systems: Systems = None,
+    state: State = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Show the keys of hosts and, once you have compared them with the hosts' own, accept these from now on.
+
+    Exit codes: 0 known now, 2 bad input or not confirmed, 7 lease, 9 a host does not answer (then nothing is learnt).
+    """
+    from seter.trust import trust as learn
+
+    def confirm(found: Sequence[HostKey]) -> None:
+        console.note("\n".join(f"  {each.host}: {each.state}: {each.fingerprint}" for each in found))
+        if not yes:
+            ask("Are these the hosts' own?")
+
+    deployment, report = deployment_of(system, target, instance), console.reporter()
+    found = learn(deployment, systems, nodes or (), confirm, state=state, report=report)
+    if json:
+        console.json_result(found)
+    else:
+        console.table(("host", "state", "fingerprint"), [(each.host, each.state, each.fingerprint) for each in found])
