@@ -94,6 +94,10 @@ class Acts(Protocol):
         Between two nodes the second is meant: what was broken before may be just what this roll-out mends.
         """
 
+    def can_go_back(self, node: str) -> bool:
+        """What ran on it before is kept."""
+        return False
+
     def go_back(self, nodes: Sequence[str]) -> Failures:
         """Files and processes are those that ran before this roll-out, or before an earlier one that was cut off."""
 

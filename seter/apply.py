@@ -45,6 +45,7 @@ class Apply:
         self._provisioner = survey.provisioner
         self._report = report
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
+        self._kept = {node for node, state in survey.observed.nodes.items() if state.kept}
         self._begun: dict[str, float] = {}
         self._guard = Hearing(survey, report)
         self._throughout = Throughout(survey, report)
@@ -80,13 +81,15 @@ class Apply:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
         starting = [step.role for step in steps if step.act.starts_process]
-        kept = keep and not makes and self._provisioner.keep(node)
+        kept = keep and self._lives_on(node, acts) and self._provisioner.keep(node)
         if not makes:
             self._install(node, starting)
         if Act.WRITE_FILES in acts and not makes:
             root = self._provisioner.lay(node, tree)
             self._validate(node, root)
         if kept:
+            self._kept.add(node)
+        if kept and not makes:
             self._guard.arm(node, steps)
         self._stop(node, steps, all_of_them=makes, kept=kept)
         if Act.REBOOT_NODE in acts:
@@ -103,6 +106,13 @@ class Apply:
             self._provisioner.switch(node, tree)
         elif any(act.starts_process for act in acts):
             self._provisioner.folders(node, tree)
+
+    def _lives_on(self, node: str, acts: Collection[Act]) -> bool:
+        """Whether what runs on it now could run again: also when it is made anew, if the old one can be set aside."""
+        there = self._survey.observed.nodes.get(node)
+        makes = any(act.makes_node for act in acts)
+        aside = Act.REPLACE_NODE in acts and self._provisioner.sets_nodes_aside
+        return there is not None and there.running and (aside or not makes)
 
     def _install(self, node: str, roles: Sequence[str]) -> None:
         """The software of what is about to start, while what runs goes on."""
@@ -277,6 +287,10 @@ class Apply:
     def _conclude(found: Iterable[checks.Found]) -> None:
         if bad := [one for one in found if not one.verdict.ok]:
             raise _bad(bad)
+
+    def can_go_back(self, node: str) -> bool:
+        """It was kept by this roll-out, or by one that did not end."""
+        return node in self._kept
 
     def go_back(self, nodes: Sequence[str]) -> Failures:
         """By what the provisioner kept, whatever the definitions say."""

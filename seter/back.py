@@ -37,7 +37,7 @@ class Back:
 
     def run(self, way: Way, cause: Error) -> NoReturn:
         """Raises RolledBack, or RolloutStopped if not everything can be put back, or `cause` if there is nothing to."""
-        made = {step.node for step in self._plan.steps if step.act.makes_node}
+        made = {step.node for step in self._plan.steps if step.act.makes_node and not self._acts.can_go_back(step.node)}
         able = [node for node in way.changed if node in self._wanted.nodes and node not in made]
         untouched = [node for node in way.out if node not in way.changed]
         if not able and not untouched:

@@ -51,6 +51,9 @@ class Fenced(Acts):
         self._lease.check()
         return self._acts.admit(nodes)
 
+    def can_go_back(self, node: str) -> bool:
+        return self._acts.can_go_back(node)
+
     def go_back(self, nodes: Sequence[str]) -> Failures:
         self._lease.check()
         return self._acts.go_back(nodes)

@@ -25,6 +25,7 @@ from seter.state import digest_of
 ROOT = "/etc/seter"
 STATE = "/var/lib/seter"
 BEFORE = "before"
+LIFE = "life"  # left when a node that was made anew goes back
 ALONE = f"{BEFORE}/alone"  # the node went back by itself
 KEPT_LIST = f"{BEFORE}/containers"  # written last
 KEPT = 3  # trees of files that stay on a node, to go back to
@@ -114,14 +115,15 @@ class NodeTree:
 
     def state_archive(self) -> bytes:
         """A tar for /var/lib/seter: one folder for each role, owned by its user."""
-        return _folders(self.state, 0o750)
+        return folders_archive(self.state, 0o750)
 
     def run_archive(self) -> bytes:
         """A tar for /run: sockets and the like, gone when the node stops."""
-        return _folders(self.run, 0o770)
+        return folders_archive(self.run, 0o770)
 
 
-def _folders(owners: Iterable[tuple[str, int]], mode: int) -> bytes:
+def folders_archive(owners: Iterable[tuple[str, int]], mode: int) -> bytes:
+    """A tar with empty folders of these names and owners."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, uid in owners:
@@ -203,6 +205,7 @@ class Lying:
     cluster: Mapping[str, str]
     kept: bool = False
     alone: bool = False
+    life: str = ""  # this life of the node and the earlier one that it goes on with
 
 
 def read_archive(data: bytes, top: str = "seter") -> Lying:
@@ -223,6 +226,7 @@ def read_archive(data: bytes, top: str = "seter") -> Lying:
         cluster=_marks(contents, "cluster/"),
         kept=KEPT_LIST in contents,
         alone=ALONE in contents,
+        life=contents[LIFE][1].decode(errors="replace").strip() if LIFE in contents else "",
     )
 
 

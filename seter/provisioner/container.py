@@ -27,7 +27,7 @@ from seter.provisioner import labels
 from seter.provisioner.docker_errors import running, translated
 from seter.provisioner.guard import Guard
 from seter.provisioner.interface import Answer, Joined, NodeShape
-from seter.provisioner.kept import Kept
+from seter.provisioner.kept import Kept, life_of
 from seter.provisioner.returning import Returning
 from seter.provisioner.subnets import GATEWAY, address, free, routes
 from seter.provisioner.trial import trial
@@ -70,12 +70,11 @@ class ContainerProvisioner(Returning):
         """See the interface. One list call each for containers, networks and volumes, two calls for each node."""
         with translated("looking at the deployment"):
             listed, networks, volumes = self._listings()
-            nodes = {c["Labels"][labels.NODE]: c for c in listed if c["Labels"].get(labels.PART) == "node"}
+            nodes = {c["Labels"][labels.NODE]: c for c in listed if labels.is_node(c)}
             looked = dict(zip(nodes, self._threads.map(self._look, nodes.values()), strict=True))
         states = {}
         for name, (identity, lying) in looked.items():
-            mine = [c for c in listed if c["Labels"].get(labels.ROLE) and c["Labels"].get(labels.NODE) == name]
-            roles = [c for c in mine if not labels.is_aside(c)]
+            roles = [c for c in listed if labels.is_role_of(c, name)]
             states[name] = labels.node_state(nodes[name], identity, roles, lying, key)
         return Observed(labels.subnets(networks), states, labels.places([*volumes, *nodes.values()]))
 
@@ -96,8 +95,7 @@ class ContainerProvisioner(Returning):
             return identity, Lying({}, {}, {}, {})
 
     def _identity(self, container: str) -> str:
-        seen = self._api.inspect_container(container)
-        return f"{seen['Id']}@{seen['State']['StartedAt']}"
+        return life_of(self._api.inspect_container(container))
 
     def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
         """See the interface."""
@@ -167,7 +165,8 @@ class ContainerProvisioner(Returning):
             if self._is(shape, existing):
                 self.lay(shape.name, tree)
                 return self.switch(shape.name, tree)
-            self._remove_containers(existing)
+            kept = self.kept.set_node_aside(self.node_name(shape.name), shape.name)
+            self._remove_containers(one for one in existing if one["Id"] not in kept)
             container = self._create(shape)
             self._api.put_archive(container, ROOT, tree.archive())
             for network, v4, v6 in shape.networks[1:]:
@@ -177,7 +176,8 @@ class ContainerProvisioner(Returning):
             self._api.start(container)
             # Some are in memory, which is there only now. A kill before this leaves a node that runs and lacks them.
             self.folders(shape.name, tree)
-            self.forget(shape.name)  # none of that could run on a new node
+            if not kept:
+                self.forget(shape.name)  # none of that could run on a new node
 
     def _of_node(self, node: str) -> list[Any]:
         filters = {"label": [self._mark, f"{labels.NODE}={node}"]}

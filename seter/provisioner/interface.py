@@ -178,6 +178,9 @@ class Provisioner(ABC):
         there is no such process. Raises Error where logs cannot be read."""
         raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
 
+    # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
+    sets_nodes_aside = False
+
     # Going back. A kind of target whose nodes cannot go back inherits these.
 
     def keep(self, node: str) -> bool:

@@ -7,32 +7,39 @@ comes back is the very thing that ran, whatever has become of definitions, store
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from common.errors import Error
+from common.errors import Error, NotFound
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Answer
 from seter.provisioner.labels import Listed
-from seter.tree import BEFORE, KEPT_LIST, ROOT
+from seter.tree import BEFORE, KEPT_LIST, LIFE, ROOT, folders_archive, read_stream
+
+NODE_WITHIN = 1  # seconds that the container of a node itself gets to stop
+RUN_MODE = 0o770  # of what is below /run
 
 # $@ ids of containers. What is kept is there when its last file is, in a folder that comes by rename.
 KEEP = f"""cd {ROOT} && [ ! -f {KEPT_LIST} ] || exit
 rm -rf {BEFORE} before.next && mkdir before.next && cp -P now secrets before.next &&
 for marks in loaded cluster; do mkdir before.next/$marks; [ ! -d $marks ] || cp -a $marks before.next; done &&
+find /run -mindepth 1 -maxdepth 1 -type d -printf '%f %U\\n' >before.next/run &&
 printf '%s\\n' "$@" >before.next/containers && mv -T before.next {BEFORE}"""
 
-# Prints the roles that have read other files since.
+# Leaves a list of the roles that have read other files since.
 BACK = f"""cd {ROOT} && [ -d "$(readlink {BEFORE}/now)" ] && [ -d "$(readlink {BEFORE}/secrets)" ] || exit
 for link in now secrets; do
     cp -P --remove-destination {BEFORE}/$link $link.next && mv -T $link.next $link || exit
 done
 for role in $(ls loaded {BEFORE}/loaded | sort -u); do
     cmp -s loaded/$role {BEFORE}/loaded/$role || echo $role
-done"""
+done >{BEFORE}/reread"""
 FORGET = f"""cd {ROOT} && rm -f {KEPT_LIST} && rm -rf {BEFORE} && vault=$(readlink secrets) &&
 for old in vault/*; do [ "$old" = "$vault" ] || rm -rf "$old"; done"""
+# $1 this life of the node, $2 the one that its processes were started for.
+LIVES_ON = f"""cd {ROOT} && printf '%s %s\\n' "$1" "$2" >{LIFE}.next && mv {LIFE}.next {LIFE}"""
 MARKS_BACK = f"cd {ROOT} && rm -rf loaded && cp -a {BEFORE}/loaded loaded"
 
 Run = Callable[[str, Sequence[str]], Answer]  # (container, argv), as root
@@ -43,6 +50,18 @@ class Engine(Protocol):
 
     def containers(self, *, all: bool, filters: object) -> Sequence[Listed]:
         """Containers, as a list tells of them."""
+        ...
+
+    def inspect_container(self, container: str) -> Mapping[str, Any]:
+        """All that is known of one."""
+        ...
+
+    def get_archive(self, container: str, path: str) -> tuple[Iterable[bytes], object]:
+        """A tar of what is there, in pieces."""
+        ...
+
+    def put_archive(self, container: str, path: str, data: bytes) -> bool:
+        """Unpack a tar there."""
         ...
 
     def start(self, container: str) -> None:
@@ -81,9 +100,9 @@ class Kept:
         with translated(f"keeping what runs on {node}"):
             if self._ids(container):
                 return True
-            roles = self._roles(node)
-            self._remove(role for role in roles if labels.is_aside(role))
-            ids = [role["Id"] for role in roles if not labels.is_aside(role)]
+            there = [*self._parts(node, "role"), *self._parts(node, "node")]
+            self._remove(one for one in there if labels.is_aside(one))
+            ids = [one["Id"] for one in there if not labels.is_aside(one)]
             self._script(container, KEEP, f"what runs on {node} could not be kept", *ids)
             return bool(ids)
 
@@ -91,7 +110,7 @@ class Kept:
         """See `Provisioner.set_aside`."""
         with translated(f"stopping {role} on {node}"):
             kept = self._ids(container)
-            for listed in self._roles(node):
+            for listed in self._parts(node, "role"):
                 if listed["Labels"][labels.ROLE] == role and not labels.is_aside(listed):
                     self._end(listed, within)
                     if listed["Id"] in kept:
@@ -99,13 +118,50 @@ class Kept:
                     else:
                         self._remove([listed])
 
+    def set_node_aside(self, container: str, node: str) -> frozenset[str]:
+        """Stop a node that is to be made anew, if it is kept; ids of all that is kept of it, which are not to be
+        removed. One that an earlier roll-out made anew is not."""
+        with translated(f"setting {node} aside"):
+            kept = self._ids(container) if self._runs(container, node) else frozenset()
+            for listed in self._parts(node, "node"):
+                if listed["Id"] in kept and not labels.is_aside(listed):
+                    self._end(listed, NODE_WITHIN)
+                    self._api.rename(listed["Id"], _name(listed) + labels.ASIDE)
+            return kept
+
+    def _revive(self, container: str, node: str, within: Mapping[str, int]) -> None:
+        """The node's own container from before runs again, if another was made; its roles are to be started."""
+        nodes = self._parts(node, "node")
+        aside = next((each for each in nodes if labels.is_aside(each)), None)
+        if aside is None:
+            return
+        folders = self._words(container, f"{ROOT}/{BEFORE}/run")
+        for listed in (*self._parts(node, "role"), *(each for each in nodes if each is not aside)):
+            if not labels.is_aside(listed):
+                self._end(listed, within.get(listed["Labels"].get(labels.ROLE, ""), NODE_WITHIN))
+                self._remove([listed])
+        earlier = life_of(self._api.inspect_container(aside["Id"]))
+        self._api.start(aside["Id"])
+        self._api.rename(aside["Id"], container)
+        owners = [(name, int(uid)) for name, uid in zip(folders[::2], folders[1::2], strict=True)]
+        self._api.put_archive(container, "/run", folders_archive(owners, RUN_MODE))
+        this = life_of(self._api.inspect_container(container))
+        self._script(
+            container, LIVES_ON, f"{node} runs again, and its processes are not known as its own", this, earlier
+        )
+
+    def _runs(self, container: str, node: str) -> bool:
+        return any(_name(one) == container and one["State"] == "running" for one in self._parts(node, "node"))
+
     def go_back(self, container: str, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
         """See `Provisioner.go_back`. A container gets its name back when it runs, so that a cut shows."""
         with translated(f"going back on {node}"):
-            kept, there = self._ids(container), self._roles(node)
+            kept = self._ids(container)
             if not kept:
                 return ()
-            if kept - {listed["Id"] for listed in there}:
+            self._revive(container, node, dict(order))
+            there = self._parts(node, "role")
+            if kept - {listed["Id"] for listed in (*there, *self._parts(node, "node"))}:
                 raise Error(f"{node} cannot go back: what ran before is gone", resolution="Deploy what is to run.")
             within, place = dict(order), {role: number for number, (role, _) in enumerate(order)}
             there.sort(key=lambda listed: place.get(listed["Labels"][labels.ROLE], -1))
@@ -113,7 +169,8 @@ class Kept:
                 if listed["Id"] not in kept:
                     self._end(listed, within.get(listed["Labels"][labels.ROLE], 10))
                     self._remove([listed])
-            reread = self._script(container, BACK, f"files of {node} could not be put back").split()
+            self._script(container, BACK, f"files of {node} could not be put back")
+            reread = self._words(container, f"{ROOT}/{BEFORE}/reread")
             stayed = [listed for listed in there if listed["Id"] in kept and not self._came_back(listed)]
             return tuple(role for role in reread if role in {listed["Labels"][labels.ROLE] for listed in stayed})
 
@@ -125,7 +182,8 @@ class Kept:
                 self._script(container, MARKS_BACK, f"marks of {node} could not be put back")
             if kept:
                 self._script(container, FORGET, f"what was kept on {node} stays")
-            self._remove(listed for listed in self._roles(node) if labels.is_aside(listed))
+            there = [*self._parts(node, "role"), *self._parts(node, "node")]
+            self._remove(listed for listed in there if labels.is_aside(listed))
             return kept
 
     def _came_back(self, listed: Listed) -> bool:
@@ -143,12 +201,23 @@ class Kept:
             self._api.rename(listed["Id"], _name(listed).removesuffix(labels.ASIDE))
         return True
 
-    def _roles(self, node: str) -> list[Listed]:
-        filters = {"label": [self._mark, f"{labels.NODE}={node}", f"{labels.PART}=role"]}
+    def _parts(self, node: str, part: str) -> list[Listed]:
+        filters = {"label": [self._mark, f"{labels.NODE}={node}", f"{labels.PART}={part}"]}
         return list(self._api.containers(all=True, filters=filters))
 
     def _ids(self, container: str) -> frozenset[str]:
-        return frozenset(self._run(container, ["cat", f"{ROOT}/{KEPT_LIST}"]).stdout.split())
+        return frozenset(self._words(container, f"{ROOT}/{KEPT_LIST}"))
+
+    def _words(self, container: str, path: str) -> list[str]:
+        """Of a file; none if there is none. Not by a command: a busy engine loses what a short one prints."""
+        try:
+            with translated(f"reading {path}"):
+                stream, _ = self._api.get_archive(container, path)
+        except NotFound:
+            return []
+        sink = io.BytesIO()
+        read_stream(stream, sink)
+        return sink.getvalue().decode(errors="replace").split()
 
     def _end(self, listed: Listed, within: int) -> None:
         if listed["State"] in ("running", "restarting", "paused"):
@@ -158,11 +227,15 @@ class Kept:
         for one in listed:
             self._api.remove_container(one["Id"], force=True)
 
-    def _script(self, container: str, text: str, failed: str, *words: str) -> str:
+    def _script(self, container: str, text: str, failed: str, *words: str) -> None:
         answer = self._run(container, ["sh", "-c", text, "seter", *words])
         if answer.code != 0:
             raise Error(failed, details=answer.stderr, resolution="Deploy again.")
-        return answer.stdout
+
+
+def life_of(seen: Mapping[str, Any]) -> str:
+    """This life of a container."""
+    return f"{seen['Id']}@{seen['State']['StartedAt']}"
 
 
 def _name(listed: Listed) -> str:

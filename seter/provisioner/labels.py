@@ -119,10 +119,22 @@ def is_aside(listed: Listed) -> bool:
     return any(name.endswith(ASIDE) for name in listed["Names"])
 
 
-def runs(listed: Listed, identity: str) -> bool:
-    """Its process runs in the node's present life; a oneshot that ended well counts."""
+def is_node(listed: Listed) -> bool:
+    """A node as it is now."""
+    return listed["Labels"].get(PART) == "node" and not is_aside(listed)
+
+
+def is_role_of(listed: Listed, node: str) -> bool:
+    """A process of the node as it is now."""
     labels = listed["Labels"]
-    if labels.get(JOINED) != identity:
+    return bool(labels.get(ROLE)) and labels.get(NODE) == node and not is_aside(listed)
+
+
+def runs(listed: Listed, lives: Collection[str]) -> bool:
+    """Its process runs in the node's present life, or in an earlier one that this goes on with; a oneshot that ended
+    well counts."""
+    labels = listed["Labels"]
+    if labels.get(JOINED) not in lives:
         return False
     if labels.get(TYPE) == "oneshot":
         return str(listed["State"]) == "exited" and str(listed["Status"]).startswith("Exited (0)")
@@ -133,11 +145,13 @@ def node_state(node: Listed, identity: str, roles: Iterable[Listed], lying: Lyin
     """One node, from its container, those of its roles and what lies on it."""
     containers = {listed["Labels"][ROLE]: listed for listed in roles}
     names = sorted(set(containers) | set(lying.files) | set(lying.secrets))
+    this, _, earlier = lying.life.partition(" ")
+    lives = {identity, earlier} if this == identity else {identity}
     return NodeState(
         shape=node["Labels"].get(SHAPE, ""),
         files=tree_digest(lying.files),
         secrets=tree_digest(lying.secrets, key),
-        roles=tuple((name, _role_state(name, containers.get(name), identity, lying)) for name in names),
+        roles=tuple((name, _role_state(name, containers.get(name), lives, lying)) for name in names),
         running=str(node["State"]) == "running",
         identity=identity,
         cluster=tuple(sorted(lying.cluster.items())),
@@ -146,7 +160,7 @@ def node_state(node: Listed, identity: str, roles: Iterable[Listed], lying: Lyin
     )
 
 
-def _role_state(name: str, listed: Listed | None, identity: str, lying: Lying) -> RoleState:
+def _role_state(name: str, listed: Listed | None, lives: Collection[str], lying: Lying) -> RoleState:
     files = files_digest(lying.files.get(name, ()))
     if listed is None:
         return RoleState("", files, "", "", running=False)
@@ -155,7 +169,7 @@ def _role_state(name: str, listed: Listed | None, identity: str, lying: Lying) -
     artifact = labels.get(ARTIFACT, "") if listed["ImageID"] == labels.get(IMAGE) else f"image {listed['ImageID']}"
     start = labels.get(START, "") if listed["ImageID"] == labels.get(IMAGE) else "another image"
     process = _reloaded(lying.loaded.get(name, ""), listed["Id"]) or labels.get(PROCESS, "unknown")
-    return RoleState(artifact, files, process, start, runs(listed, identity))
+    return RoleState(artifact, files, process, start, runs(listed, lives))
 
 
 def _reloaded(mark: str, container: str) -> str:

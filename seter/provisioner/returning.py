@@ -14,6 +14,7 @@ from seter.provisioner.kept import Kept
 class Returning(labels.Named, Provisioner):
     """Nodes that can go back."""
 
+    sets_nodes_aside = True
     kept: Kept
     guard: Guard
 

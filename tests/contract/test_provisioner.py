@@ -350,6 +350,29 @@ def test_a_guard_that_was_taken_away_does_nothing(
     assert not provisioner.observe(KEY).nodes["n1"].alone
 
 
+@only_containers
+def test_a_node_that_was_made_anew_goes_back_to_the_one_it_was(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    field.inside(INSTANCE, "touch", "/var/lib/seter/held")
+    assert provisioner.keep("n1")
+    provisioner.set_aside("n1", "web", 5)
+    for _ in range(2):
+        provisioner.ensure(field.shape(nets, digest="shape-2"), tree("new"))
+    changed = provisioner.observe(KEY).nodes["n1"]
+    assert (changed.shape, changed.kept, changed.serves) == ("shape-2", True, False)
+    field.start(INSTANCE, "second")
+    assert provisioner.go_back("n1", [("web", 5)]) == ()
+    provisioner.forget("n1", gone_back=True)
+    back = provisioner.observe(KEY).nodes["n1"]
+    assert (back.shape, back.files, back.kept, back.serves) == ("shape-1", tree().files_digest, False, True)
+    assert process_of(provisioner) == "first"
+    assert field.inside(INSTANCE, "stat", "--format=%u %a", "/run/web") == "33 770"
+    assert "held" in field.inside(INSTANCE, "ls", "/var/lib/seter").split()
+
+
 def change(provisioner: Provisioner, field: Field, nets: dict[str, Subnets]) -> None:
     """A node with a process, kept, then changed."""
     provisioner.ensure(field.shape(nets), tree())

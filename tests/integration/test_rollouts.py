@@ -73,7 +73,7 @@ def test_a_canary_that_exits_at_once_goes_back_and_no_second_node_is_touched(sma
 def test_a_canary_that_serves_404_is_found_by_its_check(small: Small) -> None:
     small.edit(WEB, '"/etc/seter/now/web", "80"', '"/etc/seter", "80"')
     second = small.containers()["w2.web"]
-    assert "404" in small.seter("deploy", "--yes", code=6).err
+    assert "web on w1: ready: w1: status" in small.seter("deploy", "--yes", code=6).err
     assert small.containers()["w2.web"] == second
     assert "hello" in greeting(small, "w1")
 
@@ -192,3 +192,20 @@ def test_what_is_watched_has_to_hold_all_the_time(small: Small) -> None:
     assert "404" in ended.err
     assert "hello" in greeting(small, "w1")
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.long
+def test_a_node_that_was_made_anew_goes_back_to_the_one_it_was(small: Small) -> None:
+    """Its kernel settings differ, so its container does, and with it all that ran in it."""
+    before = ids(small)
+    small.edit("roles/setup/role.hcl", '["net.ipv4.ip_unprivileged_port_start=1024"]', '["net.ipv4.ip_forward=0"]')
+    small.edit(WEB, SERVE, '"false"')
+    assert ("replace node", "w1", "") in small.steps()
+    ended = small.seter("deploy", "--yes", code=6)
+    assert "put back: w1" in ended.err
+    assert ids(small) == before
+    assert "w1 says hello" in greeting(small, "w1")
+    small.put_definitions_back()
+    assert small.steps() <= {("cluster", "w1", "web"), ("cluster", "x1", "web")}
+    small.seter("deploy", "--yes")
+    small.seter("verify")

@@ -59,6 +59,13 @@ def restart(role: str) -> list[Step]:
     return [Step(Act.WRITE_FILES, "g", "n1"), Step(Act.RESTART, "g", "n1", role)]
 
 
+def heard(nodes: Nodes, times: int) -> None:
+    end = time.monotonic() + 20
+    while nodes.asked.count("heard n1") < times:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def found(*, ok: bool) -> list[Found]:
     return [Found("web on n1", Verdict("ready", ok, "", ""), "n1")]
 
@@ -67,15 +74,15 @@ def test_it_is_told_until_a_check_of_it_holds() -> None:
     nodes, said = Nodes(), list[Event]()
     made = hearing(nodes, said)
     made.arm("n1", restart("firewall"))
-    time.sleep(0.7)
+    heard(nodes, 1)
     made.conclude(found(ok=False))
     assert "disarm n1" not in nodes.asked
     made.conclude(found(ok=True))
     count = len(nodes.asked)
     assert nodes.asked[0] == "arm n1 for firewall 1"
-    assert "heard n1" in nodes.asked and nodes.asked[-1] == "disarm n1"
-    time.sleep(0.4)
-    assert len(nodes.asked) == count
+    assert "disarm n1" in nodes.asked
+    time.sleep(1)
+    assert len(nodes.asked) <= count + 1  # one may have been on its way
     assert [event.kind for event in said] == ["guard"]
 
 
@@ -91,11 +98,10 @@ def test_a_node_that_does_not_answer_is_told_again_and_again_and_then_left_to_it
     nodes.lost = True
     made = hearing(nodes, [])
     made.arm("n1", restart("firewall"))
-    time.sleep(0.8)
+    heard(nodes, 2)
     made.close()
-    time.sleep(0.3)
+    time.sleep(1)
     count = nodes.asked.count("heard n1")
-    assert count >= 2
     time.sleep(0.4)
     assert nodes.asked.count("heard n1") == count
     assert "disarm n1" not in nodes.asked

@@ -27,6 +27,7 @@ class Diary:
     def __init__(self, fail_on: str = "", *, word: str = "", nodes: Sequence[str] = ()) -> None:
         self.lines: list[str] = []
         self.told: list[str] = []
+        self.kept: set[str] = set()
         self._fail_on, self._word, self._nodes = fail_on, word, nodes
 
     def _write(self, line: str) -> None:
@@ -86,6 +87,9 @@ class Diary:
 
     def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
         self._write(f"check {'all' if all_of_them else 'system'}{' without ' if without else ''}{' '.join(without)}")
+
+    def can_go_back(self, node: str) -> bool:
+        return node in self.kept
 
     def go_back(self, nodes: Sequence[str]) -> Failures:
         return self._asked("back", nodes)
