@@ -406,7 +406,7 @@ def test_deployments_made_at_once_get_networks_of_their_own(field: Field) -> Non
 
     def one(provisioner: Provisioner) -> str:
         for _ in range(10):
-            subnets = provisioner.free_subnets("net", "10.213.252.0/22", 24)
+            subnets = provisioner.free_subnets("net", "10.219.0.0/22", 24)  # where no deployment has its own
             if provisioner.ensure_network("net", subnets):
                 return subnets.v4
             time.sleep(0.3)  # a network that is just being made has its addresses, but is not listed yet
