@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from common.hcl import Literal
 from common.names import as_command, as_network_length, as_user
@@ -99,11 +98,31 @@ def _node(
     name: str,
     place: Place,
     parameters: ParametersDraft = NO_PARAMETERS,
-    **values: Any,  # noqa: ANN401 (fields of Node, typed by the shape)
+    address: str = "",
+    address6: str = "",
+    addresses: tuple[str, ...] = (),
+    networks: tuple[str, ...] = (),
+    interface: str = "",
+    manage: str = "",
+    port: int = 0,
+    host_key: str = "",
 ) -> Node:
-    """The group is the outer block's to say."""
-    values.setdefault("port", 0)  # the target's
-    return Node(name=name, group="", parameters=parameters.values, places=parameters.places, place=place, **values)
+    """The group is the outer block's to say, and a port of 0 is the target's."""
+    return Node(
+        name,
+        "",
+        address,
+        address6,
+        addresses,
+        networks,
+        interface,
+        manage,
+        port,
+        host_key,
+        parameters=parameters.values,
+        place=place,
+        places=parameters.places,
+    )
 
 
 def as_place(literal: Literal) -> str:

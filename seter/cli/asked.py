@@ -46,13 +46,19 @@ Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the
 
 def claimed(wait: str, take_over: str, why: str) -> Claim:
     """How the lease is wanted. Raises BadInput for what is no duration."""
-    from common.values import Wrong, as_duration
     from seter.lease import Claim
 
+    return Claim(duration_of("--wait", wait) if wait else timedelta(0), take_over, why)
+
+
+def duration_of(option: str, text: str) -> timedelta:
+    """What an option says, such as 10m. Raises BadInput for what is no duration."""
+    from common.values import Wrong, as_duration
+
     try:
-        return Claim(as_duration(wait) if wait else timedelta(0), take_over, why)
+        return as_duration(text)
     except Wrong as wrong:
-        raise BadInput(f"--wait: {wrong.message}", resolution=f"{wrong.fix.capitalize()}.") from wrong
+        raise BadInput(f"{option}: {wrong.message}", resolution=f"{wrong.fix.capitalize()}.") from wrong
 
 
 def deployment_of(system: str, target: str, instance: str) -> Deployment:

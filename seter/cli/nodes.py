@@ -11,8 +11,6 @@ import typer
 
 from common import console
 from common.cli import Json, Store, Systems, Yes
-from common.errors import BadInput
-from common.values import Wrong, as_duration
 from seter.cli.asked import (
     CutAfter,
     Instance,
@@ -26,7 +24,9 @@ from seter.cli.asked import (
     claimed,
     confirmed,
     deployment_of,
+    duration_of,
     request,
+    show_outcome,
 )
 
 if TYPE_CHECKING:
@@ -57,11 +57,8 @@ def update(
     """
     from seter.update import update as change
 
-    asked, report = (
-        request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)),
-        console.reporter(),
-    )
-    done = change(asked, wanted, _deploying(asked, yes, cut_after), report)
+    asked = request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why))
+    done = change(asked, wanted, _deploying(asked, yes, cut_after), console.reporter())
     if json:
         console.json_result(done)
     else:
@@ -96,7 +93,7 @@ def add(
     given = (("address", address), ("address6", address6), ("interface", interface))
     attributes = [(key, _quoted(value)) for key, value in given if value]
     asked = request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why))
-    _told(asked, put_in(asked, group, node, attributes, _deploying(asked, yes, cut_after)))
+    show_outcome(asked, put_in(asked, group, node, attributes, _deploying(asked, yes, cut_after)))
 
 
 def remove(
@@ -120,7 +117,7 @@ def remove(
     from seter.nodes import remove as take_out
 
     asked = request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why))
-    _told(asked, take_out(asked, node, _deploying(asked, yes, cut_after)))
+    show_outcome(asked, take_out(asked, node, _deploying(asked, yes, cut_after)))
 
 
 def replace(
@@ -146,7 +143,7 @@ def replace(
     asked = replacing(
         request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)), node
     )
-    _told(asked, _deploying(asked, yes, cut_after)())
+    show_outcome(asked, _deploying(asked, yes, cut_after)())
 
 
 def reboot(
@@ -173,7 +170,7 @@ def reboot(
     asked = rebooting(
         request(system, target, instance, systems, store, state, claim=claimed(wait, take_over, why)), nodes or [], only
     )
-    _told(asked, _deploying(asked, yes, cut_after)())
+    show_outcome(asked, _deploying(asked, yes, cut_after)())
 
 
 def logs(
@@ -197,16 +194,9 @@ def logs(
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 
-    age = _duration(since) if since else None
+    age = duration_of("--since", since) if since else None
     deployment = deployment_of(system, target, instance)
     read(deployment, systems, node, role, state=state, since=age, follow=follow, write=write)
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return as_duration(text)
-    except Wrong as wrong:
-        raise BadInput(f"--since: {wrong.message}", resolution=f"{wrong.fix}.") from None
 
 
 def _quoted(text: str) -> str:
@@ -218,8 +208,3 @@ def _deploying(asked: Request, yes: bool, cut_after: int) -> Callable[[], Outcom
 
     confirm, wait = confirmed(yes), timedelta(seconds=cut_after)
     return lambda: deploy(asked, report=console.reporter(), confirm=confirm, cut_after=wait)
-
-
-def _told(asked: Request, outcome: Outcome) -> None:
-    done = f"{len(outcome.plan.steps)} steps done in {outcome.seconds:.1f} s" if outcome.plan.steps else "no change"
-    console.result(f"{asked.deployment}: {done}")
