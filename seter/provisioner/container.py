@@ -351,7 +351,7 @@ class ContainerProvisioner(Returning):
 
     def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
         """See the interface."""
-        begin = datetime.now(UTC) - since if since is not None else None
+        begin = (datetime.now(UTC) - since).timestamp() if since else None  # the SDK cuts a datetime to its second
         with translated(f"reading logs of {role} on {node}"):
             yield from self._api.logs(self.role_name(node, role), stream=True, follow=follow, since=begin)
 

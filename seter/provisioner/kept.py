@@ -28,10 +28,11 @@ for marks in loaded cluster; do mkdir before.next/$marks; [ ! -d $marks ] || cp 
 find /run -mindepth 1 -maxdepth 1 -type d -printf '%f %U\\n' >before.next/run &&
 printf '%s\\n' "$@" >before.next/containers && mv -T before.next {BEFORE}"""
 
-# Leaves a list of the roles that have read other files since.
+# Leaves a list of the roles that have read other files since. Links that were laid and not switched to may lie there:
+# cp(1) follows such a one into its folder, but for -T.
 BACK = f"""cd {ROOT} && [ -d "$(readlink {BEFORE}/now)" ] && [ -d "$(readlink {BEFORE}/secrets)" ] || exit
 for link in now secrets; do
-    cp -P --remove-destination {BEFORE}/$link $link.next && mv -T $link.next $link || exit
+    cp -PT --remove-destination {BEFORE}/$link $link.next && mv -T $link.next $link || exit
 done
 for role in $(ls loaded {BEFORE}/loaded | sort -u); do
     cmp -s loaded/$role {BEFORE}/loaded/$role || echo $role

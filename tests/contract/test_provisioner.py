@@ -250,6 +250,19 @@ def test_a_node_goes_back_to_what_ran_before(provisioner: Provisioner, field: Fi
     assert provisioner.observe(KEY).nodes["n1"] == before
 
 
+def test_files_that_were_laid_and_never_used_are_not_gone_back_to(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+    before = provisioner.observe(KEY).nodes["n1"]
+    assert provisioner.keep("n1")
+    provisioner.lay("n1", tree("refused"))
+    assert provisioner.go_back("n1", [("web", 5)]) == ()
+    assert provisioner.forget("n1", gone_back=True)
+    assert provisioner.observe(KEY).nodes["n1"] == before
+
+
 def test_what_has_run_all_the_time_goes_on_and_is_named_to_read_its_files_again(
     provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
 ) -> None:

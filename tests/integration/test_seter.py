@@ -115,7 +115,7 @@ def test_a_role_that_reloads_keeps_its_process(small: Small) -> None:
 def test_files_that_the_process_refuses_stop_the_roll_out_before_anything_is_stopped(small: Small) -> None:
     before = small.containers()
     small.edit(TARGET, 'node "x1" {', 'node "x1" {\n parameters {\n text = "refused"\n }\n')
-    ended = small.seter("deploy", "--yes", code=5)
+    ended = small.seter("deploy", "--yes", code=6)
     assert "note refuses its new files" in ended.err
     assert small.containers() == before
     assert small.seter("exec", "x1", "note", "--", "cat", "/etc/seter/now/note/text").out.strip() == "first"
