@@ -162,8 +162,8 @@ def _words() -> Iterator[bytes]:
 
 def test_a_node_that_hears_nothing_goes_back_by_itself_and_the_next_deploy_does_the_rest(small: Small) -> None:
     """A process that may cut its node off is changed, and seter is gone before it could see whether it did."""
-    setup, told = "roles/setup/role.hcl", "cat /run/setup-was-here"
-    small.edit(setup, '"date >/run/setup-was-here"', '"echo first >/run/setup-was-here"')
+    setup, told = "roles/setup/role.hcl", "cat /run/setup/was-here"
+    small.edit(setup, '"date >/run/setup/was-here"', '"echo first >/run/setup/was-here"')
     small.edit(setup, 'type    = "oneshot"', 'type    = "oneshot"\n    cuts_off = true')
     small.edit(GREETING, 'watch = "0s"', 'watch = "0s"\n    confirm = "4s"')
     small.seter("deploy", "--yes")
