@@ -12,6 +12,7 @@ WHERE = {
     "status": "everyday",
     "verify": "everyday",
     "prove": "everyday",
+    "chaos": "chaos",
     "exec": "everyday",
     "document": "everyday",
     "drain": "everyday",

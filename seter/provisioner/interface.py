@@ -52,6 +52,12 @@ class Answer:
     stderr: str
 
 
+def _unbreakable(node: str) -> Error:
+    return Error(
+        f"{node} cannot be broken like that: nodes of its kind cannot", resolution="Leave this experiment out here."
+    )
+
+
 class Provisioner(ABC):
     """The nodes of one deployment.
 
@@ -177,6 +183,27 @@ class Provisioner(ABC):
         """What the role's process has printed, as it comes, in pieces; with `follow` until it is gone. NotFound if
         there is no such process. Raises Error where logs cannot be read."""
         raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
+
+    # Breaking on purpose, for experiments. Nothing of it is remembered by a node that is made anew.
+
+    def freeze(self, node: str, role: str = "") -> None:
+        """The role's processes, or without a name all of the node's, stand still where they are; connections stay
+        open. What does not run is left alone. Raises Error where that cannot be done."""
+        raise _unbreakable(node)
+
+    def thaw(self, node: str, role: str = "") -> None:
+        """They go on; who does not stand still is left alone."""
+        raise _unbreakable(node)
+
+    def end(self, node: str, role: str) -> None:
+        """The role's processes are killed, as by the kernel: whoever starts them anew after a crash does so now.
+        NotFound if none runs."""
+        raise _unbreakable(node)
+
+    def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
+        """The role's processes get this share of a core, and so many bytes of memory; 0 for as much as there is.
+        NotFound if none runs."""
+        raise _unbreakable(node)
 
     # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
     sets_nodes_aside = False

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
-from seter.provisioner import labels
+from seter.provisioner.breaking import Breakable
 from seter.provisioner.guard import HEARD, Guard
-from seter.provisioner.interface import Answer, Provisioner
+from seter.provisioner.interface import Answer
 from seter.provisioner.kept import Kept
 
 
-class Returning(labels.Named, Provisioner):
+class Returning(Breakable):
     """Nodes that can go back."""
 
     sets_nodes_aside = True

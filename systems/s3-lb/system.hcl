@@ -62,7 +62,9 @@ system "s3-lb" {
       balancers = "gateways"
     }
     role "radosgw-exporter" {}
-    role "radosgw-breaker" {}
+    role "radosgw-breaker" {
+      agent = 9551 # health
+    }
     role "traefik-guard" {}
     role "traefik" {
       backends      = "gateways"
@@ -87,7 +89,9 @@ system "s3-lb" {
       password     = true
     }
     role "bird-exporter" {}
-    role "health" {}
+    role "health" {
+      proof = 9562 # radosgw-breaker
+    }
     role "node-exporter" {}
     withdraw {
       command = ["/usr/local/lib/seter/health", "withdraw"]

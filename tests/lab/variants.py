@@ -22,7 +22,8 @@ def shared(folder: Path) -> Path:
 def variant(folder: Path, system: str, changes: Iterable[tuple[str, str, str]]) -> Path:
     """A folder for `--systems` with this system; a change is a file of it, a text that is there, and one to follow."""
     made = shared(folder)
-    texts = {path.relative_to(OURS / system): path.read_text() for path in (OURS / system).rglob("*.hcl")}
+    files = [*(OURS / system).rglob("*.hcl"), *(OURS / system).rglob("*.yaml")]
+    texts = {path.relative_to(OURS / system): path.read_text() for path in files}
     for name, line, more in changes:
         assert texts[Path(name)].count(line) == 1, f"{line!r} is not once in {name}"
         texts[Path(name)] = texts[Path(name)].replace(line, line + more)

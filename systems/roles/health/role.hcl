@@ -60,6 +60,11 @@ role "health" {
     summary = "More good answers than these are never needed"
     default = 300
   }
+  parameter "proof" {
+    type    = "count"
+    summary = "Port of this node at whose /status somebody says whether real requests succeed (`proven`): a node that is out stays out until they do; 0 for none"
+    default = 0
+  }
   parameter "fresh_every" {
     type    = "count"
     summary = "Every so many checks a new TLS connection is made, the others keep the one that is open"

@@ -30,6 +30,11 @@ role "radosgw-breaker" {
     summary = "So many good answers in a row let it in again"
     default = 10
   }
+  parameter "agent" {
+    type    = "count"
+    summary = "Port of this node at whose /status the health agent says whether any router hears the node; 0 for none"
+    default = 0
+  }
 
   process {
     command     = ["/usr/local/lib/seter/radosgw-breaker", "run"]

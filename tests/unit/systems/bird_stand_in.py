@@ -11,10 +11,11 @@ from pathlib import Path
 
 
 class StandIn:
-    """`up` is what it announces, `asked` every command it got; `refuses` are protocols that it does not know."""
+    """`up` is what it announces, `routers` its BGP sessions, `asked` every command it got."""
 
     def __init__(self, path: Path, protocols: tuple[str, ...]) -> None:
         self.up = dict.fromkeys(protocols, False)
+        self.routers: dict[str, bool] = {}
         self.asked: list[str] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
@@ -45,6 +46,8 @@ class StandIn:
     def _answer(self, command: str) -> str:
         self.asked.append(command)
         name = command.split()[-1]
+        if command == "show protocols":
+            return self._table(list(self.up))
         if name.startswith('"'):
             fit = [one for one in self.up if fnmatch(one, name.strip('"'))]
             return self._table(fit) if fit else "8003 No protocols match\n"
@@ -65,6 +68,9 @@ class StandIn:
             state = "up  " if self.up[name] else "down"
             before = " " if count else "1002-"
             words.append(f"{before}{name}       Static     master4    {state}   2026-11-25 02:00:28.559  \n")
+        for name, up in self.routers.items() if len(names) > 1 else ():
+            state, info = ("up   ", "Established") if up else ("start", "Active        Socket: No route to host")
+            words.append(f" {name}     BGP        ---        {state}  2026-11-25 02:00:28.559  {info}\n")
         return "".join((*words, "0000 \n"))
 
     def hang_up(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import health
 import pytest
 from bird_control import Bird
-from health_agent import Agent, Config, Judge, Outcome, Probe, Wish
+from health_agent import Agent, Config, Judge, Neighbours, Outcome, Probe, Wish, proven
 from health_state import Chorus, States
 
 from seter.certificates import make_authority, make_certificate
@@ -168,6 +168,85 @@ def test_one_family_alone_is_never_left_announced(bench: Bench) -> None:
     bench.bird.up.update(vip6=False)
     bench.tick()
     assert bench.bird.up == {"vip4": True, "vip6": True}
+
+
+@pytest.fixture
+def attentive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """One that asks for its neighbours at each tick."""
+    monkeypatch.setattr(Neighbours, "EVERY", 0.0)
+    return bench
+
+
+def test_a_node_that_lost_all_its_routers_is_out_and_has_to_do_well_again(attentive: Bench) -> None:
+    bench = attentive
+    bench.bird.routers = {"rt1_v4": True, "rt2_v4": False}
+    bench.tick(times=2)
+    assert bench.state.announced and not bench.state.cut_off
+    bench.bird.routers = {"rt1_v4": False, "rt2_v4": False}
+    bench.tick()
+    assert not bench.state.announced and bench.state.cut_off and "no router" in bench.state.reason
+    bench.bird.routers = {"rt1_v4": False, "rt2_v4": True}
+    bench.tick()
+    assert not bench.state.announced and not bench.state.cut_off
+    bench.tick()
+    assert bench.state.announced
+
+
+def test_a_node_that_no_router_has_heard_yet_is_announced(attentive: Bench) -> None:
+    attentive.bird.routers = {"rt1_v4": False}
+    attentive.tick(times=2)
+    assert attentive.state.announced and not attentive.state.cut_off
+
+
+@contextmanager
+def told(document: object) -> Iterator[int]:
+    """Somebody who says this at /status; the port."""
+
+    class Says(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Says) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("document", "holds"), [({"proven": True}, True), ({"proven": False}, False), ({}, True), ([], True), ("x", True)]
+)
+def test_only_who_says_that_requests_fail_keeps_a_node_out(document: object, holds: bool) -> None:
+    with told(document) as port:
+        assert proven(port) is holds
+
+
+def test_where_nobody_says_anything_nothing_speaks_against_a_node() -> None:
+    assert proven(0) and proven(1)
+
+
+def test_a_node_stays_out_until_real_requests_succeed_and_is_not_taken_out_for_them(
+    tmp_path: Path, bench: Bench
+) -> None:
+    said = {"proven": False}
+    with told(said) as port:
+        main = config(tmp_path, services=[MAIN | {"proof": port}]).services[0]
+        agent = Agent(
+            config(tmp_path), main, Bird(str(tmp_path / "ctl")), lambda: (GOOD, ""), bench.wish, bench.ticked.append
+        )
+        for _ in range(5):
+            agent.tick()
+        assert not agent.state.announced and "no requests yet" in agent.state.reason
+        said["proven"] = True
+        agent.tick(), agent.tick()
+        assert agent.state.announced
+        said["proven"] = False
+        agent.tick(), agent.tick()
+        assert agent.state.announced
 
 
 def test_a_check_that_cannot_run_withdraws(bench: Bench) -> None:

@@ -98,6 +98,25 @@ def test_without_etcd_nobody_is_out_and_who_is_comes_in(tmp_path: Path) -> None:
     assert not any(file.exists() for file in files)
 
 
+def test_one_of_a_node_that_is_cut_off_is_out_at_its_first_failure_and_stays_so_when_the_link_is_back(
+    tmp_path: Path,
+) -> None:
+    (lock, *_), file, cut = fleet(tmp_path)[1], tmp_path / "drained", [True]
+    breaker = Breaker(config(tmp_path, drained=str(file)), lock, State(), lambda: cut[0])
+    lock.away = True
+    breaker.hear(GOOD)
+    assert not file.exists() and breaker.state.report()["proven"]
+    breaker.hear(BAD)
+    assert file.exists() and not breaker.state.report()["proven"]
+    breaker.hear(BAD)
+    lock.away, cut[0] = False, False
+    breaker.hear(BAD)
+    breaker.hear(GOOD)
+    assert file.exists() and lock.mine
+    breaker.hear(GOOD)
+    assert not file.exists() and not lock.mine
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([GOOD, BAD, OTHER])), max_size=120))
 def test_whatever_happens_one_is_out_at_most(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[int, Outcome]]

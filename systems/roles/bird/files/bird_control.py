@@ -46,6 +46,11 @@ class Bird:
         rows = [text.split() for text in self.ask(f'show protocols "{pattern}"')]
         return {row[0]: row[3] == "up" for row in rows if len(row) > 3 and row[0] != "Name"}
 
+    def sessions(self) -> dict[str, bool]:
+        """BGP's protocols, and whether each has its session."""
+        rows = [text.split() for text in self.ask("show protocols")]
+        return {row[0]: "Established" in row[4:] for row in rows if len(row) > 3 and row[1] == "BGP"}
+
     def enable(self, protocols: Sequence[str]) -> None:
         """Announce; twice is once."""
         for name in protocols:

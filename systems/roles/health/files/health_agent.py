@@ -9,7 +9,9 @@ import socket
 import ssl
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +32,7 @@ class Service:
     dns_name: str
     vips: tuple[str, ...]
     protocols: tuple[str, ...]
+    proof: int = 0  # port on this node where somebody says whether real requests succeed; 0 for nobody
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Service:
@@ -39,6 +42,7 @@ class Service:
             str(found["dns_name"]),
             tuple(str(vip) for vip in found["vips"]),
             tuple(str(name) for name in found["protocols"]),
+            int(found.get("proof", 0)),
         )
 
 
@@ -211,6 +215,37 @@ class Probe:
         self._connection = None
 
 
+class Neighbours:
+    """Whether any router hears this node. One that has lost all its sessions is cut off: what is under way to others
+    hangs until TCP tries again, up to seconds after the link is back (RFC 6298, section 5.5)."""
+
+    EVERY = 1.0  # seconds between two questions
+
+    def __init__(self, bird: Bird) -> None:
+        self._bird, self._asked, self._heard, self._lost = bird, 0.0, False, False
+
+    def lost(self, now: float) -> bool:
+        """No session is left of those that there were; not so before the first one. `now` in seconds, monotonic."""
+        if now - self._asked >= self.EVERY:
+            self._asked = now
+            with suppress(OSError):  # a BIRD that does not answer announces nothing
+                up = any(self._bird.sessions().values())
+                self._heard, self._lost = self._heard or up, self._heard and not up
+        return self._lost
+
+
+def proven(port: int) -> bool:
+    """Whether the last real request to the RadosGW of this node succeeded, by whoever makes them and tells it there.
+    Where nobody does, nothing speaks against it."""
+    if not port:
+        return True
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=0.5) as answer:
+            return bool(json.load(answer).get("proven", True))
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
 @dataclass(slots=True)
 class Wish:
     """What the operator wants: kept in a file, so it outlives the agent, but not the node (or its namespace)."""
@@ -262,6 +297,7 @@ class Agent:
     ) -> None:
         self._service, self._bird, self._check, self._wish, self._ticked = service, bird, check, wish, ticked
         self.state = State({outcome.value: 0 for outcome in Outcome}, service.vips)
+        self._neighbours = Neighbours(bird)
         self._judge = Judge(config.fall, config.rise, config.calm, config.most)
         self._last: bool | None = None  # what this agent asserted last
 
@@ -299,10 +335,16 @@ class Agent:
         self._log("withdrawn: the agent ends")
 
     def _outcome(self) -> tuple[Outcome, str]:
+        self.state.cut_off = self._neighbours.lost(time.monotonic())
+        if self.state.cut_off:
+            return Outcome.BAD, "no router hears this node"
         try:
-            return self._check()
+            outcome, reason = self._check()
+            if outcome is Outcome.GOOD and not self._judge.healthy and not proven(self._service.proof):
+                return Outcome.SLOW, "its RadosGW answers probes and no requests yet"
         except Exception as fault:
             return Outcome.BAD, f"cannot check: {type(fault).__name__}: {fault}"
+        return outcome, reason
 
     def _assert(self, announce: bool) -> None:
         protocols = self._service.protocols

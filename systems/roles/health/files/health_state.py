@@ -27,6 +27,7 @@ class State:
     corrections: int = 0
     bird_failures: int = 0
     needed: int = 0
+    cut_off: bool = False
 
     def report(self) -> dict[str, Any]:
         """For `health status`."""
@@ -39,6 +40,7 @@ class State:
             "checked_at": self.checked_at,
             "ticks": self.ticks,
             "needed": self.needed,
+            "cut_off": self.cut_off,
             "settled": self.ticks > 0 and self.announced == (not self.withdrawn),
         }
 
@@ -53,6 +55,7 @@ _OF_A_SERVICE: tuple[tuple[str, str, str, Callable[[State], float]], ...] = (
     ("health_changes_total", "counter", "Times that the announcement was changed", lambda state: state.changes),
     ("health_corrections_total", "counter", "Of them, against what BIRD had done", lambda state: state.corrections),
     ("health_bird_failures_total", "counter", "Ticks in which BIRD did not answer", lambda state: state.bird_failures),
+    ("health_cut_off", "gauge", "1 while no router hears this node", lambda state: state.cut_off),
     ("health_needed_checks", "gauge", "Good checks in a row that admit this node", lambda state: state.needed),
 )
 

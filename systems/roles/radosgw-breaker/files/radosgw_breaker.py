@@ -11,7 +11,9 @@ A circuit breaker for each RadosGW, of which the requests are its own: a small o
 can open it by what it asks for. It opens by the file that makes RadosGW's health check answer 503 (Ceph's
 rgw_healthcheck_disabling_path), which every balancer's probe sees. And it opens for one RadosGW of the fleet at a time,
 by a key in etcd that is bound to a lease: when all fail, the storage behind them does, and taking them all out would
-turn slow answers into none. Without etcd nobody is taken out.
+turn slow answers into none. Without etcd nobody is taken out, but for one of a node that no router hears (`cut_off` of
+the health agent): nobody reaches it, and when the link is back its requests to storage hang until TCP tries again,
+while its probe is answered at once.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +55,7 @@ class Config:
     rise: int
     metrics_port: int
     metrics_address: str
+    agent: int = 0  # port on this node where the health agent tells whether the node is cut off; 0 for nobody
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -70,6 +74,7 @@ class Config:
                 rise=int(found["rise"]),
                 metrics_port=int(found["metrics_port"]),
                 metrics_address=str(found["metrics_address"]),
+                agent=int(found.get("agent", 0)),
             )
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
@@ -129,6 +134,15 @@ class Requests:
         return outcome_of(int(done.stdout.strip() or 0), done.returncode)
 
 
+def cut_off(port: int) -> bool:
+    """Whether the health agent says that no router hears this node."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
+            return bool(port and json.load(answer).get("cut_off", False))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 class Holds(Protocol):
     """What of etcd_lead.Lead is needed."""
 
@@ -161,7 +175,10 @@ class State:
     def report(self) -> dict[str, Any]:
         """For `status`."""
         said = "out: it answers probes and fails requests" if self.out else self.reason or "in"
-        return {"ok": not self.out and not self.wanted, "summary": said, "failures": self.failures, "good": self.good}
+        return {"ok": not self.out and not self.wanted, "summary": said, "proven": not self.failures, **self._counts()}
+
+    def _counts(self) -> dict[str, int]:
+        return {"failures": self.failures, "good": self.good}
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
@@ -178,8 +195,9 @@ class State:
 class Breaker:
     """Judges outcomes, and takes the RadosGW out or lets it in."""
 
-    def __init__(self, config: Config, lock: Holds, state: State) -> None:
-        self._config, self._lock, self.state = config, lock, state
+    def __init__(self, config: Config, lock: Holds, state: State, alone: Callable[[], bool] = lambda: False) -> None:
+        """`alone` says whether the node is cut off."""
+        self._config, self._lock, self.state, self._alone = config, lock, state, alone
 
     def hear(self, outcome: Outcome) -> None:
         """Take one outcome into account. Never raises for what etcd does."""
@@ -190,7 +208,7 @@ class Breaker:
             state.failures, state.good = 0, state.good + 1
         if state.out:
             self._stay_out()
-        elif state.failures >= self._config.fall:
+        elif state.failures >= self._config.fall or (state.failures and self._alone()):
             self._open()
         else:
             state.wanted = False
@@ -212,6 +230,8 @@ class Breaker:
             self.close(self.state.reason)
 
     def _held(self) -> bool:
+        if self._alone():
+            return True
         try:
             self._lock.hold()
         except (Failed, KeyError, ValueError) as fault:
@@ -242,7 +262,7 @@ def run(config: Config) -> int:
     ending = until_told()
     state = State()
     serve(config.metrics_port, state, config.metrics_address)
-    breaker = Breaker(config, Lead(config.etcd, config.node, LEASE, KEY), state)
+    breaker = Breaker(config, Lead(config.etcd, config.node, LEASE, KEY), state, lambda: cut_off(config.agent))
     keep_asking(Requests(config).ask, breaker, config.interval, ending)
     if state.out:
         breaker.close("nobody watches it any more")

@@ -1,0 +1,170 @@
+"""What experiments may do: functions for providers of type python in their files.
+
+Each says on disk how it is taken back before it does anything. Nodes and roles are named; groups are in the
+configuration of every experiment, as `gateways_1` for the first node of the group `gateways`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+from common.errors import BadInput, Error
+from common.model import Event
+from common.values import Wrong, as_size
+from seter.chaos import undo
+from seter.chaos.ledger import Due
+from seter.chaos.scene import Scene, current
+from seter.deploy import deploy
+from seter.drain import drain as let_out
+from seter.nodes import rebooting
+
+SLICE = 0.25  # seconds of a process that stutters: it stands still for a share of each
+DRAIN_WITHIN = timedelta(seconds=30)
+
+
+def power_off(node: str) -> str:
+    """The node and all that runs on it are gone at once; an ordinary deploy brings it back."""
+    scene = current()
+    what = f"{scene.node(node)} loses its power"
+    with scene.changing(what, Due("heal", {}, f"deploy: {node} comes back")):
+        scene.seen.provisioner.kill(node)
+    return what
+
+
+def freeze(node: str, role: str = "") -> str:
+    """All processes of the node, or those of one role, stand still and say nothing: connections stay open."""
+    scene = current()
+    what = f"{role or 'everything'} on {scene.node(node)} stands still"
+    with scene.changing(what, Due("thaw", {"node": node, "role": role}, f"{role or 'everything'} on {node} goes on")):
+        scene.seen.provisioner.freeze(node, role)
+    return what
+
+
+def thaw(node: str, role: str = "") -> str:
+    """Take `freeze` or `slow` back before the experiment ends."""
+    return _back(Due("thaw", {"node": node, "role": role}, f"{role or 'everything'} on {node} goes on"))
+
+
+def slow(node: str, role: str, share: float = 0.8) -> str:
+    """The role's processes stand still for this share of the time, a quarter of a second at most each time. Raises
+    BadInput."""
+    scene = current()
+    if not 0 < share < 1:
+        raise BadInput(f"a share of {share:g} of the time", resolution="Give one between 0 and 1.")
+    what = f"{role} on {scene.node(node)} is slow: it stands still for {share:.0%} of the time"
+    with scene.changing(what, Due("thaw", {"node": node, "role": role}, f"{role} on {node} goes on")):
+        stop = threading.Event()
+        thread = threading.Thread(target=_stutter, args=(scene, node, role, share, stop), daemon=True)
+        scene.stuttering[node, role] = (stop, thread)
+        thread.start()
+    return what
+
+
+def _stutter(scene: Scene, node: str, role: str, share: float, stop: threading.Event) -> None:
+    provisioner = scene.seen.provisioner
+    while not stop.is_set():
+        try:
+            begun = time.monotonic()
+            provisioner.freeze(node, role)
+            stop.wait(max(0.0, SLICE * share - (time.monotonic() - begun)))
+            provisioner.thaw(node, role)
+            stop.wait(max(0.0, SLICE - (time.monotonic() - begun)))
+        except Error as error:
+            scene.report(Event("waiting", f"{role} on {node}", error.message))
+            stop.wait(SLICE)
+
+
+def kill(node: str, role: str) -> str:
+    """The role's processes are killed (SIGKILL); who looks after them starts them anew, or the deploy does."""
+    scene = current()
+    what = f"{role} on {scene.node(node)} is killed"
+    with scene.changing(what, Due("heal", {}, f"deploy: {role} on {node} runs")):
+        scene.seen.provisioner.end(node, role)
+    return what
+
+
+def limit(node: str, role: str, cores: float = 0.0, memory: str = "") -> str:
+    """The role's processes get so much of a core, and so much memory, such as 256MiB. Raises BadInput."""
+    scene = current()
+    try:
+        size = as_size(memory) if memory else 0
+    except Wrong as wrong:
+        raise BadInput(f"memory: {wrong.message}", resolution=f"{wrong.fix.capitalize()}.") from wrong
+    some = " and ".join(filter(None, [f"{cores:g} of a core" if cores else "", memory]))
+    if not some:
+        raise BadInput("neither cores nor memory", resolution="Say what is limited.")
+    what = f"{role} on {scene.node(node)} gets {some}"
+    with scene.changing(what, Due("unlimit", {"node": node, "role": role}, f"{role} on {node} is not limited")):
+        scene.seen.provisioner.limit(node, role, cores=cores, memory=size)
+    return what
+
+
+def execute(node: str, role: str, argv: list[str], what: str, back: list[str] | None = None) -> str:
+    """Run a command as root where the role's process runs; `back` is the command that takes it back, without one a
+    deploy does. Raises Error when it fails."""
+    scene = current()
+    words = f"{what} on {scene.node(node)}"
+    due = Due("heal", {}, f"deploy after: {words}")
+    if back:
+        due = Due("execute", {"node": node, "role": role, "argv": back}, f"no longer: {words}")
+    with scene.changing(words, due):
+        answer = scene.seen.provisioner.execute(node, role, argv, user="root")
+        if answer.code != 0:
+            raise Error(
+                f"{argv[0]} on {node} ended with status {answer.code}",
+                details=(answer.stderr or answer.stdout).strip(),
+                resolution="See the experiment's file.",
+            )
+    return words
+
+
+def drain(node: str) -> str:
+    """New traffic goes elsewhere, what is under way ends: as `seter drain`."""
+    scene = current()
+    what = f"{scene.node(node)} is drained"
+    request = scene.request
+    with scene.changing(what, Due("undrain", {"node": node}, f"{node} gets traffic again")):
+        let_out(request.deployment, request.systems, node, scene.report, DRAIN_WITHIN, request.state)
+    return what
+
+
+def undrain(node: str) -> str:
+    """Take `drain` back before the experiment ends."""
+    return _back(Due("undrain", {"node": node}, f"{node} gets traffic again"))
+
+
+def reboot(node: str) -> str:
+    """Drained, rebooted, looked at and let in again: as `seter reboot`."""
+    scene = current()
+    what = f"{scene.node(node)} is rebooted in order"
+    with scene.changing(what, Due("heal", {}, f"deploy: {node} runs")):
+        request = replace(rebooting(scene.request, [node], ""), verb="reboot")
+        deploy(request, report=scene.report, confirm=lambda plan: True)
+    return what
+
+
+def deployed() -> str:
+    """An ordinary deploy, in the middle of an experiment."""
+    scene = current()
+    with scene.changing("deploy"):
+        scene.heal()
+    return "deployed"
+
+
+def take_back() -> str:
+    """All that is still done: the one rollback of most experiments."""
+    scene = current()
+    if faults := scene.take_back(undo.WAYS):
+        raise faults[0]
+    return "all is taken back"
+
+
+def _back(due: Due) -> str:
+    scene = current()
+    with scene.changing(due.what):
+        undo.WAYS[due.way](**due.arguments)
+        scene.ledger.done(due)
+    return due.what

@@ -1,0 +1,132 @@
+"""Nodes that are containers, broken on purpose: what experiments need and a deploy does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from common.errors import Error, NotFound
+from seter.provisioner import labels
+from seter.provisioner.docker_errors import translated
+from seter.provisioner.interface import Provisioner
+from seter.provisioner.labels import Listed
+
+PERIOD = 100_000  # microseconds, of the kernel's scheduler: the engine's own value (docker-update(1), --cpu-period)
+
+
+class Engine(Protocol):
+    """What of the SDK's client is needed."""
+
+    def containers(self, *, all: bool, filters: object) -> Sequence[Listed]:
+        """Containers, as a list tells of them."""
+        ...
+
+    def inspect_container(self, container: str) -> Mapping[str, Any]:
+        """All that is known of one."""
+        ...
+
+    def pause(self, container: str) -> None:
+        """Its processes stand still."""
+        ...
+
+    def unpause(self, container: str) -> None:
+        """They go on."""
+        ...
+
+    def update_container(self, container: str, **settings: object) -> object:
+        """It is limited to this."""
+        ...
+
+    def create_host_config(self, **settings: object) -> object:
+        """Settings of a container that are the host's business."""
+        ...
+
+    def create_container(self, image: str, **settings: object) -> Mapping[str, str]:
+        """A container, which has an `Id`."""
+        ...
+
+    def start(self, container: str) -> None:
+        """It runs."""
+        ...
+
+    def wait(self, container: str) -> Mapping[str, object]:
+        """It has ended; its `StatusCode`."""
+        ...
+
+    def remove_container(self, container: str, *, force: bool) -> None:
+        """It is gone."""
+        ...
+
+
+class Breakable(labels.Named, Provisioner):
+    """Nodes that can be broken. `_api` is the client of their engine."""
+
+    _api: Any
+
+    def freeze(self, node: str, role: str = "") -> None:
+        """See the interface. By the engine's freezer; the kernel under them goes on and takes packets."""
+        engine: Engine = self._api
+        with translated(f"freezing {role or node}"):
+            for listed in self._running(node, role, "running"):
+                engine.pause(listed["Id"])
+
+    def thaw(self, node: str, role: str = "") -> None:
+        """See the interface."""
+        engine: Engine = self._api
+        with translated(f"thawing {role or node}"):
+            for listed in self._running(node, role, "paused"):
+                engine.unpause(listed["Id"])
+
+    def end(self, node: str, role: str) -> None:
+        """See the interface. The engine does not start anew what it was told to kill, so a process beside the others
+        of its host does it, which may do nothing else."""
+        engine: Engine = self._api
+        with translated(f"killing {role} on {node}"):
+            found = self._running(node, role, "running")
+            if not found:
+                raise NotFound(f"{role} does not run on {node}", resolution="Run: seter deploy")
+            listed = found[0]
+            process = int(engine.inspect_container(listed["Id"])["State"]["Pid"])
+            host = engine.create_host_config(
+                pid_mode="host", network_mode="none", cap_drop=["ALL"], cap_add=["KILL"],
+                security_opt=["no-new-privileges"], read_only=True, init=False,
+            )  # fmt: skip
+            made = engine.create_container(
+                listed["ImageID"],
+                entrypoint=["sh", "-c", 'kill -KILL "$1"', "sh", str(process)],
+                command=[],
+                user="root",
+                host_config=host,
+                labels=labels.of_part(self.deployment, "trial") | {labels.NODE: node},
+            )["Id"]
+            try:
+                engine.start(made)
+                code = engine.wait(made)["StatusCode"]
+            finally:
+                engine.remove_container(made, force=True)
+        if code != 0:
+            raise Error(f"{role} on {node} was not killed: status {code}", resolution="See what the engine says.")
+
+    def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
+        """See the interface. -1 is the engine's word for no limit of memory."""
+        engine: Engine = self._api
+        with translated(f"limiting {role} on {node}"):
+            found = self._running(node, role, "running", "paused", "restarting")
+            if not found:
+                raise NotFound(f"{role} does not run on {node}", resolution="Run: seter deploy")
+            for listed in found:
+                engine.update_container(
+                    listed["Id"],
+                    cpu_period=PERIOD,
+                    cpu_quota=int(cores * PERIOD) or -1,
+                    mem_limit=memory or -1,
+                    memswap_limit=memory or -1,
+                )
+
+    def _running(self, node: str, role: str, *states: str) -> list[Listed]:
+        """Containers of the node's roles, or of one, that are in one of these states."""
+        engine: Engine = self._api
+        marks = [f"{labels.DEPLOYMENT}={self.deployment}", f"{labels.NODE}={node}", f"{labels.PART}=role"]
+        marks += [f"{labels.ROLE}={role}"] if role else []
+        listed = engine.containers(all=True, filters={"label": marks})
+        return [each for each in listed if each["State"] in states and not labels.is_aside(each)]

@@ -1,0 +1,129 @@
+"""Experiments on the real load balancer: what it bears, that a worse one does not, and that all is taken back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Running
+from tests.integration.test_roles_services import container, soon
+from tests.lab.variants import variant
+
+EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "link-cut")
+LATE = "allow: {failed_for: 1s, back_within: 60s}"
+
+
+def chaos(running: Running, *words: str, code: int | None = 0) -> list[dict[str, Any]]:
+    ended = running.seter("chaos", *words, "--yes", "--json", code=code)
+    return list(json.loads(ended.out))
+
+
+def begun(running: Running, *words: str) -> subprocess.Popen[str]:
+    argv = [str(ROOT / ".venv/bin/seter"), "chaos", "s3-lb", "--target", "container", "--instance", running.instance]
+    return subprocess.Popen(
+        [*argv, *words, "--yes"], cwd=running.tools.cwd, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def told(process: subprocess.Popen[str], text: str) -> None:
+    """Wait until it has said this."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"it never said {text!r}")
+
+
+def states(running: Running, node: str) -> set[str]:
+    prefix = container(running, node).removesuffix(".")
+    listed = running.docker("ps", "--all", "--filter", f"name={prefix}", "--format", "{{.State}} {{.Names}}")
+    return {line.split()[0] for line in listed.splitlines()}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_balancer_bears_it(running: Running, name: str, tmp_path: Path) -> None:
+    (found,) = chaos(running, name, "--out", str(tmp_path))
+    assert found["held"], found["verdicts"]
+    assert found["load"]["requests"] > 300 and found["marks"][-1]["back"]
+    journal = json.loads((tmp_path / f"{name}.journal.json").read_bytes())
+    assert journal["status"] == "completed" and journal["rollbacks"][0]["status"] == "succeeded"
+    assert journal["experiment"]["configuration"]
+    assert "no change" in running.seter("deploy", "--yes").out
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the definitions, in which a test changes one experiment; artefacts are the same."""
+    yield variant(tmp_path, "s3-lb", [])
+
+
+def test_what_costs_more_than_is_allowed_is_said_to(running: Running, experiment: Path) -> None:
+    file = experiment / "s3-lb/chaos/gateway-power.yaml"
+    text = file.read_text()
+    assert LATE in text
+    file.write_text(text.replace(LATE, "allow: {failed: 0, back_within: 60s}"))
+    (found,) = chaos(running, "gateway-power", "--systems", str(experiment), code=1)
+    bad = [each for each in found["verdicts"] if not each["ok"]]
+    assert not found["held"] and [each["check"] for each in bad] == ["requests that fail"], found["verdicts"]
+    assert "no change" in running.seter("deploy", "--yes").out
+
+
+def test_ctrl_c_takes_back_what_was_done(running: Running) -> None:
+    process = begun(running, "gateway-freeze")
+    told(process, "stands still")
+    soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130
+    assert states(running, "gw2") <= {"running", "exited"}
+    soon(lambda: "no change" in running.seter("deploy", "--yes").out, 30, "nothing is left to do")
+
+
+def test_what_a_killed_run_left_is_taken_back_by_the_next(running: Running) -> None:
+    process = begun(running, "gateway-freeze")
+    told(process, "stands still")
+    soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
+    process.kill()
+    process.wait(10)
+    assert "paused" in states(running, "gw2")
+    time.sleep(1)
+    ended = running.seter("chaos", "--undo", "--json")
+    assert json.loads(ended.out) == {"taken_back": 1}
+    assert states(running, "gw2") <= {"running", "exited"}
+    soon(lambda: "no change" in running.seter("deploy", "--yes").out, 30, "nothing is left to do")
+    assert json.loads(running.seter("chaos", "--undo", "--json").out) == {"taken_back": 0}
+
+
+def test_a_target_that_is_not_for_experiments_is_left_alone(running: Running, experiment: Path) -> None:
+    file = experiment / "s3-lb/targets/container.hcl"
+    file.write_text(file.read_text().replace("experiments = true", "experiments = false"))
+    ended = running.seter("chaos", "--yes", "--systems", str(experiment), code=2)
+    assert "not marked for experiments" in ended.err and "experiments = true" in ended.err
+
+
+def test_nobody_is_asked_without_a_terminal(running: Running) -> None:
+    ended = running.seter("chaos", "link-cut", code=2)
+    assert "touches gw1" in ended.err and "Give --yes" in ended.err
+
+
+@pytest.mark.long
+def test_the_default_set_is_borne_in_ten_minutes(running: Running, tmp_path: Path) -> None:
+    started = time.monotonic()
+    found = chaos(running, "--out", str(tmp_path), code=None)
+    assert len(found) >= 11 and not [(each["experiment"], each["verdicts"]) for each in found if not each["held"]]
+    assert time.monotonic() - started < 600
+
+
+@pytest.mark.long
+def test_every_experiment_is_borne(running: Running) -> None:
+    every = json.loads(running.seter("chaos", "--list", "--json").out)
+    rest = [each["name"] for each in every if not each["terms"]["default"]]
+    found = chaos(running, *rest, code=None)
+    assert len(found) == len(rest) >= 9
+    assert not [(each["experiment"], each["verdicts"]) for each in found if not each["held"]]
