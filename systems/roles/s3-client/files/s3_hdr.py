@@ -8,7 +8,6 @@ that count.
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 import zlib
 from collections.abc import Iterator
@@ -78,7 +77,7 @@ class Histogram:
             cookie, length = _OUTER.unpack_from(outer)
             whole = _inflated(outer[_OUTER.size : _OUTER.size + length])
             inner, size, offset, digits, lowest, highest, _ = _HEADER.unpack_from(whole)
-        except (binascii.Error, struct.error, zlib.error) as fault:
+        except (ValueError, struct.error, zlib.error) as fault:
             raise ValueError(f"no histogram: {fault}") from fault
         if (cookie, inner, offset, digits, lowest, highest) != (_COMPRESSED, _COOKIE, 0, DIGITS, 1, HIGHEST):
             raise ValueError("a histogram of another version, range or precision")
