@@ -4,11 +4,17 @@
     s3-client run                                     the canary: a 1 KiB round every second, metrics; until SIGTERM
     s3-client round-trip --size N                     put, get, compare, delete one object of N bytes, or 64MiB
     s3-client load --seconds S --rate R               R new connections a second, each one GET of 1 KiB
+    s3-client drive --profile FILE --seconds S        a mix of requests at planned times, all verified
+    s3-client profile --from-log FILE                 such a profile, of an access log of Traefik or S3; - is stdin
     s3-client flows --count N --seconds S --each E    keep N slow uploads and downloads going, each of E seconds
     s3-client upload --while FILE                     one long upload, until FILE, touched now and then, is removed
     s3-client status                                  JSON: how the canary fares
     s3-client check-config                            exit 0 when the file of --config can be used, else 2
 
+`drive` takes a profile (JSON, described in s3_profile.py) in place of its file, --rate R and --seed N in place of the
+profile's, --stream for a line of JSON every second, --late S to list answers that took longer, --name NUMBER=NAME for a
+RadosGW's number or an address. It ends with 1 as well when the run is not valid: when this machine was too busy to keep
+to the plan. What it prints is described in s3_tally.py.
 --service NAME asks another service than the first (`run` asks all), --vip ADDRESS takes one virtual IP instead of all
 in turn; --json prints JSON. --config FILE comes before the verb.
 Exit codes: 0 all good, 1 something failed, 2 wrong file or usage.
@@ -29,14 +35,19 @@ import time
 import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import s3_drive
 import s3_flows
+import s3_tally
 from botocore.exceptions import BotoCoreError, ClientError
 from metrics_server import metric, serve
 from s3_certificate import EVERY, life
 from s3_load import Getter, as_json, as_text, load, prepare
+from s3_log import profile_of
+from s3_profile import Profile
 from s3_round_trip import round_trip
 from s3_service import Service, resolved
 from s3_upload import upload
@@ -154,6 +165,35 @@ def one_load(service: Service, vips: tuple[str, ...], options: argparse.Namespac
     return 1 if found["failed"] else 0
 
 
+def one_drive(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
+    """A profile's requests over all virtual IPs. Exit code 1 when one failed, or the run is not valid; 2 for a wrong
+    profile. Raises OSError."""
+    try:
+        text: str = options.profile
+        profile = text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")
+        more = {name: getattr(options, name) for name in ("rate", "seed") if getattr(options, name) is not None}
+        chosen = Profile.parsed(json.dumps({**json.loads(profile), **more}) if more else profile)
+        way = s3_drive.Way(service, vips, dict(name.split("=", 1) for name in options.name))
+    except (OSError, TypeError, ValueError) as fault:
+        log(f"this profile cannot be used: {fault}")
+        return 2
+    tally, run = s3_drive.drive(way, chosen, options.seconds, options.late, stream=options.stream)
+    whole = s3_tally.document(tally, run)
+    print(json.dumps(whole) if options.json or options.stream else s3_tally.as_text(tally, run))
+    return 0 if whole["valid"] and not whole["failed"] else 1
+
+
+def one_profile(path: str) -> int:
+    """Of an access log, on stdout. Exit code 2 when it has none."""
+    try:
+        with sys.stdin if path == "-" else Path(path).open(encoding="utf-8", errors="replace") as lines:
+            print(json.dumps(profile_of(lines).document(), indent=2))
+    except (OSError, ValueError) as fault:
+        log(f"{path} cannot be used: {fault}")
+        return 2
+    return 0
+
+
 def slow_flows(service: Service, vips: tuple[str, ...], options: argparse.Namespace) -> int:
     """Slow transfers over all virtual IPs, until the time is over or SIGTERM. Exit code 1 when one broke."""
     try:
@@ -233,6 +273,15 @@ def command_line() -> argparse.ArgumentParser:
     loading.add_argument("--seconds", type=float, default=10.0)
     loading.add_argument("--rate", type=float, default=20.0)
     verbs.add_parser("upload", parents=[shared]).add_argument("--while", dest="file", required=True)
+    verbs.add_parser("profile").add_argument("--from-log", required=True)
+    driving = verbs.add_parser("drive", parents=[shared])
+    driving.add_argument("--profile", default="{}")
+    driving.add_argument("--seconds", type=float, default=10.0)
+    driving.add_argument("--rate", type=float)
+    driving.add_argument("--seed", type=int)
+    driving.add_argument("--late", type=float, default=1.0)
+    driving.add_argument("--stream", action="store_true")
+    driving.add_argument("--name", action="append", default=[])
     flowing = verbs.add_parser("flows", parents=[shared])
     flowing.add_argument("--count", type=int, default=20)
     flowing.add_argument("--seconds", type=float, default=10.0)
@@ -243,6 +292,8 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """See the top of this file."""
     options = command_line().parse_args(argv)
+    if options.verb == "profile":
+        return one_profile(options.from_log)
     try:
         service = Service.read(options.config, getattr(options, "service", ""))
     except ValueError as fault:
@@ -268,6 +319,8 @@ def act(options: argparse.Namespace, service: Service, vips: tuple[str, ...]) ->
         return one_round_trip(service, vips, options.size, as_json=options.json)
     if options.verb == "upload":
         return one_upload(service, vips, options)
+    if options.verb == "drive":
+        return one_drive(service, vips, options)
     if options.verb == "flows":
         return slow_flows(service, vips, options)
     return one_load(service, vips, options)
