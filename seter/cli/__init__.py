@@ -34,5 +34,6 @@ WHERE = {
     "rollback": "past",
     "reproduce": "past",
     "trust": "hosts",
+    "report": "proof",
 }
 VERBS = Verbs(__name__, WHERE)

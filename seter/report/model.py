@@ -39,13 +39,25 @@ class Second:
     next hops that the router with the fewest has, None where nobody looked.
     """
 
-    at: int
+    at: float
     sent: int = 0
     ok: int = 0
     failed: int = 0
     p50: float | None = None
     p99: float | None = None
     routes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One that failed or was answered late: when it was due, how long it took, which node answered (empty: none that is
+    known), and why it failed (empty: it was only late)."""
+
+    at: float
+    took: float
+    operation: str
+    node: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +157,8 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run. `kind` is the verb that made it, such as "chaos". `lag` is the 99th percentile of how late requests were
-    sent, None without a load; `profile` says in a line what was sent. `seconds` are in order of time."""
+    sent, None without a load; `profile` says in a line what was sent; `invalid` why what was measured says nothing.
+    `seconds` are in order of time. `requests` are those that failed or were late, `untold` how many more there were."""
 
     kind: str
     deployment: str
@@ -157,19 +170,22 @@ class Run:
     notes: tuple[Note, ...] = ()
     lag: float | None = None
     profile: str = ""
+    invalid: tuple[str, ...] = ()
+    requests: tuple[Request, ...] = ()
+    untold: int = 0
 
     @property
-    def is_late(self) -> bool:
-        """The load was not sent when it was due."""
-        return self.lag is not None and self.lag > LATE
+    def is_trusted(self) -> bool:
+        """The load was sent when it was due, and nothing else is against it."""
+        return not self.invalid and (self.lag is None or self.lag <= LATE)
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of its experiments; a run whose load came late can be broken, but it cannot have held."""
+        """The worst of its experiments; a run that cannot be trusted can be broken, but it cannot have held."""
         found = {each.outcome for each in self.experiments}
         for worst in (Outcome.BROKEN, Outcome.STOPPED):
             if worst in found:
                 return worst
-        if self.is_late or Outcome.INVALID in found:
+        if not self.is_trusted or Outcome.INVALID in found:
             return Outcome.INVALID
         return Outcome.SKIPPED if found == {Outcome.SKIPPED} else Outcome.HELD
