@@ -30,7 +30,7 @@ def junit(run: Run) -> str:
         "failures": _number(cases, "failure"),
         "errors": _number(cases, "error"),
         "skipped": _number(cases, "skipped"),
-        "time": f"{max(run.length, 0):.3f}",
+        "time": f"{max(0.0, run.length):.3f}",
     }
     root = ElementTree.Element("testsuites", {"name": f"seter {clean(run.kind)}", **numbers})
     began = run.began.replace(microsecond=0).isoformat()
@@ -54,7 +54,7 @@ def _properties(suite: ElementTree.Element, run: Run) -> None:
 
 
 def _case(experiment: Experiment) -> ElementTree.Element:
-    took = max(experiment.end - experiment.begin, 0)
+    took = max(0.0, experiment.end - experiment.begin)
     case = _made(experiment.name, "experiments", took)
     if (name := _ELEMENTS.get(experiment.outcome)) is not None:
         # A skipped case has a message and nothing else.
@@ -66,7 +66,7 @@ def _case(experiment: Experiment) -> ElementTree.Element:
 def _load(run: Run) -> Iterator[ElementTree.Element]:
     if run.lag is None and not run.invalid:
         return
-    case = _made("what the load measured can be trusted", "load", run.length)
+    case = _made("what the load measured can be trusted", "load", max(0.0, run.length))
     if not run.is_trusted:
         why = "; ".join(run.invalid) or f"99th percentile of lag: {latency(run.lag)}"
         _complaint(case, "error", why, Outcome.INVALID.value, "")
