@@ -35,5 +35,6 @@ WHERE = {
     "reproduce": "past",
     "trust": "hosts",
     "report": "proof",
+    "watch": "proof",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from common import console
-from common.cli import Json
+from common.cli import Json, Store, Systems
+from common.errors import BadInput
+from seter.cli.asked import Instance, State, SystemName, TargetName, duration_of, request
+from seter.cli.pictures import show_pictures
+
+SHORTEST = timedelta(milliseconds=200)
 
 
 def report(
@@ -35,3 +41,29 @@ def report(
     console.note(f"the page is {html}")
     if exit_code and not found.outcome.is_good:
         raise typer.Exit(1)
+
+
+def watch(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    systems: Systems = None,
+    store: Store = None,
+    state: State = None,
+    every: Annotated[str, typer.Option("--every", metavar="DURATION", help="Look this often, 200ms or more.")] = "1s",
+    seconds: Annotated[int, typer.Option("--seconds", min=0, help="End by itself after so many; 0: never.")] = 0,
+    once: Annotated[bool, typer.Option("--once", help="Look once; exit 1 when something is bad.")] = False,
+    json: Json = False,
+) -> None:
+    """Show nodes, routes and metrics every second until Ctrl-C; where there is no terminal, a line a second.
+
+    Exit codes: 0 ended, by Ctrl-C too, 1 something is bad (with --once), 2 bad input, 9 engine or store unavailable.
+    """
+    from seter.watch.watch import watch as look
+
+    interval = duration_of("--every", every)
+    if interval < SHORTEST:
+        raise BadInput(f"--every {every} is too often", resolution="Give 200ms or more; 1s is usual.")
+    asked = request(system, target, instance, systems, store, state)
+    pictures = look(asked, console.reporter(), interval)
+    show_pictures(pictures, json=json, once=once, length=timedelta(seconds=seconds) or None)
