@@ -247,6 +247,7 @@ class _Loading:
             services=draft.services,
             checks=draft.checks,
             rollout=draft.rollout,
+            watch=draft.watch,
             place=draft.place,
             places=draft.parameters.places,
         )

@@ -155,3 +155,27 @@ def amount(size: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     raise AssertionError("not reached")
+
+
+def is_screen() -> bool:
+    """Somebody looks at stdout, on a terminal that can be drawn over."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+@contextmanager
+def screen() -> Iterator[Callable[[Callable[[int, int], Sequence[tuple[str, str]]]], None]]:
+    """On a terminal: each call draws over what the last one drew. What is called back gets columns and rows, and gives
+    lines, each with a style of `rich` ("" for none). The last picture stays when the block ends."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    terminal = Console(file=sys.stdout, highlight=False)
+
+    def draw(lines: Callable[[int, int], Sequence[tuple[str, str]]]) -> None:
+        shown = lines(terminal.width, terminal.height - 1)
+        text = Text("\n", no_wrap=True).join(Text(line, style) for line, style in shown)
+        view.update(text, refresh=True)
+
+    with Live(console=terminal, auto_refresh=False, transient=False) as view:
+        yield draw

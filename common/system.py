@@ -49,6 +49,42 @@ class Rollout:
     on_failure: str = "roll back"  # or "stop"
 
 
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number that is not to be met: `than` is "<" or ">"."""
+
+    than: str
+    value: float
+
+    def is_met(self, number: float) -> bool:
+        """The number is beyond."""
+        return number < self.value if self.than == "<" else number > self.value
+
+    def __str__(self) -> str:
+        return f"{self.than} {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """A row of the live view. The query's values are shown by their label `by`; without it the worst of them alone."""
+
+    title: str
+    query: str  # PromQL
+    unit: str = ""
+    by: str = ""
+    warn: Threshold | None = None
+    bad: Threshold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchList:
+    """What the live view asks a Prometheus on the nodes of the group `on`, at the URL `prometheus` there."""
+
+    on: str
+    prometheus: str
+    rows: tuple[WatchRow, ...]
+
+
 MAIN = "main"  # the service that the parameters of a system describe
 
 
@@ -74,6 +110,7 @@ class System:
     services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = Rollout()
+    watch: WatchList | None = None
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
 

@@ -16,7 +16,7 @@ from common.names import as_command, as_expected
 from common.role import NOWHERE, Check, Image, Place, Places, Value
 from common.role_shapes import COMMAND, HTTP, IMAGE, WITHIN, ways_faults
 from common.schema import Inner, Setting, Shape
-from common.system import MAIN, Rollout, Service
+from common.system import MAIN, Rollout, Service, WatchList
 from common.upkeep_shapes import command_only
 from common.values import (
     Wrong,
@@ -28,10 +28,12 @@ from common.values import (
     as_port,
     as_size,
     as_text,
+    did_you_mean,
     many,
     one_of,
     shown,
 )
+from common.watch_shapes import WATCH
 
 Pairs: TypeAlias = "tuple[tuple[str, Value], ...]"
 
@@ -83,6 +85,7 @@ class SystemDraft:
     services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
     rollout: Rollout = field(default_factory=Rollout)
+    watch: WatchList | None = None
     place: Place = NOWHERE
 
 
@@ -235,6 +238,14 @@ ROLLOUT = Shape(
     ),
 )
 
+
+def _system_faults(system: SystemDraft) -> Iterator[Wrong]:
+    groups = [group.name for group in system.groups]
+    if system.watch is not None and system.watch.on not in groups:
+        hint = did_you_mean(system.watch.on, groups, "groups")
+        yield Wrong(f'watch: on: unknown group "{system.watch.on}"', hint)
+
+
 SYSTEM = Shape(
     name="system",
     summary="Groups of nodes that make one thing run",
@@ -248,5 +259,7 @@ SYSTEM = Shape(
         Inner(GROUP, "groups", required=True),
         Inner(SYSTEM_CHECK, "checks"),
         Inner(ROLLOUT, "rollout", one=True),
+        Inner(WATCH, "watch", one=True),
     ),
+    faults=_system_faults,
 )

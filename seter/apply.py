@@ -16,13 +16,13 @@ from seter import checks
 from seter.acts import Batch, Failures, RolloutStopped
 from seter.ansible import PlayFailed
 from seter.hearing import Hearing
+from seter.holding import Watch
 from seter.plan import Act, Step
 from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 from seter.throughout import Throughout
 from seter.traffic import CUT_AFTER, Traffic, stopped
-from seter.watch import Watch
 
 NODES_AT_ONCE = 8
 STOP_WITHIN = 10  # seconds, of a process that no definition knows any more
@@ -256,7 +256,7 @@ class Apply:
         return failures | _by_node(checks.check_through(self._survey, through, self._report))
 
     def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
-        """See `seter.watch`."""
+        """See `seter.holding`."""
         found = Watch(self._survey, nodes, self._held, without, self._report).run(length)
         self._conclude(one for one in found if not one.node)
         return _by_node(found)

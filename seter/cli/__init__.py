@@ -35,5 +35,7 @@ WHERE = {
     "rollback": "past",
     "reproduce": "past",
     "trust": "hosts",
+    "report": "proof",
+    "watch": "proof",
 }
 VERBS = Verbs(__name__, WHERE)

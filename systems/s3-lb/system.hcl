@@ -154,4 +154,96 @@ system "s3-lb" {
     budget     = 0
     on_failure = "roll back"
   }
+
+  # Beside nodes, roles and routes, which seter looks at itself. Rates are those of the last 15 s.
+  watch {
+    on         = "monitoring"
+    prometheus = "http://127.0.0.1:9090"
+    row "requests" {
+      query = "sum by (node) (rate(traefik_service_requests_total{service=~\"radosgw(-.+)?@file\"}[15s]))"
+      unit  = "/s"
+      by    = "node"
+    }
+    row "failed requests" {
+      query = "(sum(rate(traefik_service_requests_total{service=~\"radosgw(-.+)?@file\",code=~\"5..\"}[15s])) or vector(0)) / (sum(rate(traefik_service_requests_total{service=~\"radosgw(-.+)?@file\"}[15s])) > 0)"
+      unit  = "ratio"
+      warn  = "> 0.001"
+      bad   = "> 0.01"
+    }
+    row "answered within, 99 %" {
+      query = "histogram_quantile(0.99, sum by (node, le) (rate(traefik_service_request_duration_seconds_bucket{service=~\"radosgw(-.+)?@file\"}[1m])))"
+      unit  = "s"
+      by    = "node"
+      warn  = "> 1.2"
+      bad   = "> 5"
+    }
+    row "a client's round trip" {
+      query = "s3_client_round_seconds"
+      unit  = "s"
+      by    = "vip"
+      warn  = "> 1.2"
+      bad   = "> 5"
+    }
+    row "rounds that failed, 1 m" {
+      query = "sum(increase(s3_client_rounds_total{outcome=\"bad\"}[1m])) or vector(0)"
+      warn  = "> 0"
+      bad   = "> 3"
+    }
+    row "gateways not announced" {
+      query = "count by (service) (health_announced) - sum by (service) (health_announced)"
+      by    = "service"
+      warn  = "> 0"
+      bad   = "> 1"
+    }
+    row "BGP sessions down" {
+      query = "count(bird_bgp_up == 0) or vector(0)"
+      warn  = "> 0"
+    }
+    row "BFD sessions down" {
+      query = "count(bird_bfd_up == 0) or vector(0)"
+      warn  = "> 0"
+    }
+    row "certificate ends in" {
+      query = "min by (vip) (s3_client_certificate_not_after_seconds) - time()"
+      unit  = "s"
+      by    = "vip"
+      bad   = "< 86400"
+    }
+    row "life of it left" {
+      query = "min(s3:certificate:left_ratio)"
+      unit  = "ratio"
+      warn  = "< 0.2"
+      bad   = "< 0.07"
+    }
+    row "trees behind etcd" {
+      query = "count(traefik_guard_applied_revision != traefik_guard_stored_revision) or vector(0)"
+      warn  = "> 0"
+    }
+    row "etcd without a leader" {
+      query = "count(etcd_server_has_leader == 0) or vector(0)"
+      warn  = "> 0"
+      bad   = "> 1"
+    }
+    row "backends taken out" {
+      query = "sum(radosgw_breaker_out) or vector(0)"
+      warn  = "> 0"
+      bad   = "> 1"
+    }
+    row "state free" {
+      query = "min by (node) (node_filesystem_avail_bytes{mountpoint=\"/var/lib/seter\"} / node_filesystem_size_bytes{mountpoint=\"/var/lib/seter\"})"
+      unit  = "ratio"
+      by    = "node"
+      warn  = "< 0.08"
+      bad   = "< 0.03"
+    }
+    row "not heard of" {
+      query = "count by (node) (up == 0) or on () vector(0)"
+      by    = "node"
+      warn  = "> 0"
+    }
+    row "alerts" {
+      query = "count(ALERTS{alertstate=\"firing\"}) or vector(0)"
+      warn  = "> 0"
+    }
+  }
 }

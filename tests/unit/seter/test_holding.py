@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from common.model import Event, Verdict
-from seter import watch
+from seter import holding
 from seter.checks import Found
-from seter.watch import LAPSES, Watch
+from seter.holding import LAPSES, Watch
 
 LENGTH = timedelta(milliseconds=60)
 
@@ -33,8 +33,8 @@ class World:
 
 
 def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Found], list[Event]]:
-    monkeypatch.setattr(watch, "checks", world)
-    monkeypatch.setattr(watch, "PAUSE", 0.005)
+    monkeypatch.setattr(holding, "checks", world)
+    monkeypatch.setattr(holding, "PAUSE", 0.005)
     said: list[Event] = []
     survey: Any = None
     return Watch(survey, ["w1"], frozenset(), (), said.append).run(LENGTH), said
