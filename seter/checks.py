@@ -155,13 +155,18 @@ def executor(survey: Survey) -> Callable[[str, str, Sequence[str]], Answer]:
     """Runs a command as the role's user; a process that does not run is an answer, not an error."""
 
     def execute(node: str, role: str, argv: Sequence[str]) -> Answer:
-        process = survey.blueprint.seat[node, role].role.process
         try:
-            return survey.provisioner.execute(node, role, argv, user=process.user if process is not None else "")
+            return survey.provisioner.execute(node, role, argv, user=process_user(survey, node, role))
         except Error as error:
             return Answer(1, "", error.message)
 
     return execute
+
+
+def process_user(survey: Survey, node: str, role: str) -> str:
+    """Who the role's process runs as there; empty without a process."""
+    process = survey.blueprint.seat[node, role].role.process
+    return process.user if process is not None else ""
 
 
 def _question(subject: str, check: Check, scene: Scene, report: Report, node: str = "") -> Question:

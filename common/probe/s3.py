@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from common.model import Verdict
 from common.probe.interface import Probe, Said, Scene, bounded, last_line
@@ -26,6 +27,12 @@ def argv(size: int = SIZE, through: str = "", service: str = "") -> tuple[str, .
 def upload_argv(file: str) -> tuple[str, ...]:
     """One upload that lasts as long as the file does, and is touched now and then."""
     return (CLIENT, "upload", "--while", file, "--json")
+
+
+def drive_argv(profile: Mapping[str, object], seconds: float) -> tuple[str, ...]:
+    """A load of a profile (s3_profile.py of the role s3-client says what that is) for so many seconds; a line of JSON
+    every second, and all of it at the end."""
+    return (CLIENT, "drive", "--profile", json.dumps(profile), "--seconds", f"{seconds:g}", "--stream")
 
 
 class S3Probe(Probe):

@@ -29,7 +29,7 @@ def power_off(node: str) -> str:
     """The node and all that runs on it are gone at once; an ordinary deploy brings it back."""
     scene = current()
     what = f"{scene.node(node)} loses its power"
-    with scene.changing(what, Due("heal", {}, f"deploy: {node} comes back")):
+    with scene.changing(what, node, Due("heal", {}, f"deploy: {node} comes back")):
         scene.seen.provisioner.kill(node)
     return what
 
@@ -38,7 +38,9 @@ def freeze(node: str, role: str = "") -> str:
     """All processes of the node, or those of one role, stand still and say nothing: connections stay open."""
     scene = current()
     what = f"{role or 'everything'} on {scene.node(node)} stands still"
-    with scene.changing(what, Due("thaw", {"node": node, "role": role}, f"{role or 'everything'} on {node} goes on")):
+    with scene.changing(
+        what, node, Due("thaw", {"node": node, "role": role}, f"{role or 'everything'} on {node} goes on")
+    ):
         scene.seen.provisioner.freeze(node, role)
     return what
 
@@ -55,7 +57,7 @@ def slow(node: str, role: str, share: float = 0.8) -> str:
     if not 0 < share < 1:
         raise BadInput(f"a share of {share:g} of the time", resolution="Give one between 0 and 1.")
     what = f"{role} on {scene.node(node)} is slow: it stands still for {share:.0%} of the time"
-    with scene.changing(what, Due("thaw", {"node": node, "role": role}, f"{role} on {node} goes on")):
+    with scene.changing(what, node, Due("thaw", {"node": node, "role": role}, f"{role} on {node} goes on")):
         stop = threading.Event()
         thread = threading.Thread(target=_stutter, args=(scene, node, role, share, stop), daemon=True)
         scene.stuttering[node, role] = (stop, thread)
@@ -81,7 +83,7 @@ def kill(node: str, role: str) -> str:
     """The role's processes are killed (SIGKILL); who looks after them starts them anew, or the deploy does."""
     scene = current()
     what = f"{role} on {scene.node(node)} is killed"
-    with scene.changing(what, Due("heal", {}, f"deploy: {role} on {node} runs")):
+    with scene.changing(what, node, Due("heal", {}, f"deploy: {role} on {node} runs")):
         scene.seen.provisioner.end(node, role)
     return what
 
@@ -97,7 +99,7 @@ def limit(node: str, role: str, cores: float = 0.0, memory: str = "") -> str:
     if not some:
         raise BadInput("neither cores nor memory", resolution="Say what is limited.")
     what = f"{role} on {scene.node(node)} gets {some}"
-    with scene.changing(what, Due("unlimit", {"node": node, "role": role}, f"{role} on {node} is not limited")):
+    with scene.changing(what, node, Due("unlimit", {"node": node, "role": role}, f"{role} on {node} is not limited")):
         scene.seen.provisioner.limit(node, role, cores=cores, memory=size)
     return what
 
@@ -110,7 +112,7 @@ def execute(node: str, role: str, argv: list[str], what: str, back: list[str] | 
     due = Due("heal", {}, f"deploy after: {words}")
     if back:
         due = Due("execute", {"node": node, "role": role, "argv": back}, f"no longer: {words}")
-    with scene.changing(words, due):
+    with scene.changing(words, node, due):
         answer = scene.seen.provisioner.execute(node, role, argv, user="root")
         if answer.code != 0:
             raise Error(
@@ -126,7 +128,7 @@ def drain(node: str) -> str:
     scene = current()
     what = f"{scene.node(node)} is drained"
     request = scene.request
-    with scene.changing(what, Due("undrain", {"node": node}, f"{node} gets traffic again")):
+    with scene.changing(what, node, Due("undrain", {"node": node}, f"{node} gets traffic again")):
         let_out(request.deployment, request.systems, node, scene.report, DRAIN_WITHIN, request.state)
     return what
 
@@ -140,7 +142,7 @@ def reboot(node: str) -> str:
     """Drained, rebooted, looked at and let in again: as `seter reboot`."""
     scene = current()
     what = f"{scene.node(node)} is rebooted in order"
-    with scene.changing(what, Due("heal", {}, f"deploy: {node} runs")):
+    with scene.changing(what, node, Due("heal", {}, f"deploy: {node} runs")):
         request = replace(rebooting(scene.request, [node], ""), verb="reboot")
         deploy(request, report=scene.report, confirm=lambda plan: True)
     return what
@@ -163,8 +165,6 @@ def take_back() -> str:
 
 
 def _back(due: Due) -> str:
-    scene = current()
-    with scene.changing(due.what):
-        undo.WAYS[due.way](**due.arguments)
-        scene.ledger.done(due)
+    if faults := current().take_back(undo.WAYS, due):
+        raise faults[0]
     return due.what

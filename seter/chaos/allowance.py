@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from common.errors import BadInput
 from common.hcl import Literal
-from common.model import Verdict
 from common.values import Wrong, as_duration
+from seter.report.model import Allowance as Measured
 
 NAME = "seter"  # of the extension
-_KEYS = {"default", "needs", "load", "allow"}
+_KEYS = {"default", "needs", "load", "allow", "stop"}
 _LOAD = {"seconds", "rate"}
+_STOP = {"percent", "seconds"}
 _ALLOW = {"failed", "failed_for", "back_within"}
 NEEDS = frozenset({"clock", "disk"})  # what nodes of some kinds do not have of their own
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,60}")
@@ -51,6 +53,24 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """When an experiment is ended early and taken back: more than this share of the requests failed, in each second of
+    so many in a row."""
+
+    share: float = 0.5
+    seconds: int = 10
+
+    def reached(self, lines: Sequence[Mapping[str, object]]) -> bool:
+        """Of the seconds that a load has told so far."""
+        last = lines[-self.seconds :]
+        return len(last) == self.seconds and all(self._is_bad(each) for each in last)
+
+    def _is_bad(self, second: Mapping[str, object]) -> bool:
+        failed, good = _number(second.get("failed")), _number(second.get("ok"))
+        return failed > self.share * (failed + good)
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """All of the extension. `default` for those that run when none is named."""
 
@@ -58,15 +78,17 @@ class Terms:
     needs: tuple[str, ...] = ()
     load: Load = Load()
     allow: Allowance = Allowance()
+    stop: Stop = Stop()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mark:
-    """Something was done or taken back: when, as Unix time, and what."""
+    """Something was done to a node, and taken back, in Unix time; `ended` is None until then."""
 
-    at: float
     what: str
-    back: bool = False
+    node: str
+    begun: float
+    ended: float | None = None
 
 
 def read_terms(extensions: object, where: str) -> Terms:
@@ -80,7 +102,8 @@ def read_terms(extensions: object, where: str) -> Terms:
         )
     said = {key: value for key, value in ours.items() if key != "name"}
     _known(said, _KEYS, f"{where}: extension seter")
-    load, allow = (_mapping(said.get(key, {}), f"{where}: {key}") for key in ("load", "allow"))
+    load, allow, stop = (_mapping(said.get(key, {}), f"{where}: {key}") for key in ("load", "allow", "stop"))
+    _known(stop, _STOP, f"{where}: stop")
     _known(load, _LOAD, f"{where}: load")
     _known(allow, _ALLOW, f"{where}: allow")
     needs = said.get("needs", [])
@@ -100,6 +123,10 @@ def read_terms(extensions: object, where: str) -> Terms:
             None if "failed" not in allow else _count(allow["failed"], 0, LONGEST * MOST, f"{where}: failed"),
             _duration(allow.get("failed_for", "0s"), f"{where}: failed_for"),
             _duration(allow.get("back_within", "30s"), f"{where}: back_within"),
+        ),
+        Stop(
+            _count(stop.get("percent", 50), 0, 100, f"{where}: percent") / 100,
+            _count(stop.get("seconds", Stop().seconds), 1, LONGEST, f"{where}: stop"),
         ),
     )
 
@@ -134,41 +161,56 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text))
 
 
-def judge(allowance: Allowance, load: Mapping[str, object], marks: Sequence[Mark]) -> list[Verdict]:
-    """What the load says, against what was allowed. `load` is what `s3-client load` prints: `started_at` in Unix time,
-    `requests`, and `failures`, each with the second after the start at which it was `planned`."""
-    failures, requests, started = load.get("failures"), load.get("requests"), load.get("started_at")
-    if not (isinstance(failures, list) and isinstance(requests, int) and isinstance(started, float)):
-        return [Verdict("requests", False, str(load.get("error", "nobody counted them")), "a load that goes on")]
-    due = [(started + float(each["planned"]), float(each.get("seconds", 0.0))) for each in failures]
-    after = [_after(at, seconds, marks) for at, seconds in due]
-    late = [each for each in after if each > allowance.failed_for.total_seconds()]
-    counted = f"{len(due)} of {requests} failed"
-    verdicts = []
+def judge(
+    allowance: Allowance, load: Mapping[str, object], marks: Sequence[Mark], back: float | None
+) -> tuple[Measured, ...]:
+    """What was measured against what is allowed. `load` is what `s3-client drive` prints; `back` is in how many seconds
+    all was well again, None if it was not. Where nobody can say, nothing was measured."""
+    failures = load.get("failures")
+    measured: list[Measured] = []
+    due = _due(load, failures) if isinstance(failures, list) else None
     if allowance.failed is not None:
-        expected = f"at most {allowance.failed}"
-        verdicts.append(Verdict("requests that fail", len(due) <= allowance.failed, counted, expected))
+        measured.append(Measured("requests that fail", allowance.failed, None if due is None else len(due), "requests"))
     if allowance.failed != 0:
-        last = max(after, default=0.0)
-        measured = f"{counted}, the last {last:.2f} s after a change" if due else f"none of {requests} failed"
-        expected = f"none {allowance.failed_for.total_seconds():g} s after a change or later"
-        verdicts.append(Verdict("time in which requests fail", not late, measured, expected))
-    if marks and started + requests / _rate(load) < marks[0].at + allowance.failed_for.total_seconds():
-        verdicts.append(
-            Verdict("length of the load", False, "it ended before the time that is allowed", "a longer one")
-        )
-    return verdicts
+        longest = None
+        if due is not None:
+            longest = max((_after(at, seconds, marks) for at, seconds in due), default=0.0)
+        before = longest is None or math.isinf(longest)
+        what = "how long after a change requests fail"
+        allowed = allowance.failed_for.total_seconds()
+        measured.append(Measured(what, allowed, None if before else longest, "s"))
+    measured.append(Measured("until all is well again", allowance.back_within.total_seconds(), back, "s"))
+    return tuple(measured)
 
 
-def _rate(load: Mapping[str, object]) -> float:
-    rate = load.get("rate")
-    return float(rate) if isinstance(rate, int | float) and rate > 0 else 1.0
+def distrusted(allowance: Allowance, load: Mapping[str, object], marks: Sequence[Mark]) -> str:
+    """Why what the load says proves nothing; empty if it does."""
+    if "failures" not in load:
+        return f"there was no load: {load.get('error', 'it said nothing')}"
+    reasons = load.get("invalid")
+    found = [str(each) for each in reasons] if isinstance(reasons, list) else []
+    started, seconds = _number(load.get("started_at")), _number(load.get("seconds"))
+    if marks and started + seconds < marks[0].begun + allowance.failed_for.total_seconds():
+        found.append("it ended before the time that is allowed")
+    return "; ".join(found)
+
+
+def _due(load: Mapping[str, object], failures: Iterable[object]) -> list[tuple[float, float]]:
+    """When each request that failed was due, in Unix time, and how long it took until then."""
+    started = _number(load.get("started_at"))
+    said = [each for each in failures if isinstance(each, dict)]
+    return [(started + _number(each.get("planned")), _number(each.get("seconds"))) for each in said]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _after(at: float, seconds: float, marks: Sequence[Mark]) -> float:
     """How long after a change a request was due that failed after so many seconds: 0 for one that was under way when
     something was done; what failed before anything was done is as bad as can be."""
-    if any(at <= mark.at <= at + seconds for mark in marks):
+    changes = [moment for mark in marks for moment in (mark.begun, mark.ended) if moment is not None]
+    if any(at <= moment <= at + seconds for moment in changes):
         return 0.0
-    before = [mark.at for mark in marks if mark.at <= at]
-    return at - max(before) if before else float("inf")
+    before = [moment for moment in changes if moment <= at]
+    return at - max(before) if before else math.inf

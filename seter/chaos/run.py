@@ -13,40 +13,46 @@ from typing import Any
 
 from common.console import Report
 from common.errors import Conflict, Error
-from common.model import Event, Verdict
+from common.model import Event
 from seter.chaos import toolkit, undo
-from seter.chaos.allowance import Mark, judge
+from seter.chaos.allowance import Mark
 from seter.chaos.experiments import Experiment, chosen
 from seter.chaos.ledger import Ledger
 from seter.chaos.scene import Scene, on
 from seter.chaos.watching import Hops, Watching
-from seter.checks import check_system, executor
+from seter.checks import check_system, executor, process_user
 from seter.deploy import deploy
 from seter.prove import make_cast
-from seter.survey import Request, survey
+from seter.survey import Request, Survey, survey
 
 Confirm = Callable[[Sequence[Experiment]], None]  # raises BadInput when the answer is no
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one experiment came out. `load` is what the client counted, `journal` the Chaos Toolkit's."""
+class Ended:
+    """What one experiment left: `load` is what the client counted, `journal` the Chaos Toolkit's, `bad` the checks that
+    did not hold afterwards, `back` after how many seconds all did. Times are Unix time."""
 
-    experiment: str
-    title: str
-    touches: tuple[str, ...]
-    allowed: str
-    verdicts: tuple[Verdict, ...]
+    experiment: Experiment
+    began: float
+    ended: float
     marks: tuple[Mark, ...]
     hops: tuple[Hops, ...]
     load: Mapping[str, Any]
-    seconds: float
+    back: float | None
+    bad: tuple[str, ...]
     journal: Mapping[str, Any]
+    stopped: bool = False  # by its stop condition
 
-    @property
-    def held(self) -> bool:
-        """It cost no more than was allowed."""
-        return all(verdict.ok for verdict in self.verdicts)
+
+@dataclass(frozen=True, slots=True)
+class Chaos:
+    """All that was run, and what was not, with the reason; `seen` is the deployment as it was at first."""
+
+    seen: Survey
+    began: float
+    ended: tuple[Ended, ...]
+    left_out: tuple[tuple[Experiment, str], ...]
 
 
 def chaos(
@@ -56,31 +62,37 @@ def chaos(
     confirm: Confirm,
     *,
     every: bool = False,
-    ended: Callable[[Outcome], None] = lambda outcome: None,
-) -> tuple[Outcome, ...]:
+    ended: Callable[[Ended], None] = lambda outcome: None,
+) -> Chaos:
     """Run these experiments, without names the default ones, or all; `ended` is told of each.
 
     Raises BadInput when the target is not marked for experiments or the answer is no, Conflict when the deployment is
     not what the definitions say, Error for what could not be taken back; KeyboardInterrupt once all is taken back.
     """
+    began = time.time()
     seen = survey(request, report)
     make_cast(seen.blueprint.system, seen.blueprint.target)
     wanted = chosen(seen.blueprint.system, seen.blueprint.target, names, every=every)
-    if fit := [each for each in wanted if not each.terms.needs]:
-        confirm(fit)
-    for each in wanted:
-        if each.terms.needs:
-            needs = " and ".join(each.terms.needs)
-            report(
-                Event("left out", each.name, f"nodes of kind {seen.blueprint.target.kind} have no {needs} of their own")
-            )
+    fit = [each for each in wanted if not each.terms.needs]
+    kind = seen.blueprint.target.kind
+    left_out = tuple(
+        (each, f"nodes of kind {kind} have no {' and no '.join(each.terms.needs)} of their own")
+        for each in wanted
+        if each.terms.needs
+    )
+    confirm(fit)
+    for each, why in left_out:
+        report(Event("left out", each.name, why))
     tidy(request, report)
-    outcomes = []
+    done = []
     for experiment in fit:
-        outcome = _one(request, experiment, report)
-        outcomes.append(outcome)
-        ended(outcome)
-    return tuple(outcomes)
+        one = _one(request, experiment, report)
+        done.append(one)
+        ended(one)
+        if one.stopped:
+            report(Event("stopped", experiment.name, "too many requests failed for too long; no other one follows"))
+            break
+    return Chaos(seen, began, tuple(done), left_out)
 
 
 def tidy(request: Request, report: Report) -> int:
@@ -95,42 +107,45 @@ def tidy(request: Request, report: Report) -> int:
     return left
 
 
-def _one(request: Request, experiment: Experiment, report: Report) -> Outcome:
+def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
+    began = time.time()
     seen = survey(request, report)
     if not seen.plan.is_empty:
         raise Conflict(
             f"{request.deployment} is not as it should be: {len(seen.plan.steps)} steps are due",
             resolution=f"Run: seter deploy {request.deployment.system} --target {request.deployment.target}",
         )
-    begun = time.monotonic()
     cast = make_cast(seen.blueprint.system, seen.blueprint.target)
     scene = Scene(seen, Ledger(request.keep.folder), report, lambda: _heal(request, report))
-    watching = Watching(executor(seen), cast, experiment.terms.load)
+    user = process_user(seen, cast.client, cast.client_role)
+    watching = Watching(
+        executor(seen),
+        lambda argv: seen.provisioner.stream(cast.client, cast.client_role, argv, user=user),
+        cast,
+        experiment.terms.load,
+        experiment.terms.stop,
+        toolkit.stop,
+    )
     report(Event("experiment", experiment.name, experiment.title))
-    with on(scene):
+    with on(scene), toolkit.stoppable():
         watching.begin()
         try:
-            journal = toolkit.run(experiment.document, lambda kind, activity: None)
+            journal = toolkit.run(experiment.document)
         finally:
             _take_back(scene)
             back = time.monotonic()
-    if journal["status"] == "interrupted":
+    if journal["status"] == "interrupted" and not watching.stopped:
         raise KeyboardInterrupt
-    well = check_system(seen, report)
+    bad = tuple(str(found) for found in check_system(seen, report) if not found.verdict.ok)
     took = time.monotonic() - back
     load = watching.end()
-    verdicts = [
-        *_carried_out(journal),
-        *judge(experiment.terms.allow, load, scene.marks),
-        _back_verdict(experiment, [str(found) for found in well if not found.verdict.ok], took),
-    ]
     left = survey(request, report).plan
     if not left.is_empty:
         report(Event("deploy", "what it left", f"{len(left.steps)} steps"))
         _heal(request, report)
-    return Outcome(
-        experiment.name, experiment.title, experiment.touches, str(experiment.terms.allow), tuple(verdicts),
-        tuple(scene.marks), tuple(watching.hops), load, time.monotonic() - begun, journal,
+    return Ended(
+        experiment, began, time.time(), tuple(scene.marks), tuple(watching.hops), load, None if bad else took, bad,
+        journal, watching.stopped,
     )  # fmt: skip
 
 
@@ -147,24 +162,3 @@ def _take_back(scene: Scene) -> None:
             details="\n".join(fault.message for fault in faults),
             resolution="Run seter chaos again, which takes it back first, or seter deploy.",
         )
-
-
-def _carried_out(journal: Mapping[str, Any]) -> list[Verdict]:
-    """That it was an experiment at all: the system was well before, and every action was done."""
-    before = journal.get("steady_states", {}).get("before") or {}
-    verdicts = []
-    if before and not before.get("steady_state_met", False):
-        verdicts.append(Verdict("before", False, "the steady state was not met", "all is well before"))
-    for run in [*journal.get("run", ()), *journal.get("rollbacks", ())]:
-        if run.get("status") != "succeeded":
-            why = " ".join("".join(run.get("exception") or ["it was not done"]).split())[-300:]
-            verdicts.append(Verdict(str(run["activity"]["name"]), False, why, "it is carried out"))
-    if not verdicts and journal["status"] != toolkit.COMPLETED:
-        verdicts.append(Verdict("experiment", False, str(journal["status"]), toolkit.COMPLETED))
-    return verdicts
-
-
-def _back_verdict(experiment: Experiment, bad: Sequence[str], took: float) -> Verdict:
-    allowed = experiment.terms.allow.back_within.total_seconds()
-    measured = f"not so: {bad[0]}" if bad else f"after {took:.1f} s"
-    return Verdict("all is well again", not bad and took <= allowed, measured, f"within {allowed:g} s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -26,6 +26,7 @@ class Scene:
     report: Report
     heal: Callable[[], None]
     marks: list[Mark] = field(default_factory=list)
+    _open: list[tuple[Due, Mark]] = field(default_factory=list)
     stuttering: dict[tuple[str, str], tuple[threading.Event, threading.Thread]] = field(default_factory=dict)
 
     @property
@@ -34,26 +35,37 @@ class Scene:
         return self.seen.request
 
     @contextmanager
-    def changing(self, what: str, due: Due | None = None) -> Iterator[None]:
-        """Something is done: its way back is on disk before, and people are told."""
+    def changing(self, what: str, node: str = "", due: Due | None = None) -> Iterator[None]:
+        """Something is done: its way back is on disk before, and people are told. Without a way back it is over when
+        it is done."""
         if due is not None:
             self.ledger.add(due)
         self.report(Event("break", what))
-        self.marks.append(Mark(time.time(), what))
+        mark = Mark(what, node, time.time())
+        self.marks.append(mark)
+        if due is not None:
+            self._open.append((due, mark))
         yield
+        if due is None:
+            mark.ended = time.time()
 
-    def take_back(self, ways: dict[str, Callable[..., None]]) -> list[Error]:
-        """Everything that is still done, the last first; what could not be taken back stays in the ledger."""
+    def take_back(self, ways: Mapping[str, Callable[..., None]], only: Due | None = None) -> list[Error]:
+        """Everything that is still done, the last first, or one thing; what could not be taken back stays in the
+        ledger."""
         faults = []
         for due in reversed(self.ledger.due):
+            if only is not None and due != only:
+                continue
+            self.report(Event("undo", due.what))
+            begun = time.time()
             try:
-                self.report(Event("undo", due.what))
-                self.marks.append(Mark(time.time(), due.what, back=True))
                 ways[due.way](**due.arguments)
             except Error as error:
                 faults.append(error)
             else:
                 self.ledger.done(due)
+                for mark in [mark for other, mark in self._open if other == due and mark.ended is None]:
+                    mark.ended = begun
         return faults
 
     def node(self, name: str) -> str:

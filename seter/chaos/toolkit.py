@@ -7,14 +7,15 @@ second.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
 
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
-COMPLETED = "completed"
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -36,28 +37,27 @@ def load(file: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def run(experiment: Mapping[str, Any], told: Callable[[str, Mapping[str, Any]], None]) -> dict[str, Any]:
-    """Run it to its end, its rollbacks too, also after Ctrl-C, which the journal's `status` then says; the journal.
-    `told` is given each activity as it begins."""
+def run(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Run it to its end, its rollbacks too, also after Ctrl-C, which the journal's `status` then says; the journal."""
     from chaoslib.experiment import run_experiment
-    from chaoslib.run import RunEventHandler
     from chaoslib.types import Strategy
 
-    class Told(RunEventHandler):  # type: ignore[misc]  # the library has no types
-        """Passes on what begins."""
-
-        def start_activity(self, activity: Mapping[str, Any]) -> None:
-            told(str(activity.get("type", "")), activity)
-
     _quiet()
-    handlers = [Told()]
-    return dict(
-        run_experiment(dict(experiment), settings=SETTINGS, strategy=Strategy.BEFORE_METHOD, event_handlers=handlers)
-    )
+    return dict(run_experiment(dict(experiment), settings=SETTINGS, strategy=Strategy.BEFORE_METHOD))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """In here `stop` ends the experiment if one runs, and else does nothing."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def stop() -> None:
-    """End the experiment that runs, from another thread: its rollbacks are done."""
+    """End the experiment that runs, from another thread: its rollbacks are done. By the library's way, SIGUSR1."""
     from chaoslib.exit import exit_gracefully
 
     exit_gracefully()

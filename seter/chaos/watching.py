@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.errors import Error
 from common.probe import routes, s3
-from common.probe.interface import Execute, last_line
-from seter.chaos.allowance import Load
+from common.probe.interface import Execute
+from seter.chaos.allowance import Load, Stop
 from seter.prove import Cast
 
 EVERY = 1.0  # seconds between two looks at the routers
 SETTLE = 2.0  # seconds of load before anything is done
+# Each request by a connection of its own, as of clients that come newly; what has no answer after 2 s has failed.
+PROFILE: Mapping[str, object] = {"arrival": "constant", "connections": "new", "timeout": 2, "objects": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,28 @@ class Hops:
 
 @dataclass
 class Watching:
-    """Runs in threads of its own from `begin` to `end`."""
+    """Runs in threads of its own from `begin` to `end`. `stream` is what a command of the client prints, as it comes;
+    `stop` is called once when requests fail as `until` says; `stopped` says that it was."""
 
     execute: Execute
+    stream: Callable[[tuple[str, ...]], Iterator[bytes]]
     cast: Cast
     load: Load
+    until: Stop
+    stop: Callable[[], None]
     result: dict[str, Any] = field(default_factory=dict)
     hops: list[Hops] = field(default_factory=list)
+    stopped: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
+    _begun: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Requests run, and have run for a while."""
+        """Requests run, and have run for a while; or nobody could make any."""
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._use, self._look)]
         for thread in self._threads:
             thread.start()
+        self._begun.wait(self.load.seconds)
         time.sleep(SETTLE)
 
     def end(self) -> Mapping[str, Any]:
@@ -54,13 +64,22 @@ class Watching:
         return self.result
 
     def _use(self) -> None:
-        seconds, rate = str(self.load.seconds), str(self.load.rate)
-        argv = (s3.CLIENT, "load", "--seconds", seconds, "--rate", rate, "--json")
-        said = self.execute(self.cast.client, self.cast.client_role, argv)
+        argv = s3.drive_argv({**PROFILE, "rate": self.load.rate}, self.load.seconds)
+        told: list[Mapping[str, object]] = []
         try:
-            self.result.update(json.loads(said.stdout))
-        except (ValueError, TypeError):
-            self.result.update({"error": last_line(said)})
+            for document in documents(self.stream(argv)):
+                self._begun.set()
+                if "failures" in document:
+                    self.result.update(document)
+                else:
+                    told.append(document)
+                if not self.stopped and self.until.reached(told):
+                    self.stopped = True
+                    self.stop()
+        except Error as error:
+            self.result.update({"error": error.message})
+        finally:
+            self._begun.set()
 
     def _look(self) -> None:
         while not self._ended.wait(EVERY):
@@ -78,3 +97,22 @@ class Watching:
             if said.code != 0:
                 return None
         return min(counts, default=0)
+
+
+def documents(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream, one on each line; lines that are none are left out."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield from _document(line)
+    yield from _document(rest)
+
+
+def _document(line: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(found, dict):
+        yield found

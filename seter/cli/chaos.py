@@ -16,7 +16,8 @@ from seter.cli.asked import Instance, State, SystemName, TargetName, ask, reques
 
 if TYPE_CHECKING:
     from seter.chaos.experiments import Experiment
-    from seter.chaos.run import Outcome
+    from seter.chaos.run import Ended
+    from seter.report.model import Run
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT…]", help="Which; without any the default set.")]
 
@@ -45,6 +46,8 @@ def chaos(
     """
     from seter.chaos.run import chaos as experiment
     from seter.chaos.run import tidy
+    from seter.chaos.told import run_of
+    from seter.report.stored import to_json
 
     asked = request(system, target, instance, systems, store, state)
     if listed:
@@ -62,24 +65,43 @@ def chaos(
         if not yes:
             ask(f"Do this to {asked.deployment}, one after the other, while it is used?")
 
-    def ended(outcome: Outcome) -> None:
-        if out is not None:
-            _keep(out, outcome)
-
-    outcomes = experiment(asked, names or (), console.reporter(), confirm, every=every, ended=ended)
+    done = experiment(
+        asked, names or (), console.reporter(), confirm, every=every, ended=lambda one: _journal(out, one)
+    )
+    run = run_of(done, ("seter", *_words(system, target, instance, names or (), every)))
+    if out is not None:
+        _write(out, run)
     if json:
-        console.json_result([{"held": each.held, **asdict(each)} for each in outcomes])
+        console.result(to_json(run))
     else:
-        rows = [
-            ("good" if verdict.ok else "BAD", each.experiment, verdict.check, verdict.measured, verdict.expected)
-            for each in outcomes
-            for verdict in each.verdicts
-        ]
-        console.table(("verdict", "experiment", "what", "measured", "allowed"), rows)
-        bad = sum(not each.held for each in outcomes)
-        console.result(f"{len(outcomes) - bad} of {len(outcomes)} experiments cost no more than is allowed")
-    if not all(each.held for each in outcomes):
+        _show(run)
+    if not all(each.outcome.is_good for each in run.experiments):
         raise typer.Exit(1)
+
+
+def _words(system: str, target: str, instance: str, names: Sequence[str], every: bool) -> tuple[str, ...]:
+    """The command again, without where this machine has its files."""
+    more = ("--instance", instance) if instance != "main" else ()
+    return ("chaos", system, "--target", target, *more, *names, *(["--all"] if every else []))
+
+
+def _show(run: Run) -> None:
+    from seter.report.figures import reason
+    from seter.report.model import Outcome as Verdict
+    from seter.report.text import measure
+
+    rows = [
+        (each.outcome.value, each.name, allowance.what, measure(allowance.measured, allowance.unit),
+         measure(allowance.allowed, allowance.unit))
+        for each in run.experiments
+        for allowance in each.allowances
+    ]  # fmt: skip
+    console.table(("verdict", "experiment", "what", "measured", "allowed"), rows)
+    for each in run.experiments:
+        if not each.outcome.is_good or each.outcome.value == "skipped":
+            console.note(f"{each.name}: {reason(each)}")
+    held = sum(each.outcome is Verdict.HELD for each in run.experiments)
+    console.result(f"{held} of {len(run.experiments)} experiments cost no more than is allowed")
 
 
 def _all(system: str, target: str, systems: Systems) -> tuple[Experiment, ...]:
@@ -100,13 +122,23 @@ def _show_list(found: Sequence[Experiment], json: bool) -> None:
     console.table(("experiment", "default", "touches", "what", "allowed"), rows)
 
 
-def _keep(folder: Path, outcome: Outcome) -> None:
-    """The journal as the Chaos Toolkit writes it, and beside it all that was seen."""
+def _journal(folder: Path | None, ended: Ended) -> None:
+    """As the Chaos Toolkit writes it."""
     from common.files import write_atomically
 
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = asdict(outcome)
-    journal = whole.pop("journal")
-    write_atomically(folder / f"{outcome.experiment}.journal.json", codec.dumps(journal, indent=2, default=str))
-    seen = {"held": outcome.held, **whole}
-    write_atomically(folder / f"{outcome.experiment}.json", codec.dumps(seen, indent=2, default=str))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = codec.dumps(dict(ended.journal), indent=2, default=str)
+        write_atomically(folder / f"{ended.experiment.name}.journal.json", text)
+
+
+def _write(folder: Path, run: Run) -> None:
+    """All that was seen, the page of it, and what CI reads."""
+    from common.files import write_atomically
+    from seter.report.report import report as write
+    from seter.report.stored import to_json
+
+    file = folder / "run.json"
+    write_atomically(file, to_json(run))
+    write([file], html=folder / "report.html", xml=folder / "junit.xml")
+    console.note(f"the page is {folder / 'report.html'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from common.errors import Error, NotFound
@@ -23,6 +23,14 @@ class Engine(Protocol):
 
     def inspect_container(self, container: str) -> Mapping[str, Any]:
         """All that is known of one."""
+        ...
+
+    def exec_create(self, container: str, cmd: list[str], *, user: str) -> Mapping[str, str]:
+        """A command that can be run in it, which has an `Id`."""
+        ...
+
+    def exec_start(self, exec_id: str, *, stream: bool, demux: bool) -> Iterable[tuple[bytes | None, bytes | None]]:
+        """Run it: what it prints, and what it complains about."""
         ...
 
     def pause(self, container: str) -> None:
@@ -62,6 +70,15 @@ class Breakable(labels.Named, Provisioner):
     """Nodes that can be broken. `_api` is the client of their engine."""
 
     _api: Any
+
+    def stream(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Iterator[bytes]:
+        """See the interface. What it complains about is left out."""
+        engine: Engine = self._api
+        container = self.role_name(node, role)
+        with translated(f"running {argv[0]} in {container}"):
+            made = engine.exec_create(container, list(argv), user=user)
+            for out, _ in engine.exec_start(made["Id"], stream=True, demux=True):
+                yield out or b""
 
     def freeze(self, node: str, role: str = "") -> None:
         """See the interface. By the engine's freezer; the kernel under them goes on and takes packets."""

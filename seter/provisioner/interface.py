@@ -186,6 +186,11 @@ class Provisioner(ABC):
 
     # Breaking on purpose, for experiments. Nothing of it is remembered by a node that is made anew.
 
+    def stream(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Iterator[bytes]:
+        """What a command prints where the role's process runs, in pieces as it comes; all at its end where it cannot
+        be had sooner. NotFound when the process does not run."""
+        yield self.execute(node, role, argv, user=user).stdout.encode()
+
     def freeze(self, node: str, role: str = "") -> None:
         """The role's processes, or without a name all of the node's, stand still where they are; connections stay
         open. What does not run is left alone. Raises Error where that cannot be done."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from common.catalog import Catalog
 from common.errors import BadInput, Corrupt
 from common.system import System, Target
 from seter.chaos import actions, toolkit
-from seter.chaos.allowance import Allowance, Mark, judge, read_terms
+from seter.chaos.allowance import Allowance, Mark, Stop, distrusted, judge, read_terms
 from seter.chaos.experiments import all_of, chosen
 from seter.chaos.ledger import FILE, Due, Ledger
+from seter.chaos.watching import documents
 from tests.conftest import ROOT
 
 START = 1_000_000.0
@@ -28,13 +31,15 @@ def definition() -> tuple[System, Target]:
     return Catalog.open(ROOT / "systems").definition("s3-lb", "container")
 
 
-def load(*planned: float, requests: int = 400, rate: float = 20.0) -> dict[str, Any]:
+def load(*planned: float, seconds: float = 20.0) -> dict[str, Any]:
     failures = [{"planned": each} for each in planned]
-    return {"started_at": START, "requests": requests, "rate": rate, "failures": failures}
+    return {"started_at": START, "seconds": seconds, "failures": failures, "invalid": []}
 
 
-def ok(allowance: Allowance, said: dict[str, Any], *marks: float) -> bool:
-    return all(each.ok for each in judge(allowance, said, [Mark(START + at, "something") for at in marks]))
+def ok(allowance: Allowance, said: dict[str, Any], *marks: float, back: float | None = 1.0) -> bool:
+    made = [Mark("something", "gw1", START + at) for at in marks]
+    trusted = not distrusted(allowance, said, made)
+    return trusted and all(each.is_kept for each in judge(allowance, said, made, back))
 
 
 A_SECOND = Allowance(failed_for=timedelta(seconds=1))
@@ -65,21 +70,49 @@ def test_so_many_may_fail_and_no_more() -> None:
     assert ok(none, load(), 2.0) and not ok(none, load(2.1), 2.0)
 
 
-@pytest.mark.parametrize("said", [{}, {"error": "no such client"}, {"failures": [], "requests": "many"}])
+def test_what_was_taken_back_is_a_change_too() -> None:
+    mark = Mark("something", "gw1", START + 2, START + 8)
+    assert all(each.is_kept for each in judge(A_SECOND, load(2.5, 8.5), [mark], 1.0))
+    assert not all(each.is_kept for each in judge(A_SECOND, load(2.5, 7.5), [mark], 1.0))
+
+
+@pytest.mark.parametrize("back", [None, 31.0])
+def test_what_does_not_get_well_in_time_did_not_hold(back: float | None) -> None:
+    assert ok(A_SECOND, load(), 2.0, back=29.0) and not ok(A_SECOND, load(), 2.0, back=back)
+
+
+@pytest.mark.parametrize("said", [{}, {"error": "no such client"}, {"failures": "many"}])
 def test_a_load_that_says_nothing_proves_nothing(said: dict[str, Any]) -> None:
-    (verdict,) = judge(A_SECOND, said, [Mark(START, "something")])
-    assert not verdict.ok
+    assert not ok(A_SECOND, said, 2.0)
+    assert not judge(A_SECOND, said, [Mark("something", "gw1", START)], 1.0)[0].is_kept
 
 
-def test_a_load_that_ended_too_early_proves_nothing() -> None:
-    assert not ok(Allowance(failed_for=timedelta(seconds=15)), load(requests=200), 2.0)
+def test_a_load_that_ended_too_early_or_came_late_proves_nothing() -> None:
+    longer = Allowance(failed_for=timedelta(seconds=15))
+    assert "before the time" in distrusted(longer, load(seconds=10.0), [Mark("something", "gw1", START + 2)])
+    assert distrusted(longer, load() | {"invalid": ["requests were sent late"]}, []) == "requests were sent late"
+    assert "no such client" in distrusted(longer, {"error": "no such client"}, [])
 
 
 @given(st.lists(st.floats(0, 20)), st.lists(st.floats(0, 20), min_size=1), st.floats(0, 5))
 def test_what_a_shorter_time_allows_a_longer_one_allows_too(due: list[float], marks: list[float], more: float) -> None:
     short, longer = A_SECOND, Allowance(failed_for=timedelta(seconds=1 + more))
-    if ok(short, load(*due, requests=10_000), *sorted(marks)):
-        assert ok(longer, load(*due, requests=10_000), *sorted(marks))
+    if ok(short, load(*due, seconds=10_000.0), *sorted(marks)):
+        assert ok(longer, load(*due, seconds=10_000.0), *sorted(marks))
+
+
+def test_an_experiment_is_stopped_when_most_requests_fail_for_too_long() -> None:
+    stop, good, bad = Stop(0.5, 3), {"ok": 30, "failed": 10}, {"ok": 10, "failed": 30}
+    assert not stop.reached([]) and not stop.reached([bad, bad]) and not stop.reached([bad, bad, good, bad, bad])
+    assert stop.reached([good, bad, bad, bad]) and not stop.reached([{"ok": 0, "failed": 0}] * 5)
+
+
+@given(st.lists(st.dictionaries(st.text(), st.integers())), st.lists(st.integers(0, 200)))
+def test_documents_are_found_however_a_stream_is_cut(said: list[dict[str, int]], cuts: list[int]) -> None:
+    whole = b"not JSON\n[1]\n" + b"".join(json.dumps(each).encode() + b"\n" for each in said)
+    edges = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
+    pieces = [whole[begin:end] for begin, end in itertools.pairwise(edges)]
+    assert list(documents(pieces)) == said
 
 
 def extension(**said: object) -> list[dict[str, object]]:
@@ -109,6 +142,8 @@ def test_what_an_experiment_may_cost_is_read() -> None:
         extension(load={"minutes": 3}),
         extension(needs=["a miracle"]),
         extension(needs="clock"),
+        extension(stop={"percent": 101}),
+        extension(stop={"share": 3}),
         extension(default="yes"),
     ],
 )
