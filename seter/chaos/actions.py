@@ -14,12 +14,14 @@ from datetime import timedelta
 from common.errors import BadInput, Error
 from common.model import Event
 from common.values import Wrong, as_size
+from seter.backup import backup as back_up
 from seter.chaos import undo
 from seter.chaos.ledger import Due
 from seter.chaos.scene import Scene, current
 from seter.deploy import deploy
 from seter.drain import drain as let_out
 from seter.nodes import rebooting
+from seter.restore import restore as bring_back
 
 SLICE = 0.25  # seconds of a process that stutters: it stands still for a share of each
 DRAIN_WITHIN = timedelta(seconds=30)
@@ -104,16 +106,26 @@ def limit(node: str, role: str, cores: float = 0.0, memory: str = "") -> str:
     return what
 
 
-def execute(node: str, role: str, argv: list[str], what: str, back: list[str] | None = None) -> str:
-    """Run a command as root where the role's process runs; `back` is the command that takes it back, without one a
-    deploy does. Raises Error when it fails."""
+def execute(
+    node: str,
+    role: str,
+    argv: list[str],
+    what: str,
+    user: str = "root",
+    back: list[str] | None = None,
+    back_role: str = "",
+    back_user: str = "",
+) -> str:
+    """Run a command where the role's process runs; `back` is the command that takes it back, by default as the same
+    user in the same role; without one a deploy does. Raises Error when it fails."""
     scene = current()
     words = f"{what} on {scene.node(node)}"
     due = Due("heal", {}, f"deploy after: {words}")
     if back:
-        due = Due("execute", {"node": node, "role": role, "argv": back}, f"no longer: {words}")
+        where = {"node": node, "role": back_role or role, "user": back_user or user}
+        due = Due("execute", {**where, "argv": back}, f"no longer: {words}")
     with scene.changing(words, node, due):
-        answer = scene.seen.provisioner.execute(node, role, argv, user="root")
+        answer = scene.seen.provisioner.execute(node, role, argv, user=user)
         if answer.code != 0:
             raise Error(
                 f"{argv[0]} on {node} ended with status {answer.code}",
@@ -121,6 +133,17 @@ def execute(node: str, role: str, argv: list[str], what: str, back: list[str] | 
                 resolution="See the experiment's file.",
             )
     return words
+
+
+def restore(role: str) -> str:
+    """What the role holds is copied, and put back to that copy on all its nodes, as `seter backup` and `seter restore`
+    do; a deploy has the last word."""
+    scene = current()
+    what = f"{role} goes back to a copy"
+    with scene.changing(what, "", Due("heal", {}, f"deploy: {role} holds what is wanted")):
+        back_up(scene.request, role=role, keep=2, report=scene.report)
+        bring_back(scene.request, "", role=role, ask=lambda question: None, report=scene.report)
+    return what
 
 
 def drain(node: str) -> str:

@@ -34,7 +34,13 @@ def all_of(system: System, target: Target) -> tuple[Experiment, ...]:
     """Every experiment of the system, by name, for the nodes of this target. Raises BadInput with the first that is
     wrong."""
     folder = system.folder / FOLDER
-    return tuple(_read(file, places(target)) for file in sorted(folder.glob("*.yaml")))
+    nodes = places(target)
+    homes = {
+        use.role.name: tuple(node.name for node in target.nodes if node.group == group.name and not node.existing)
+        for group in system.groups
+        for use in group.roles
+    }
+    return tuple(_read(file, nodes, homes) for file in sorted(folder.glob("*.yaml")))
 
 
 def chosen(system: System, target: Target, names: Sequence[str], *, every: bool) -> tuple[Experiment, ...]:
@@ -65,7 +71,8 @@ def places(target: Target) -> dict[str, str]:
     return named
 
 
-def _read(file: Path, nodes: Mapping[str, str]) -> Experiment:
+def _read(file: Path, nodes: Mapping[str, str], homes: Mapping[str, tuple[str, ...]]) -> Experiment:
+    """`homes` has the nodes of each role: what is done to a role and to no node is done to all of them."""
     if not is_name(file.stem):
         raise BadInput(f"{file}: {file.stem!r} is no name", resolution="Use small letters, digits and hyphens.")
     document = toolkit.load(file)
@@ -79,7 +86,9 @@ def _read(file: Path, nodes: Mapping[str, str]) -> Experiment:
     }
     terms = read_terms(document.get("extensions"), str(file))
     document["configuration"] = {**document.get("configuration", {}), **{place: nodes[place] for place in used}}
-    touches = tuple(dict.fromkeys(nodes[place] for place in sorted(touched)))
+    given = [step.get("provider", {}).get("arguments", {}) for step in document.get("method", [])]
+    whole = [node for each in given if "node" not in each for node in homes.get(str(each.get("role", "")), ())]
+    touches = tuple(dict.fromkeys([*(nodes[place] for place in sorted(touched)), *whole]))
     description = " ".join(str(document.get("description", "")).split())
     return Experiment(file.stem, str(document["title"]), description, terms, touches, document)
 

@@ -29,14 +29,14 @@ def unlimit(node: str, role: str) -> None:
     current().seen.provisioner.limit(node, role, cores=0.0, memory=0)
 
 
-def execute(node: str, role: str, argv: list[str]) -> None:
+def execute(node: str, role: str, argv: list[str], user: str) -> None:
     """Run the command that takes it back. One that cannot run since its role does not is done by the deploy."""
     scene = current()
     try:
-        answer = scene.seen.provisioner.execute(node, role, argv, user="root")
+        answer = scene.seen.provisioner.execute(node, role, argv, user=user)
     except NotFound:
         scene.heal()
-        answer = scene.seen.provisioner.execute(node, role, argv, user="root")
+        answer = scene.seen.provisioner.execute(node, role, argv, user=user)
     if answer.code != 0:
         raise Error(
             f"{argv[0]} on {node} ended with status {answer.code}",
