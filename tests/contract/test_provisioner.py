@@ -224,6 +224,37 @@ def test_a_file_goes_to_a_node_for_its_owner_alone_and_comes_back(
         provisioner.fetch("n1", "/etc/seter/nothing", sink)
 
 
+def test_a_process_stands_still_goes_on_and_is_killed_like_one_that_crashed(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    field.start(INSTANCE, "first")
+
+    def printed() -> int:
+        return b"".join(provisioner.logs("n1", "web", since=None, follow=False)).count(b"goes on")
+
+    def counts() -> bool:
+        time.sleep(0.2)  # what it had begun to print
+        before = printed()
+        time.sleep(1)
+        return printed() > before
+
+    assert counts()
+    for role in ("web", ""):
+        provisioner.freeze("n1", role)
+        provisioner.freeze("n1", role)
+        assert not counts()
+        provisioner.thaw("n1", role)
+        provisioner.thaw("n1", role)
+        assert counts()
+    provisioner.limit("n1", "web", cores=0.5, memory=64 << 20)
+    provisioner.limit("n1", "web", cores=0.0, memory=0)
+    provisioner.end("n1", "web")
+    with pytest.raises(NotFound):
+        provisioner.end("n1", "web")
+    provisioner.freeze("n1", "web")
+
+
 def test_what_does_not_run_is_not_restarted(provisioner: Provisioner, field: Field, nets: dict[str, Subnets]) -> None:
     provisioner.ensure(field.shape(nets), tree())
     with pytest.raises(NotFound, match="web on n1"):

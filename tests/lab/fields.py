@@ -20,7 +20,7 @@ from tests.lab.programs import program
 
 POOL = "10.213.0.0/16"
 ROLE = "web"
-RUNS = Process(("/bin/sh", "-c", "trap exit TERM; echo it is up; while :; do sleep 1; done"))
+RUNS = Process(("/bin/sh", "-c", "trap exit TERM; echo it is up; while :; do sleep 0.3; echo goes on; done"))
 UNIT = """\
 [Service]
 Type=exec

@@ -1,0 +1,43 @@
+"""What runs on a host to break its roles on purpose, as root: a verb and the roles' names, none for all of ours.
+
+    freeze | thaw | end ROLE…        a signal to every process of the units (systemctl(1), kill)
+    limit ROLE QUOTA MEMORY          CPUQuota and MemoryMax, empty for none, until the unit starts anew
+
+Exit codes: 0 done, 69 the unit does not run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+SIGNALS = {"freeze": "SIGSTOP", "thaw": "SIGCONT", "end": "SIGKILL"}
+NOT_RUNNING = 69
+
+
+def running(roles: Sequence[str]) -> list[str]:
+    """Units of these roles that run."""
+    wanted = [f"seter-{role}.service" for role in roles] or ["seter-*.service"]
+    argv = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating", *wanted]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return [words[0] for words in lines if words and words[3:4] != ["exited"]]
+
+
+def main(argv: Sequence[str]) -> None:
+    """See the beginning."""
+    verb, *words = argv
+    units = running(words[:1] if verb == "limit" else words)
+    if not units:
+        sys.exit(0 if verb in ("freeze", "thaw") else NOT_RUNNING)
+    if verb == "limit":
+        _, quota, memory = words
+        settings = [f"CPUQuota={quota}", f"MemoryMax={memory or 'infinity'}"]
+        subprocess.run(["systemctl", "set-property", "--runtime", *units, *settings], check=True)
+    else:
+        subprocess.run(["systemctl", "kill", "--kill-whom=all", f"--signal={SIGNALS[verb]}", *units], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
