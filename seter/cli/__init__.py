@@ -34,5 +34,6 @@ WHERE = {
     "rollback": "past",
     "reproduce": "past",
     "trust": "hosts",
+    "doctor": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

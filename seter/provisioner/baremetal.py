@@ -26,7 +26,8 @@ from common.role import Process, Role
 from common.run import CommandFailed, Result, run
 from common.system import Deployment, Power, Target
 from seter.provisioner import hosts
-from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
+from seter.provisioner.examined import Examined
+from seter.provisioner.interface import Answer, Joined, NodeShape
 from seter.provisioner.ssh import Ssh
 from seter.software import Software
 from seter.state import Observed, RoleState, Subnets
@@ -49,7 +50,7 @@ def program() -> str:
     return resources.files("seter.provisioner").joinpath("onhost.py").read_text(encoding="utf-8")
 
 
-class BaremetalProvisioner(Provisioner):
+class BaremetalProvisioner(Examined):
     """The hosts of one deployment."""
 
     def __init__(

@@ -13,6 +13,7 @@ from common.console import Report
 from common.errors import Error
 from common.role import Process, Role
 from common.system import Deployment, Target
+from seter.finding import Question
 from seter.state import Observed, RoleState, Subnets
 from seter.tree import NodeTree
 
@@ -177,6 +178,11 @@ class Provisioner(ABC):
         """What the role's process has printed, as it comes, in pieces; with `follow` until it is gone. NotFound if
         there is no such process. Raises Error where logs cannot be read."""
         raise Error(f"logs of {node} cannot be read from here", resolution="Read them on the node.")
+
+    def examinations(self) -> Mapping[str, Question]:
+        """What `seter doctor` asks, by the name of the engine or host that it is asked about. Each may be called in a
+        thread of its own, changes nothing, and raises an Error at most for what it could not foresee."""
+        return {}
 
     # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
     sets_nodes_aside = False

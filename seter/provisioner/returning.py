@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from seter.finding import Question
 from seter.provisioner import labels
+from seter.provisioner.engine import DEFAULT, examine
 from seter.provisioner.guard import HEARD, Guard
 from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.kept import Kept
@@ -17,6 +20,11 @@ class Returning(labels.Named, Provisioner):
     sets_nodes_aside = True
     kept: Kept
     guard: Guard
+    engine: Any  # the SDK's client
+
+    def examinations(self) -> Mapping[str, Question]:
+        """See the interface."""
+        return {DEFAULT: lambda: tuple(examine(self.engine, DEFAULT))}
 
     @abstractmethod
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:
