@@ -69,7 +69,9 @@ def _programs(wanted: Program) -> tuple[Finding, ...]:
 
 def programs_for(target: Target) -> tuple[Program, ...]:
     """The programs that a target's nodes need."""
-    return tuple(dict.fromkeys((ANSIBLE, *NEEDED.get(target.kind, ()))))
+    over_ssh = any(engine.url.startswith("ssh:") for engine in target.engines)
+    needed = (program for kind in target.kinds for program in NEEDED.get(kind, ()))
+    return tuple(dict.fromkeys((ANSIBLE, *needed, *((SSH,) if over_ssh else ()))))
 
 
 def program(wanted: Program) -> Finding:
@@ -123,11 +125,12 @@ def spaces(folders: Sequence[Path]) -> Iterator[Finding]:
     seen = set()
     for folder in folders:
         there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-        if (device := there.stat().st_dev) not in seen:
-            seen.add(device)
-            free = os.statvfs(there)
+        mount = next(each for each in (there.resolve(), *there.resolve().parents) if each.is_mount())
+        if mount not in seen:
+            seen.add(mount)
+            free = os.statvfs(mount)
             inodes = free.f_favail if free.f_files else -1
-            yield space(HERE, str(there), free.f_bavail * free.f_frsize, inodes)
+            yield space(HERE, str(mount), free.f_bavail * free.f_frsize, inodes)
 
 
 def private(what: str, file: Path, subject: str = HERE) -> Finding | None:
@@ -145,7 +148,11 @@ def private(what: str, file: Path, subject: str = HERE) -> Finding | None:
 
 
 def _login(target: Target) -> Iterator[Finding]:
-    """The keys that open hosts, and clients' keys of engines."""
+    """The keys that open hosts and engines."""
+    for engine in target.engines:
+        if engine.key:
+            file = Path(engine.key).expanduser()
+            yield private(f"key for {engine.name}", file) or good(HERE, f"key for {engine.name}", str(file))
     if SSH not in programs_for(target):
         return
     if target.identity_file:

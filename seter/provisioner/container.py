@@ -7,7 +7,6 @@ again has to run the set-up and the roles after it. Every flag here was tried by
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import docker
 import docker.errors
-from docker.types import IPAMConfig, IPAMPool
 
 from common.console import Report
 from common.errors import Error
@@ -25,34 +22,31 @@ from common.role import Process, Role
 from common.system import Deployment, Target
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import running, translated
+from seter.provisioner.engine import Way, way_to
 from seter.provisioner.guard import Guard
 from seter.provisioner.interface import Answer, Joined, NodeShape
 from seter.provisioner.kept import Kept, life_of
-from seter.provisioner.returning import Returning
-from seter.provisioner.subnets import GATEWAY, address, free, routes
+from seter.provisioner.networks import Networked, wires
 from seter.provisioner.trial import trial
 from seter.software import Software
-from seter.state import Observed, RoleState, Subnets
+from seter.state import Observed, RoleState
 from seter.tree import KEPT, ROOT, STATE, SWITCH, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
-CALL_TIMEOUT = 120  # seconds
 REBOOT_WITHIN = 10  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
-SOCKET = "unix:///var/run/docker.sock"
 T = TypeVar("T")
 
 
-class ContainerProvisioner(Returning):
-    """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
+class ContainerProvisioner(Networked):
+    """The nodes of one deployment on one engine."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
+    def __init__(self, deployment: Deployment, way: Way | None = None, target: Target | None = None) -> None:
+        """On the engine that is reached so; else on the one that DOCKER_HOST names, or the local one."""
+        self.deployment, self.way = deployment, way or way_to(None, Path(), None)
+        self.wires = wires(target) if target is not None else {}
         self._mark = f"{labels.DEPLOYMENT}={deployment}"
-        with translated("connecting"):
-            self.engine: Any = docker.APIClient(
-                base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
-            )
+        self.engine: Any = self.way.api(THREADS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self.kept = Kept(self.engine, self._mark, self.as_root)
         self.guard = Guard(self.engine, deployment)
@@ -62,7 +56,8 @@ class ContainerProvisioner(Returning):
         cls, deployment: Deployment, folder: Path, target: Target | None, software: Software | None
     ) -> ContainerProvisioner:
         """See the interface."""
-        return cls(deployment)
+        engine = target.engines[0] if target is not None and target.engines else None
+        return cls(deployment, way_to(engine, folder, target), target)
 
     # looking
 
@@ -114,48 +109,6 @@ class ContainerProvisioner(Returning):
                 there = found["Volumes"] or [] if what == "volume" else found
                 labels.refuse_foreign(self.deployment, what, names, there)
 
-    def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
-        """See the interface. Taken is what any Docker network has and what this host has a route to."""
-        with translated("looking for free addresses"):
-            busy = labels.taken(self.engine.networks())
-        known = Path("/proc/net/route")
-        busy += routes(known.read_text()) if known.exists() else ()
-        return free(str(self.deployment), network, pool, length, busy)
-
-    # networks
-
-    def ensure_network(self, network: str, subnets: Subnets) -> bool:
-        """See the interface. Not `internal`: that would drop the virtual IPs, which are in no subnet of the bridge."""
-        name = self.network_name(network)
-        ipam = IPAMConfig(
-            pool_configs=[
-                IPAMPool(subnet=prefix, gateway=address(prefix, GATEWAY)) for prefix in (subnets.v4, subnets.v6)
-            ]
-        )
-        options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
-        marks = labels.of_part(self.deployment, "network") | {labels.NETWORK: network}
-        with translated(f"making network {name}"):
-            try:
-                self.engine.create_network(
-                    name, "bridge", options=options, ipam=ipam, check_duplicate=True, labels=marks, enable_ipv6=True
-                )
-            except docker.errors.APIError as error:
-                text = str(error.explanation)
-                if "overlap" in text:
-                    return False
-                if "already exists" not in text:
-                    raise
-                labels.refuse_foreign(self.deployment, "network", {name}, self.engine.networks(names=[name]))
-        return True
-
-    def remove_network(self, network: str) -> None:
-        """See the interface."""
-        name = self.network_name(network)
-        with translated(f"removing network {name}"):
-            # By label: a name would also find those that it is only a part of.
-            for found in self.engine.networks(filters={"label": [self._mark, f"{labels.NETWORK}={network}"]}):
-                self.engine.remove_network(found["Id"])
-
     # nodes
 
     def ensure(self, shape: NodeShape, tree: NodeTree) -> None:
@@ -171,7 +124,7 @@ class ContainerProvisioner(Returning):
             self.engine.put_archive(container, ROOT, tree.archive())
             for network, v4, v6 in shape.networks[1:]:
                 self.engine.connect_container_to_network(
-                    container, self.network_name(network), ipv4_address=v4, ipv6_address=v6
+                    container, self.network_name(network), ipv4_address=v4, ipv6_address=v6 or None
                 )
             self.engine.start(container)
             # Some are in memory, which is there only now. A kill before this leaves a node that runs and lacks them.
@@ -202,7 +155,9 @@ class ContainerProvisioner(Returning):
             binds=[f"{self.volume_name(shape.name, volume)}:{path}" for volume, path in VOLUMES.items()],
             sysctls=dict(shape.sysctls),
         )
-        plug = {self.network_name(network): self.engine.create_endpoint_config(ipv4_address=v4, ipv6_address=v6)}
+        plug = {
+            self.network_name(network): self.engine.create_endpoint_config(ipv4_address=v4, ipv6_address=v6 or None)
+        }
         made = self.engine.create_container(
             shape.image,
             command=["--", "sleep", "infinity"],
@@ -251,13 +206,14 @@ class ContainerProvisioner(Returning):
 
     def means(self, node: str) -> Mapping[str, object]:
         """See the interface. Processes are started from here."""
-        return {"access": "container", "docker_host": os.environ.get("DOCKER_HOST", SOCKET)}
+        return {"access": "container", **self.way.variables()}
 
     def inside(self, node: str, role: str) -> Mapping[str, object]:
         """See the interface."""
         return {
             "ansible_connection": "community.docker.docker",
             "ansible_host": self.role_name(node, role),
+            "ansible_docker_extra_args": self.way.words(),
             "ansible_python_interpreter": "/usr/bin/python3",
         }
 

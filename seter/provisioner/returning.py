@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
+from common.console import Report
+from seter import artifacts
 from seter.finding import Question
 from seter.provisioner import labels
-from seter.provisioner.engine import DEFAULT, examine
+from seter.provisioner.docker_errors import translated
+from seter.provisioner.engine import Way, examine
 from seter.provisioner.guard import HEARD, Guard
 from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.kept import Kept
+
+if TYPE_CHECKING:
+    from naust.store.interface import Store
+    from seter.artifacts import Image
 
 
 class Returning(labels.Named, Provisioner):
@@ -22,9 +30,19 @@ class Returning(labels.Named, Provisioner):
     guard: Guard
     engine: Any  # the SDK's client
 
+    way: Way
+
     def examinations(self) -> Mapping[str, Question]:
         """See the interface."""
-        return {DEFAULT: lambda: tuple(examine(self.engine, DEFAULT))}
+        return {self.way.name: lambda: tuple(examine(self.engine, self.way.name))}
+
+    def load(self, store: Store, images: Mapping[str, Collection[Image]], report: Report) -> None:
+        """See the interface."""
+        wanted = {image.id: image for each in images.values() for image in each}
+        with translated(f"connecting to {self.way.name}"):
+            client = self.way.client()
+        with closing(client):
+            artifacts.load_all(store, wanted.values(), report, client)
 
     @abstractmethod
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:

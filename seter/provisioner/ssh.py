@@ -209,14 +209,14 @@ def refused(node: str, result: Result) -> Error | None:
     if result.code == 255:
         return _of_ssh(node, said)
     last = said.splitlines()[-1] if said else ""
+    if "python3" in last and (result.code == 127 or (result.code == 1 and "command not found" in last)):
+        return Missing(f"{node} has no Python 3", details=said, resolution="Install it there: apt-get install python3.")
     if result.code == 1 and last.startswith("sudo:"):
         return Denied(
             f"{node}: the user may not become root there",
             details=said,
             resolution="Let it use sudo without a password (sudoers(5), NOPASSWD), or name another user in the target.",
         )
-    if result.code == 127 and "python3" in last:
-        return Missing(f"{node} has no Python 3", details=said, resolution="Install it there: apt-get install python3.")
     return None
 
 

@@ -131,7 +131,7 @@ def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_space_of_one_file_system_is_told_once(tmp_path: Path) -> None:
     found = list(workplace.spaces((tmp_path / "not" / "yet", tmp_path)))
-    assert [each.what for each in found] == [f"disk {tmp_path}"]
+    assert len(found) == 1 and Path(found[0].what.removeprefix("disk ")).is_mount()
 
 
 def test_a_state_that_lets_both_writers_win_is_found(tmp_path: Path) -> None:
