@@ -117,6 +117,7 @@ def engine_shape(host_key: Setting) -> Shape[Engine]:
             host_key,
         ),
         inner=(Inner(PARENT, "parents"),),
+        faults=_faults,
     )
 
 
