@@ -92,8 +92,10 @@ def standing_for(world: World, name: str) -> Provisioner:
     def destroy(self: Provisioner) -> tuple[str, ...]:
         return tuple(world.nodes.pop(name, {}))
 
-    own: dict[str, Any] = {"observe": observe, "ensure": ensure, "ensure_network": ensure_network, "remove_network": remove_network,
-           "destroy": destroy, "taken": lambda self: (), "examinations": lambda self: {}, "of": None}  # fmt: skip
+    own: dict[str, Any] = {
+        "observe": observe, "ensure": ensure, "ensure_network": ensure_network, "remove_network": remove_network,
+        "destroy": destroy, "taken": lambda self: (), "examinations": lambda self: {}, "of": None,
+    }  # fmt: skip
     methods = {method: noting(method) for method in public() if method not in own}
     made: Provisioner = type("Standing", (Provisioner,), {**methods, **own})()
     return made
