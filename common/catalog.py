@@ -16,6 +16,7 @@ from typing import TypeVar
 from common import conflicts, parameters, standing
 from common.errors import BadDefinition, BadInput, Problem
 from common.hcl import read as read_hcl
+from common.places import place_faults
 from common.role import Base, Image, Place, Role
 from common.role_shapes import BASE, ROLE
 from common.schema import Shape, read_only
@@ -332,6 +333,7 @@ class _Loading:
             power=draft.power,
             image=draft.image,
             networks=draft.networks,
+            engines=draft.engines,
             parameters=draft.parameters.values,
             services=draft.services,
             experiments=draft.experiments,
@@ -376,12 +378,9 @@ class _Loading:
                     self.problem(node.place, f'{where}: unknown network "{name}"', hint)
 
     def unreachable_nodes(self, target: TargetDraft) -> None:
-        for nodes, node in ((each, node) for each in target.blocks for node in each.nodes):
-            where = f'nodes "{nodes.group}": node "{node.name}"'
-            if target.kind == "baremetal" and not node.address:
-                self.problem(node.place, f"{where} has no address", "add address = …")
-            if target.kind != "baremetal" and not node.networks:
-                self.problem(node.place, f"{where} is on no network", 'add networks = ["…"]')
+        for node in target.members:
+            for wrong in place_faults(node, target.networks):
+                self.problem(node.place, f'nodes "{node.group}": node "{node.name}" {wrong.message}', wrong.fix)
 
 
 def _nodes(number: int) -> str:

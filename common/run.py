@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -148,7 +148,7 @@ def run(
     return result
 
 
-def stream(argv: Sequence[str], input: bytes, grace: timedelta = timedelta(seconds=2)) -> Iterator[bytes]:
+def stream(argv: Sequence[str], input: bytes, grace: timedelta = timedelta(seconds=2)) -> Generator[bytes, None, None]:
     """Run a program and hand out what it prints, in pieces as it comes. Its standard input stays open as long as
     somebody reads, so that it can notice; who stops reading ends it. Raises Missing, CommandFailed."""
     find(argv[0])

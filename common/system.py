@@ -124,6 +124,8 @@ class Network:
     length: int = 24
     prefix: str = ""  # of a network that is there already: what it is, in CIDR notation
     prefix6: str = ""
+    parent: str = ""  # interface of the engines' machines that containers share the wire of (macvlan)
+    gateway: str = ""  # of such a network: where containers send what is for elsewhere; else the last address but one
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -142,6 +144,8 @@ class Node:
     port: int = 22  # of its SSH server
     host_key: str = ""  # "TYPE KEY", if it is pinned
     existing: bool = False  # others run it: it is looked at and never touched
+    kind: str = ""  # of target that it is of, if that is not the target's own
+    engine: str = ""  # of a container: where it runs; empty for the one of DOCKER_HOST
     parameters: tuple[tuple[str, Value], ...] = ()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
@@ -156,11 +160,25 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
+class Engine:
+    """A Docker engine: at `unix://PATH`, `ssh://USER@HOST:PORT/PATH`, or `tcp://HOST:PORT` with TLS."""
+
+    name: str
+    url: str
+    ca: str = ""  # paths on the operator's machine: who signed the engine's certificate, ours, and its key
+    cert: str = ""
+    key: str = ""
+    host_key: str = ""  # of an SSH server, if it is pinned
+    parents: tuple[tuple[str, str], ...] = ()  # network → interface of this engine's machine, where it is another
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where a system's nodes come from."""
 
     name: str
-    kind: str  # "baremetal", "virtual", "container"
+    kind: str  # "baremetal", "virtual", "container"; of all nodes that do not say another
     nodes: tuple[Node, ...]
     file: Path
     user: str = ""  # to log in as; empty for root
@@ -170,11 +188,33 @@ class Target:
     power: Power | None = None
     image: str = ""  # container targets: the base image that nodes are made of
     networks: tuple[Network, ...] = ()
+    engines: tuple[Engine, ...] = ()
     parameters: tuple[tuple[str, Value], ...] = ()
     services: tuple[Service, ...] = ()
     experiments: bool = False  # nodes may be broken on purpose
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
+
+    def kind_of(self, node: Node) -> str:
+        """What the node is."""
+        return node.kind or self.kind
+
+    @property
+    def managed(self) -> tuple[Node, ...]:
+        """The nodes that are ours to make and change."""
+        return tuple(node for node in self.nodes if not node.existing)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of all those, each once."""
+        return tuple(dict.fromkeys(self.kind_of(node) for node in self.managed)) or (self.kind,)
+
+    def made_networks(self) -> tuple[Network, ...]:
+        """Networks that are made: hosts find theirs, so beside hosts only those that other nodes are on too."""
+        if "baremetal" not in self.kinds:
+            return self.networks
+        made = [node for node in self.managed if self.kind_of(node) != "baremetal"]
+        return tuple(each for each in self.networks if any(each.name in node.networks for node in made))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from common.engine_shapes import as_interface, engine_faults, engine_shape
 from common.hcl import Literal
 from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
-from common.system import Network, Node, Power, Service
+from common.system import Engine, Network, Node, Power, Service
 from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersDraft
 from common.values import (
     Wrong,
@@ -74,8 +75,10 @@ NETWORK = Shape(
     settings=(
         Setting("pool", "prefix", as_pool, "The IPv4 subnet is picked free from here; IPv6 is a unique local one"),
         Setting("length", "number", as_network_length, "Length of the IPv4 subnet"),
-        Setting("prefix", "prefix", as_prefix_of(4), "What it is; `baremetal` must have it"),
-        Setting("prefix6", "prefix", as_prefix_of(6), "What it is in IPv6; of `baremetal` alone"),
+        Setting("prefix", "prefix", as_prefix_of(4), "What it is, where it is there already; `baremetal` must have it"),
+        Setting("prefix6", "prefix", as_prefix_of(6), "What it is in IPv6, where it is there already"),
+        Setting("parent", "name", as_interface, "Interface of the engines' machines on whose wire containers are"),
+        Setting("gateway", "address", as_address, "Where containers on that wire send what is for elsewhere"),
     ),
     faults=_network_faults,
 )
@@ -106,8 +109,10 @@ def _node(
     manage: str = "",
     port: int = 0,
     host_key: str = "",
+    kind: str = "",
+    engine: str = "",
 ) -> Node:
-    """The group is the outer block's to say, and a port of 0 is the target's."""
+    """The group is the outer block's to say; a port of 0 and an empty kind are the target's."""
     return Node(
         name,
         "",
@@ -119,6 +124,8 @@ def _node(
         manage,
         port,
         host_key,
+        kind=kind,
+        engine=engine,
         parameters=parameters.values,
         place=place,
         places=parameters.places,
@@ -150,6 +157,13 @@ def as_host_key(literal: Literal) -> str:
     return " ".join(words[:2])
 
 
+HOST_KEY = Setting("host_key", "text", as_host_key, "Public key of its SSH server; else `seter trust` learns it")
+KIND = Setting("kind", "choice", one_of(*TARGET_KINDS), "What it is, if not what the target says")
+ENGINE_NAME = Setting(
+    "engine", "name", as_label, "Engine that it is made on, else the one of DOCKER_HOST; of `container`"
+)
+ENGINE = engine_shape(HOST_KEY)
+
 POWER = Shape(
     name="power",
     summary="Commands on the operator's machine that switch a node; `{node}` in them is its name",
@@ -174,7 +188,9 @@ NODE = Shape(
         Setting("interface", "name", as_text, "Interface to the routers"),
         Setting("manage", "name", as_place, "Name or address for SSH, if it is another than `address`"),
         Setting("port", "port", as_port, "Port of its SSH server, if it is not the target's"),
-        Setting("host_key", "text", as_host_key, "Public key of its SSH server; else `seter trust` learns it"),
+        HOST_KEY,
+        KIND,
+        ENGINE_NAME,
     ),
     inner=(Inner(PARAMETERS, "parameters", one=True),),
 )
@@ -185,6 +201,8 @@ class NodesDraft:
     """The nodes of one group."""
 
     group: str
+    kind: str = ""
+    engine: str = ""
     nodes: tuple[Node, ...] = ()
     place: Place = NOWHERE
 
@@ -195,13 +213,14 @@ NODES = Shape(
     make=NodesDraft,
     label="group",
     label_summary="name of a group of the system",
+    settings=(KIND, ENGINE_NAME),
     inner=(Inner(NODE, "nodes", required=True),),
 )
 
 
 EXISTING = Shape(
     name="existing",
-    summary="The nodes of one group that others run: looked at by name and address, never touched; of `baremetal`",
+    summary="The nodes of one group that others run: looked at by name and address, never touched; beside hosts",
     make=NodesDraft,
     label="group",
     label_summary="name of a group of the system",
@@ -224,6 +243,7 @@ class TargetDraft:
     experiments: bool = False
     power: Power | None = None
     networks: tuple[Network, ...] = ()
+    engines: tuple[Engine, ...] = ()
     nodes: tuple[NodesDraft, ...] = ()
     existing: tuple[NodesDraft, ...] = ()
     parameters: ParametersDraft = NO_PARAMETERS
@@ -240,10 +260,22 @@ class TargetDraft:
     def members(self) -> tuple[Node, ...]:
         """All nodes, each with its group and its port."""
         return tuple(
-            replace(node, group=each.group, existing=each in self.existing, port=node.port or self.port)
+            replace(
+                node,
+                group=each.group,
+                existing=each in self.existing,
+                port=node.port or self.port,
+                kind=node.kind or each.kind or self.kind,
+                engine=node.engine or each.engine,
+            )
             for each in self.blocks
             for node in each.nodes
         )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of all nodes that are ours, each once."""
+        return tuple(dict.fromkeys(node.kind for node in self.members if not node.existing)) or (self.kind,)
 
 
 def _homeless(target: TargetDraft) -> Iterator[Wrong]:
@@ -266,15 +298,16 @@ def _homeless(target: TargetDraft) -> Iterator[Wrong]:
 
 
 def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
-    if target.kind == "container" and not target.image:
+    if "container" in target.kinds and not target.image:
         yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
-    is_metal = target.kind == "baremetal"
+    is_metal = "baremetal" in target.kinds
     for network in target.networks:
-        where = f'network "{network.name}" of a {target.kind} target'
-        if is_metal and not network.prefix:
+        where = f'network "{network.name}" of a {" and ".join(target.kinds)} target'
+        if target.kinds == ("baremetal",) and not network.prefix:
             yield Wrong(f"{where} has no prefix", 'add prefix = "10.20.0.0/24": it is there already')
-        if not is_metal and (network.prefix or network.prefix6):
+        if not is_metal and (network.prefix or network.prefix6) and not network.parent:
             yield Wrong(f"{where} has a prefix", "leave it out: one is picked free from its pool")
+    yield from engine_faults(target.members, target.networks, target.engines)
     yield from _homeless(target) if is_metal and target.networks else ()
     if not is_metal and target.existing:
         yield Wrong(f"nodes that others run in a {target.kind} target", "leave `existing` out")
@@ -298,6 +331,7 @@ TARGET = Shape(
     ),
     inner=(
         Inner(NETWORK, "networks"),
+        Inner(ENGINE, "engines"),
         Inner(PARAMETERS, "parameters", one=True),
         Inner(SERVICE, "services"),
         Inner(NODES, "nodes", required=True),

@@ -111,7 +111,7 @@ class Apply:
         """Whether what runs on it now could run again: also when it is made anew, if the old one can be set aside."""
         there = self._survey.observed.nodes.get(node)
         makes = any(act.makes_node for act in acts)
-        aside = Act.REPLACE_NODE in acts and self._provisioner.sets_nodes_aside
+        aside = Act.REPLACE_NODE in acts and self._provisioner.sets_aside(node)
         return there is not None and there.running and (aside or not makes)
 
     def _install(self, node: str, roles: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from common.model import Artifact, Digest, Event
 if TYPE_CHECKING:
     from common.console import Report
     from common.role import Place
+    from naust.content.engine import Client
     from naust.manifest import Manifest
     from naust.store.interface import Store
 
@@ -113,13 +114,13 @@ def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
             pass
 
 
-def load_all(store: Store, images: Iterable[Image], report: Report) -> None:
-    """See that the engine has exactly these images."""
+def load_all(store: Store, images: Iterable[Image], report: Report, client: Client | None = None) -> None:
+    """See that the engine has exactly these images; without a client the one that DOCKER_HOST names."""
     from naust.content.engine import load
 
     def one(image: Image) -> None:
         report(Event("load", str(image.artifact.reference)))
-        load(store, image.artifact)
+        load(store, image.artifact, client)
 
     unique = {image.id: image for image in images if image.manifest is not None}
     with ThreadPoolExecutor(AT_ONCE) as threads:

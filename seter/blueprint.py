@@ -14,7 +14,7 @@ from common.model import Kind
 from common.parameters import resolve, resolve_services
 from common.role import Check, Process, Role, Value
 from common.services import checks_of
-from common.system import Deployment, Group, Node, System, Target
+from common.system import Deployment, Group, Node, RoleUse, System, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,12 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
     """Read and check all definitions that the deployment reaches. Raises BadInput with all problems at once."""
     catalog = Catalog.open(systems)
     system, target = catalog.definition(deployment.system, deployment.target)
-    kind = Kind.ROOTFS if target.kind == "baremetal" else Kind.CONTAINER
     seats = tuple(
         Seat(
             node,
             use.role,
             resolve(system, group, use, target, node),
-            use.artifact or f"{kind}/{use.role.name}",
+            _artifact(use, target, node),
             resolve_services(system, group, use, target, node),
         )
         for group in system.groups
@@ -113,6 +112,14 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
         for use in group.roles
     )
     return Blueprint(deployment, system, target, seats, catalog.folder / "roles")
+
+
+def _artifact(use: RoleUse, target: Target, node: Node) -> str:
+    """What the role runs from on this node. What the system names is of one kind; where a target has nodes of several,
+    those of another have what follows from the role's name."""
+    kind = Kind.ROOTFS if target.kind_of(node) == "baremetal" else Kind.CONTAINER
+    is_meant = len(target.kinds) == 1 or use.artifact.startswith(f"{kind}/")
+    return use.artifact if use.artifact and is_meant else f"{kind}/{use.role.name}"
 
 
 def known_group(blueprint: Blueprint, name: str) -> str:
@@ -147,8 +154,9 @@ def _line(role: Role) -> str:
 
 def refuse_addresses(target: Target) -> None:
     """Nodes that are made get their addresses from us. Raises BadInput for one that the target gives."""
-    for node in target.nodes if target.kind != "baremetal" else ():
-        if node.address or node.address6:
+    there = {network.name for network in target.networks if network.prefix}
+    for node in target.managed:
+        if target.kind_of(node) != "baremetal" and (node.address or node.address6) and there.isdisjoint(node.networks):
             raise BadInput(
                 f"{node.place.file}:{node.place.line}: node {node.name} has an address, "
                 "but the addresses of container nodes are picked when their networks are made",

@@ -161,8 +161,8 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
     jobs = [Job(node) for group in seen.wanted.groups for node in seen.plan.nodes_of(group.name)]
     with record.recorded(seen, lease, report):
         used = _used(seen)
-        artifacts.verify_all(seen.store, used, report)
-        artifacts.load_all(seen.store, used, report)
+        artifacts.verify_all(seen.store, (image for images in used.values() for image in images), report)
+        seen.provisioner.load(seen.store, used, report)
         with live(report, Board(jobs, 1)) as told, closing(Apply(seen, told, cut_after=cut_after)) as apply:
             acts = Fenced(apply, lease)
             Rollout(
@@ -178,10 +178,13 @@ def _roll_out(seen: Survey, report: Report, lease: Lease, cut_after: timedelta, 
                 raise error
 
 
-def _used(seen: Survey) -> list[artifacts.Image]:
-    """The images that this plan starts something from."""
-    nodes = any(step.act.makes_node for step in seen.plan.steps)
+def _used(seen: Survey) -> dict[str, list[artifacts.Image]]:
+    """Node → the images that this plan starts something from there."""
     node_image = f"container/{seen.blueprint.target.image}"
-    used = [seen.images[node_image]] if nodes and node_image in seen.images else []
-    seats = seen.blueprint.seat
-    return used + [seen.image_of(seats[step.node, step.role]) for step in seen.plan.steps if step.act.starts_process]
+    seats, used = seen.blueprint.seat, dict[str, list[artifacts.Image]]()
+    for step in seen.plan.steps:
+        if step.act.makes_node and seen.shapes[step.node].image:
+            used.setdefault(step.node, []).append(seen.images[node_image])
+        if step.act.starts_process:
+            used.setdefault(step.node, []).append(seen.image_of(seats[step.node, step.role]))
+    return used

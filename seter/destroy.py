@@ -19,8 +19,9 @@ from seter.keep.interface import LEASE, SECRETS
 from seter.lease import Claim
 from seter.provisioner.baremetal import SSH
 from seter.provisioner.interface import Provisioner
+from seter.provisioner.remembered import Remembered
 from seter.record import leased, noted
-from seter.survey import provisioner_of
+from seter.survey import parts, provisioner_of
 
 NO_KEY = b"-"  # what lies on the nodes does not matter here
 
@@ -68,6 +69,8 @@ def _forget(keep: Keep) -> None:
 def _provisioner(keep: Keep) -> Provisioner:
     """What an earlier run left in the deployment's folder says of which kind it is: definitions may be gone. Raises
     BadInput where a run on another machine has made it of hosts, which this one does not know yet."""
+    if Remembered(keep.folder).is_there:
+        return parts(keep)
     if (keep.folder / SSH).is_dir():
         return provisioner_of("baremetal", keep)
     runs = History(keep)

@@ -83,11 +83,13 @@ def _translated(words: Sequence[str], error: CommandFailed) -> Error:
 
 
 def resolve_all(blueprint: Blueprint, software: Software, pins: Mapping[str, str] | None = None) -> dict[str, Image]:
-    """For each seat's artefact what its role is installed from. `pins` has what some of them were in an earlier run.
+    """For the artefact of each seat on a host what its role is installed from. `pins` has what some of them were in an
+    earlier run.
 
     Raises BadInput for one that the system pins, since a host is pinned by its snapshot; Conflict for one that is not
     what it was in that run; and as `Software.fingerprints` does."""
-    seats = [seat for seat in blueprint.seats if seat.role.process is not None]
+    on_hosts = (seat for seat in blueprint.seats if blueprint.target.kind_of(seat.node) == "baremetal")
+    seats = [seat for seat in on_hosts if seat.role.process is not None]
     for seat in seats:
         if not seat.artifact.startswith(f"{Kind.ROOTFS}/"):
             raise BadInput(

@@ -22,6 +22,8 @@ from seter.keep import Keep, open_keep
 from seter.lease import Claim
 from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
+from seter.provisioner.parts import Parts
+from seter.provisioner.remembered import Remembered, is_divided
 from seter.recorded import left
 from seter.render import Work, describe, make_work, render
 from seter.scope import known, limited
@@ -131,7 +133,17 @@ class Survey:
 
 def open_provisioner(blueprint: Blueprint, state: str | None, software: Software | None = None) -> Provisioner:
     """Where the nodes of the target come from. Raises BadInput for a kind that nobody provides."""
-    return provisioner_of(blueprint.target.kind, open_keep(blueprint.deployment, state), blueprint.target, software)
+    keep, target = open_keep(blueprint.deployment, state), blueprint.target
+    if is_divided(target) or Remembered(keep.folder).is_there:
+        return parts(keep, target, software)
+    return provisioner_of(target.kinds[0], keep, target, software)
+
+
+def parts(keep: Keep, target: Target | None = None, software: Software | None = None) -> Provisioner:
+    """Nodes on several engines, or of several kinds; without a target those that are there."""
+    return Parts.made(
+        keep.deployment, keep.folder, target, lambda kind, narrow: provisioner_of(kind, keep, narrow, software)
+    )
 
 
 def provisioner_of(
@@ -196,17 +208,20 @@ def _provided(provisioner: Provisioner | None) -> Provisioner:
 
 
 def _artifacts(blueprint: Blueprint, store: Store, software: Software, request: Request) -> dict[str, artifacts.Image]:
-    """What processes run from: images that are pulled, or what is installed on hosts."""
-    if blueprint.target.kind == "baremetal":
-        return resolve_software(blueprint, software, request.pins)
-    return artifacts.resolve_all(
-        store, _references(blueprint), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
+    """What processes run from: images that are pulled, and what is installed on hosts."""
+    kind_of, kinds = blueprint.target.kind_of, blueprint.target.kinds
+    found = resolve_software(blueprint, software, request.pins) if "baremetal" in kinds else {}
+    others = [seat for seat in blueprint.seats if kind_of(seat.node) != "baremetal"]
+    if kinds == ("baremetal",):
+        return found
+    return found | artifacts.resolve_all(
+        store, _references(blueprint, others), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
     )
 
 
-def _references(blueprint: Blueprint) -> list[str]:
+def _references(blueprint: Blueprint, seats: Sequence[Seat]) -> list[str]:
     node_image = f"container/{blueprint.target.image}"
-    return [node_image, *(seat.artifact for seat in blueprint.seats if seat.role.process is not None)]
+    return [node_image, *(seat.artifact for seat in seats if seat.role.process is not None)]
 
 
 def _named(blueprint: Blueprint) -> dict[str, Place]:
@@ -226,9 +241,17 @@ def _refuse_foreign(blueprint: Blueprint, provisioner: Provisioner) -> None:
 
 def _make_map(blueprint: Blueprint, provisioner: Provisioner | None, observed: Observed) -> Map:
     networks = blueprint.target.networks
-    subnets = {network.name: observed.networks.get(network.name) or _free(provisioner, network) for network in networks}
+    subnets = {
+        network.name: _given(network) or observed.networks.get(network.name) or _free(provisioner, network)
+        for network in networks
+    }
     largest = largest_number(network.length for network in networks)
     return Map(blueprint.known, number(blueprint.known, observed.places, largest), subnets)
+
+
+def _given(network: Network) -> Subnets | None:
+    """What the target says that it is."""
+    return Subnets(network.prefix, network.prefix6) if network.prefix else None
 
 
 def _free(provisioner: Provisioner | None, network: Network) -> Subnets:
@@ -268,7 +291,8 @@ def _rendered(
 
 
 def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
-    image = images[f"container/{blueprint.target.image}"].id if blueprint.target.image else ""
+    is_made = blueprint.target.image and blueprint.target.kind_of(node) != "baremetal"
+    image = images[f"container/{blueprint.target.image}"].id if is_made else ""
     networks = tuple((name, one["address"], one["address6"]) for name, one in map.addresses(node).items())
     settings = sysctls(node, (seat.role for seat in blueprint.seats_of(node.name)))
     place = map.places[node.name]
@@ -291,8 +315,7 @@ def _wanted(
             (seat.role.name, _role_state(seat, tree, images, vault.key)) for seat in blueprint.seats_of(node.name)
         )
         nodes[node.name] = NodeState(shapes[node.name].digest, tree.files_digest, tree.secrets_digest, roles)
-    made = blueprint.target.networks if blueprint.target.kind != "baremetal" else ()
-    networks = tuple(network.name for network in made)
+    networks = tuple(network.name for network in blueprint.target.made_networks())
     groups = tuple(_group(blueprint, map, group.name) for group in blueprint.groups)
     return Wanted(str(blueprint.deployment), networks, groups, nodes)
 

@@ -22,7 +22,9 @@ from common.system import Deployment
 from seter.blueprint import no_such, read_blueprint
 from seter.keep import open_keep
 from seter.provisioner.baremetal import SSH
+from seter.provisioner.engine import FOLDER
 from seter.provisioner.ssh import JUMP_NAME, Ssh
+from seter.provisioner.tunnel import ssh_of
 from seter.record import leased
 
 AT_ONCE = 8
@@ -57,19 +59,26 @@ def trust(
     Raises BadInput for a target without hosts and unknown names, Unavailable naming all that do not answer.
     """
     blueprint = read_blueprint(deployment, systems)
-    if blueprint.target.kind != "baremetal":
-        raise BadInput(f"target {blueprint.target.name} has no hosts", resolution="Only hosts have keys to be learnt.")
-    there = {node.name: node for node in blueprint.nodes}
+    target = blueprint.target
+    hosts = [node for node in blueprint.nodes if target.kind_of(node) == "baremetal"]
+    engines = [engine for engine in target.engines if engine.url.startswith("ssh:")]
+    pinned = {host.name: host.host_key for host in hosts} | {engine.name: engine.host_key for engine in engines}
+    if not pinned:
+        raise BadInput(f"target {target.name} has no hosts", resolution="Only hosts have keys to be learnt.")
     for name in nodes:
-        if name not in there:
-            raise no_such(f"node {name!r}", name, list(there))
+        if name not in pinned:
+            raise no_such(f"node {name!r}", name, list(pinned))
+    wanted = [name for name in nodes or pinned if not pinned[name]]
     keep = open_keep(deployment, state)
     with leased(keep, "trust", report=report):
-        ssh = Ssh.made(blueprint.target, blueprint.nodes, keep.folder / SSH)
+        ways = [(Ssh.made(target, hosts, keep.folder / SSH), [node.name for node in hosts])] if hosts else []
+        ways += [(ssh_of(each, target, keep.folder / FOLDER / each.name), [each.name]) for each in engines]
         found: list[HostKey] = []
-        if blueprint.target.jump:  # before what lies behind it
-            found += _learn(ssh, [JUMP_NAME], confirm)
-        return (*found, *_learn(ssh, [name for name in nodes or there if not there[name].host_key], confirm))
+        for ssh, names in ways:
+            if target.jump:  # before what lies behind it
+                found += _learn(ssh, [JUMP_NAME], confirm)
+            found += _learn(ssh, [name for name in names if name in wanted], confirm)
+        return tuple(found)
 
 
 def _learn(ssh: Ssh, names: Sequence[str], confirm: Callable[[Sequence[HostKey]], object]) -> list[HostKey]:

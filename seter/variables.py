@@ -35,9 +35,10 @@ class Map:
         return self.once(("addresses", node.name), lambda: self._make_addresses(node))
 
     def _make_addresses(self, node: Node) -> dict[str, Variables]:
-        if node.address or node.address6:
-            return self._given(node)
-        return {network: self._address(node, network) for network in node.networks}
+        given = self._given(node) if node.address or node.address6 else {}
+        if given and node.kind != "container":
+            return given
+        return {network: given.get(network) or self._address(node, network) for network in node.networks}
 
     def _given(self, node: Node) -> dict[str, Variables]:
         """The addresses that the target's file says, each in the network that holds it; without networks, in one."""

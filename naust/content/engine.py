@@ -31,6 +31,7 @@ from naust.revoke import check as check_revoked
 from naust.store.interface import Store
 from naust.transfer.verified import chunks, content
 
+Client = docker.DockerClient
 REPOSITORY = "naust"  # images from a store are naust/NAME:TAG in the engine
 PATIENCE = 600  # seconds that an engine may say nothing; it reads a layer to its end first
 

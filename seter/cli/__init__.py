@@ -37,5 +37,6 @@ WHERE = {
     "trust": "hosts",
     "report": "proof",
     "watch": "proof",
+    "doctor": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -67,13 +67,13 @@ class Engine(Protocol):
 
 
 class Breakable(labels.Named, Provisioner):
-    """Nodes that can be broken. `_api` is the client of their engine."""
+    """Nodes that can be broken. `engine` is the SDK's client."""
 
-    _api: Any
+    engine: Any
 
     def stream(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Iterator[bytes]:
         """See the interface. What it complains about is left out."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         container = self.role_name(node, role)
         with translated(f"running {argv[0]} in {container}"):
             made = engine.exec_create(container, list(argv), user=user)
@@ -82,14 +82,14 @@ class Breakable(labels.Named, Provisioner):
 
     def freeze(self, node: str, role: str = "") -> None:
         """See the interface. By the engine's freezer; the kernel under them goes on and takes packets."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         with translated(f"freezing {role or node}"):
             for listed in self._running(node, role, "running"):
                 engine.pause(listed["Id"])
 
     def thaw(self, node: str, role: str = "") -> None:
         """See the interface."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         with translated(f"thawing {role or node}"):
             for listed in self._running(node, role, "paused"):
                 engine.unpause(listed["Id"])
@@ -97,7 +97,7 @@ class Breakable(labels.Named, Provisioner):
     def end(self, node: str, role: str) -> None:
         """See the interface. The engine does not start anew what it was told to kill, so a process beside the others
         of its host does it, which may do nothing else."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         with translated(f"killing {role} on {node}"):
             found = self._running(node, role, "running")
             if not found:
@@ -126,7 +126,7 @@ class Breakable(labels.Named, Provisioner):
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
         """See the interface. -1 is the engine's word for no limit of memory."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         with translated(f"limiting {role} on {node}"):
             found = self._running(node, role, "running", "paused", "restarting")
             if not found:
@@ -142,7 +142,7 @@ class Breakable(labels.Named, Provisioner):
 
     def _running(self, node: str, role: str, *states: str) -> list[Listed]:
         """Containers of the node's roles, or of one, that are in one of these states."""
-        engine: Engine = self._api
+        engine: Engine = self.engine
         marks = [f"{labels.DEPLOYMENT}={self.deployment}", f"{labels.NODE}={node}", f"{labels.PART}=role"]
         marks += [f"{labels.ROLE}={role}"] if role else []
         listed = engine.containers(all=True, filters={"label": marks})

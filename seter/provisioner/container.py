@@ -7,7 +7,6 @@ again has to run the set-up and the roles after it. Every flag here was tried by
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import docker
 import docker.errors
-from docker.types import IPAMConfig, IPAMPool
 
 from common.console import Report
 from common.errors import Error
@@ -25,44 +22,42 @@ from common.role import Process, Role
 from common.system import Deployment, Target
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import running, translated
+from seter.provisioner.engine import Way, way_to
 from seter.provisioner.guard import Guard
 from seter.provisioner.interface import Answer, Joined, NodeShape
 from seter.provisioner.kept import Kept, life_of
-from seter.provisioner.returning import Returning
-from seter.provisioner.subnets import GATEWAY, address, free, routes
+from seter.provisioner.networks import Networked, wires
 from seter.provisioner.trial import trial
 from seter.software import Software
-from seter.state import Observed, RoleState, Subnets
+from seter.state import Observed, RoleState
 from seter.tree import KEPT, ROOT, STATE, SWITCH, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
-CALL_TIMEOUT = 120  # seconds
 REBOOT_WITHIN = 10  # seconds
 VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
-SOCKET = "unix:///var/run/docker.sock"
 T = TypeVar("T")
 
 
-class ContainerProvisioner(Returning):
-    """The nodes of one deployment on the engine that DOCKER_HOST names, else the local one."""
+class ContainerProvisioner(Networked):
+    """The nodes of one deployment on one engine."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
+    def __init__(self, deployment: Deployment, way: Way | None = None, target: Target | None = None) -> None:
+        """On the engine that is reached so; else on the one that DOCKER_HOST names, or the local one."""
+        self.deployment, self.way = deployment, way or way_to(None, Path(), None)
+        self.wires = wires(target) if target is not None else {}
         self._mark = f"{labels.DEPLOYMENT}={deployment}"
-        with translated("connecting"):
-            self._api: Any = docker.APIClient(
-                base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=CALL_TIMEOUT, num_pools=THREADS
-            )
+        self.engine: Any = self.way.api(THREADS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
-        self.kept = Kept(self._api, self._mark, self.as_root)
-        self.guard = Guard(self._api, deployment)
+        self.kept = Kept(self.engine, self._mark, self.as_root)
+        self.guard = Guard(self.engine, deployment)
 
     @classmethod
     def of(
         cls, deployment: Deployment, folder: Path, target: Target | None, software: Software | None
     ) -> ContainerProvisioner:
         """See the interface."""
-        return cls(deployment)
+        engine = target.engines[0] if target is not None and target.engines else None
+        return cls(deployment, way_to(engine, folder, target), target)
 
     # looking
 
@@ -80,22 +75,22 @@ class ContainerProvisioner(Returning):
 
     def _listings(self) -> tuple[list[Any], list[Any], list[Any]]:
         mine = {"label": [self._mark]}
-        containers = self._threads.submit(self._api.containers, all=True, filters=mine)
-        networks = self._threads.submit(self._api.networks, filters=mine)
-        volumes = self._threads.submit(self._api.volumes, filters=mine)
+        containers = self._threads.submit(self.engine.containers, all=True, filters=mine)
+        networks = self._threads.submit(self.engine.networks, filters=mine)
+        volumes = self._threads.submit(self.engine.volumes, filters=mine)
         return containers.result(), networks.result(), volumes.result()["Volumes"] or []
 
     def _look(self, node: Mapping[str, Any]) -> tuple[str, Lying]:
         """A node's life and what lies on it."""
         identity = self._identity(node["Id"])
         try:
-            stream, _ = self._api.get_archive(node["Id"], ROOT)
+            stream, _ = self.engine.get_archive(node["Id"], ROOT)
             return identity, read_archive(b"".join(stream))
         except docker.errors.NotFound:
             return identity, Lying({}, {}, {}, {})
 
     def _identity(self, container: str) -> str:
-        return life_of(self._api.inspect_container(container))
+        return life_of(self.engine.inspect_container(container))
 
     def refuse_foreign(self, nodes: Sequence[str], networks: Sequence[str], roles: Mapping[str, Sequence[str]]) -> None:
         """See the interface."""
@@ -105,56 +100,14 @@ class ContainerProvisioner(Returning):
         wanted_networks = {self.network_name(network) for network in networks}
         with translated("looking for names that are taken"):
             lists = (
-                ("container", containers, self._threads.submit(self._api.containers, all=True)),
-                ("volume", volumes, self._threads.submit(self._api.volumes)),
-                ("network", wanted_networks, self._threads.submit(self._api.networks)),
+                ("container", containers, self._threads.submit(self.engine.containers, all=True)),
+                ("volume", volumes, self._threads.submit(self.engine.volumes)),
+                ("network", wanted_networks, self._threads.submit(self.engine.networks)),
             )
             for what, names, listing in lists:
                 found = listing.result()
                 there = found["Volumes"] or [] if what == "volume" else found
                 labels.refuse_foreign(self.deployment, what, names, there)
-
-    def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
-        """See the interface. Taken is what any Docker network has and what this host has a route to."""
-        with translated("looking for free addresses"):
-            busy = labels.taken(self._api.networks())
-        known = Path("/proc/net/route")
-        busy += routes(known.read_text()) if known.exists() else ()
-        return free(str(self.deployment), network, pool, length, busy)
-
-    # networks
-
-    def ensure_network(self, network: str, subnets: Subnets) -> bool:
-        """See the interface. Not `internal`: that would drop the virtual IPs, which are in no subnet of the bridge."""
-        name = self.network_name(network)
-        ipam = IPAMConfig(
-            pool_configs=[
-                IPAMPool(subnet=prefix, gateway=address(prefix, GATEWAY)) for prefix in (subnets.v4, subnets.v6)
-            ]
-        )
-        options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
-        marks = labels.of_part(self.deployment, "network") | {labels.NETWORK: network}
-        with translated(f"making network {name}"):
-            try:
-                self._api.create_network(
-                    name, "bridge", options=options, ipam=ipam, check_duplicate=True, labels=marks, enable_ipv6=True
-                )
-            except docker.errors.APIError as error:
-                text = str(error.explanation)
-                if "overlap" in text:
-                    return False
-                if "already exists" not in text:
-                    raise
-                labels.refuse_foreign(self.deployment, "network", {name}, self._api.networks(names=[name]))
-        return True
-
-    def remove_network(self, network: str) -> None:
-        """See the interface."""
-        name = self.network_name(network)
-        with translated(f"removing network {name}"):
-            # By label: a name would also find those that it is only a part of.
-            for found in self._api.networks(filters={"label": [self._mark, f"{labels.NETWORK}={network}"]}):
-                self._api.remove_network(found["Id"])
 
     # nodes
 
@@ -168,12 +121,12 @@ class ContainerProvisioner(Returning):
             kept = self.kept.set_node_aside(self.node_name(shape.name), shape.name)
             self._remove_containers(one for one in existing if one["Id"] not in kept)
             container = self._create(shape)
-            self._api.put_archive(container, ROOT, tree.archive())
+            self.engine.put_archive(container, ROOT, tree.archive())
             for network, v4, v6 in shape.networks[1:]:
-                self._api.connect_container_to_network(
-                    container, self.network_name(network), ipv4_address=v4, ipv6_address=v6
+                self.engine.connect_container_to_network(
+                    container, self.network_name(network), ipv4_address=v4, ipv6_address=v6 or None
                 )
-            self._api.start(container)
+            self.engine.start(container)
             # Some are in memory, which is there only now. A kill before this leaves a node that runs and lacks them.
             self.folders(shape.name, tree)
             if not kept:
@@ -181,7 +134,7 @@ class ContainerProvisioner(Returning):
 
     def _of_node(self, node: str) -> list[Any]:
         filters = {"label": [self._mark, f"{labels.NODE}={node}"]}
-        return list(self._api.containers(all=True, filters=filters))
+        return list(self.engine.containers(all=True, filters=filters))
 
     @staticmethod
     def _is(shape: NodeShape, existing: Iterable[Mapping[str, Any]]) -> bool:
@@ -195,15 +148,17 @@ class ContainerProvisioner(Returning):
     def _create(self, shape: NodeShape) -> str:
         self._ensure_volumes(shape)
         network, v4, v6 = shape.networks[0]
-        host = self._api.create_host_config(
+        host = self.engine.create_host_config(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             network_mode=self.network_name(network),
             binds=[f"{self.volume_name(shape.name, volume)}:{path}" for volume, path in VOLUMES.items()],
             sysctls=dict(shape.sysctls),
         )
-        plug = {self.network_name(network): self._api.create_endpoint_config(ipv4_address=v4, ipv6_address=v6)}
-        made = self._api.create_container(
+        plug = {
+            self.network_name(network): self.engine.create_endpoint_config(ipv4_address=v4, ipv6_address=v6 or None)
+        }
+        made = self.engine.create_container(
             shape.image,
             command=["--", "sleep", "infinity"],
             entrypoint=["tini"],
@@ -211,7 +166,7 @@ class ContainerProvisioner(Returning):
             name=self.node_name(shape.name),
             labels=labels.of_node(self.deployment, shape),
             host_config=host,
-            networking_config=self._api.create_networking_config(plug),
+            networking_config=self.engine.create_networking_config(plug),
         )
         return str(made["Id"])
 
@@ -219,7 +174,7 @@ class ContainerProvisioner(Returning):
         marks = labels.of_node(self.deployment, shape, "volume")
         for volume in VOLUMES:
             memory = {"type": "tmpfs", "device": "tmpfs", "o": "mode=0755"} if volume == "run" else {}
-            made = self._api.create_volume(self.volume_name(shape.name, volume), driver_opts=memory, labels=marks)
+            made = self.engine.create_volume(self.volume_name(shape.name, volume), driver_opts=memory, labels=marks)
             # Making a volume that is there returns that one, whoever made it.
             labels.refuse_foreign(self.deployment, "volume", {made["Name"]}, [made])
 
@@ -227,7 +182,7 @@ class ContainerProvisioner(Returning):
         """See the interface."""
         self.folders(node, tree)
         with translated(f"writing files of {node}"):
-            self._api.put_archive(self.node_name(node), ROOT, tree.archive(suffix=".next"))
+            self.engine.put_archive(self.node_name(node), ROOT, tree.archive(suffix=".next"))
         return f"{ROOT}/{tree.trees_name()}"
 
     def switch(self, node: str, tree: NodeTree) -> None:
@@ -240,8 +195,8 @@ class ContainerProvisioner(Returning):
     def folders(self, node: str, tree: NodeTree) -> None:
         """See the interface."""
         with translated(f"writing files of {node}"):
-            self._api.put_archive(self.node_name(node), STATE, tree.state_archive())
-            self._api.put_archive(self.node_name(node), "/run", tree.run_archive())
+            self.engine.put_archive(self.node_name(node), STATE, tree.state_archive())
+            self.engine.put_archive(self.node_name(node), "/run", tree.run_archive())
 
     def join(self, node: str, role: str) -> Joined:
         """See the interface."""
@@ -251,13 +206,14 @@ class ContainerProvisioner(Returning):
 
     def means(self, node: str) -> Mapping[str, object]:
         """See the interface. Processes are started from here."""
-        return {"access": "container", "docker_host": os.environ.get("DOCKER_HOST", SOCKET)}
+        return {"access": "container", **self.way.variables()}
 
     def inside(self, node: str, role: str) -> Mapping[str, object]:
         """See the interface."""
         return {
             "ansible_connection": "community.docker.docker",
             "ansible_host": self.role_name(node, role),
+            "ansible_docker_extra_args": self.way.words(),
             "ansible_python_interpreter": "/usr/bin/python3",
         }
 
@@ -274,11 +230,11 @@ class ContainerProvisioner(Returning):
     def remove_role(self, node: str, role: str, within: int) -> None:
         """See the interface."""
         with translated(f"stopping {role} on {node}"):
-            found = self._api.containers(all=True, filters={"label": [self._mark, f"{labels.ROLE}={role}"]})
+            found = self.engine.containers(all=True, filters={"label": [self._mark, f"{labels.ROLE}={role}"]})
             mine = [listed for listed in found if f"/{self.role_name(node, role)}" in listed["Names"]]
             for listed in mine:
                 if listed["State"] in ("running", "restarting", "paused"):
-                    self._api.stop(listed["Id"], timeout=within)
+                    self.engine.stop(listed["Id"], timeout=within)
             self._remove_containers(mine)
 
     def remove(self, node: str) -> None:
@@ -296,7 +252,7 @@ class ContainerProvisioner(Returning):
 
     def _remove_container(self, container: str) -> None:
         try:
-            self._api.remove_container(container, force=True)
+            self.engine.remove_container(container, force=True)
         except docker.errors.NotFound:
             return
         except docker.errors.APIError as error:
@@ -304,9 +260,9 @@ class ContainerProvisioner(Returning):
                 raise
 
     def _remove_volumes(self, marks: Sequence[str]) -> list[str]:
-        found = self._api.volumes(filters={"label": [self._mark, *marks]})["Volumes"] or []
+        found = self.engine.volumes(filters={"label": [self._mark, *marks]})["Volumes"] or []
         names = [volume["Name"] for volume in found]
-        self._each(self._api.remove_volume, names)
+        self._each(self.engine.remove_volume, names)
         return names
 
     def _each(self, act: Callable[[str], object], things: Iterable[str]) -> None:
@@ -318,15 +274,15 @@ class ContainerProvisioner(Returning):
         """See the interface."""
         name = self.role_name(node, role)
         with translated(f"looking for {role} on {node}"):
-            marks = self._api.inspect_container(name)["Config"]["Labels"]
+            marks = self.engine.inspect_container(name)["Config"]["Labels"]
         return self._execute(name, argv, user=user or marks.get(labels.USER, ""))
 
     def _execute(self, container: str, argv: Sequence[str], *, user: str) -> Answer:
         with translated(f"running {argv[0]} in {container}"):
             with running(container):
-                made = self._api.exec_create(container, list(argv), user=user)
-                out, err = self._api.exec_start(made["Id"], demux=True)
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+                made = self.engine.exec_create(container, list(argv), user=user)
+                out, err = self.engine.exec_start(made["Id"], demux=True)
+            code = self.engine.exec_inspect(made["Id"])["ExitCode"]
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
 
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:
@@ -335,30 +291,30 @@ class ContainerProvisioner(Returning):
 
     def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
         """See the interface."""
-        with translated(f"trying {argv[0]} on {node}"), trial(self._api, image, self.node_name(node)) as container:
+        with translated(f"trying {argv[0]} on {node}"), trial(self.engine, image, self.node_name(node)) as container:
             return self._execute(container, argv, user=user)
 
     def restart(self, node: str, role: str, within: int) -> None:
         """See the interface."""
         with translated(f"restarting {role} on {node}"):
-            self._api.restart(self.role_name(node, role), timeout=within)
+            self.engine.restart(self.role_name(node, role), timeout=within)
 
     def reboot(self, node: str, tree: NodeTree) -> None:
         """See the interface."""
         with translated(f"rebooting {node}"):
-            self._api.restart(self.node_name(node), timeout=REBOOT_WITHIN)
+            self.engine.restart(self.node_name(node), timeout=REBOOT_WITHIN)
         self.folders(node, tree)
 
     def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
         """See the interface."""
         begin = (datetime.now(UTC) - since).timestamp() if since else None  # the SDK cuts a datetime to its second
         with translated(f"reading logs of {role} on {node}"):
-            yield from self._api.logs(self.role_name(node, role), stream=True, follow=follow, since=begin)
+            yield from self.engine.logs(self.role_name(node, role), stream=True, follow=follow, since=begin)
 
     def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
         """See the interface. Read from the node's container, which has the volumes of all its roles."""
         with translated(f"reading {path} on {node}"):
-            stream, _ = self._api.get_archive(self.node_name(node), path)
+            stream, _ = self.engine.get_archive(self.node_name(node), path)
             return read_stream(stream, sink)
 
     def put(self, node: str, path: str, source: BinaryIO, size: int, uid: int) -> None:
@@ -367,19 +323,19 @@ class ContainerProvisioner(Returning):
         with translated(f"writing {path} on {node}"), tempfile.TemporaryFile() as archive:
             add_stream(archive, name, source, size, uid=uid)
             archive.seek(0)
-            self._api.put_archive(self.node_name(node), folder, archive)
+            self.engine.put_archive(self.node_name(node), folder, archive)
 
     def loaded(self, node: str, role: str, process: str) -> None:
         """See the interface."""
         with translated(f"marking {role} on {node}"):
-            container = self._api.inspect_container(self.role_name(node, role))["Id"]
+            container = self.engine.inspect_container(self.role_name(node, role))["Id"]
             mark = mark_archive("loaded", role, labels.loaded_mark(container, process))
-            self._api.put_archive(self.node_name(node), ROOT, mark)
+            self.engine.put_archive(self.node_name(node), ROOT, mark)
 
     def cluster_done(self, node: str, role: str, mark: str) -> None:
         """See the interface."""
         with translated(f"marking {role} on {node}"):
-            self._api.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
+            self.engine.put_archive(self.node_name(node), ROOT, mark_archive("cluster", role, mark))
 
     # the end
 
@@ -387,7 +343,7 @@ class ContainerProvisioner(Returning):
         """See the interface."""
         with translated(f"killing {node}"):
             running = [each["Id"] for each in self._of_node(node) if each["State"] in ("running", "restarting")]
-            self._each(lambda container: self._api.kill(container, "SIGKILL"), running)
+            self._each(lambda container: self.engine.kill(container, "SIGKILL"), running)
 
     def destroy(self) -> tuple[str, ...]:
         """See the interface. Definitions are not asked, so it works when they have changed or are gone."""
@@ -395,6 +351,6 @@ class ContainerProvisioner(Returning):
             containers, networks, _ = self._listings()
             self._remove_containers(containers)
             volumes = self._remove_volumes([])
-            self._each(self._api.remove_network, [network["Id"] for network in networks])
+            self._each(self.engine.remove_network, [network["Id"] for network in networks])
         names = [container["Names"][0].lstrip("/") for container in containers]
         return (*names, *volumes, *(network["Name"] for network in networks))

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,10 +14,14 @@ from common.console import Report
 from common.errors import Error
 from common.role import Process, Role
 from common.system import Deployment, Target
+from seter import artifacts
+from seter.finding import Question
 from seter.state import Observed, RoleState, Subnets
 from seter.tree import NodeTree
 
 if TYPE_CHECKING:
+    from naust.store.interface import Store
+    from seter.artifacts import Image
     from seter.software import Software
 
 
@@ -88,9 +93,17 @@ class Provisioner(ABC):
     def free_subnets(self, network: str, pool: str, length: int) -> Subnets:
         """Addresses that are free now for a network that is not there yet. Reserves nothing."""
 
+    def taken(self) -> tuple[IPv4Network, ...]:
+        """What no new network may have, where nodes of this kind are made. Changes nothing."""
+        return ()
+
     @abstractmethod
     def ensure_network(self, network: str, subnets: Subnets) -> bool:
         """Make the network. False when its addresses were taken meanwhile: ask for free ones again."""
+
+    def load(self, store: Store, images: Mapping[str, Collection[Image]], report: Report) -> None:
+        """The images that are going to be used are where these nodes are. Raises Corrupt, Conflict, Unavailable."""
+        artifacts.load_all(store, {image.id: image for each in images.values() for image in each}.values(), report)
 
     @abstractmethod
     def ensure(self, shape: NodeShape, tree: NodeTree) -> None:
@@ -210,8 +223,17 @@ class Provisioner(ABC):
         NotFound if none runs."""
         raise _unbreakable(node)
 
+    def examinations(self) -> Mapping[str, Question]:
+        """What `seter doctor` asks, by the name of the engine or host that it is asked about. Each may be called in a
+        thread of its own, changes nothing, and raises an Error at most for what it could not foresee."""
+        return {}
+
     # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
     sets_nodes_aside = False
+
+    def sets_aside(self, node: str) -> bool:
+        """Whether that is so for this node."""
+        return self.sets_nodes_aside
 
     # Going back. A kind of target whose nodes cannot go back inherits these.
 

@@ -188,7 +188,7 @@ def subnets(networks: Iterable[Listed]) -> dict[str, Subnets]:
     found = {}
     for network in networks:
         prefixes = [pool["Subnet"] for pool in network["IPAM"]["Config"]]
-        v4, v6 = (next(prefix for prefix in prefixes if (":" in prefix) is six) for six in (False, True))
+        v4, v6 = (next((prefix for prefix in prefixes if (":" in prefix) is six), "") for six in (False, True))
         found[network["Labels"][NETWORK]] = Subnets(v4, v6)
     return found
 

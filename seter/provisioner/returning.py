@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
+from common.console import Report
+from seter import artifacts
+from seter.finding import Question
 from seter.provisioner.breaking import Breakable
+from seter.provisioner.docker_errors import translated
+from seter.provisioner.engine import Way, examine
 from seter.provisioner.guard import HEARD, Guard
 from seter.provisioner.interface import Answer
 from seter.provisioner.kept import Kept
+
+if TYPE_CHECKING:
+    from naust.store.interface import Store
+    from seter.artifacts import Image
 
 
 class Returning(Breakable):
@@ -17,6 +28,21 @@ class Returning(Breakable):
     sets_nodes_aside = True
     kept: Kept
     guard: Guard
+    engine: Any  # the SDK's client
+
+    way: Way
+
+    def examinations(self) -> Mapping[str, Question]:
+        """See the interface."""
+        return {self.way.name: lambda: tuple(examine(self.engine, self.way.name))}
+
+    def load(self, store: Store, images: Mapping[str, Collection[Image]], report: Report) -> None:
+        """See the interface."""
+        wanted = {image.id: image for each in images.values() for image in each}
+        with translated(f"connecting to {self.way.name}"):
+            client = self.way.client()
+        with closing(client):
+            artifacts.load_all(store, wanted.values(), report, client)
 
     @abstractmethod
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:

@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 
 from common.errors import Denied, Error, Missing, Unavailable
@@ -144,6 +145,16 @@ class Ssh:
             raise error
         return result
 
+    def reach(self, node: str, within: timedelta = CALL_WITHIN) -> timedelta:
+        """Log in as the user that we are there, on a connection of its own; how long it took. Raises as `call`, but
+        nothing about root."""
+        argv = remote(self.config, node, ["true"], "root")
+        begun = time.monotonic()
+        result = self._run(node, [*argv[:3], "-oControlPath=none", *argv[3:]], b"", within, CONNECT_WITHIN / 2)
+        if (error := refused(node, result)) is not None:
+            raise error
+        return timedelta(seconds=time.monotonic() - begun)
+
     def stream(self, node: str, program: str, words: Sequence[str]) -> Iterator[bytes]:
         """As `call`, but what the program prints comes in pieces, for as long as it runs. Raises CommandFailed too."""
         source = program.encode()
@@ -167,7 +178,9 @@ class Ssh:
             self._open.add(node)
         return result
 
-    def _run(self, node: str, argv: Sequence[str], data: bytes, within: timedelta) -> Result:
+    def _run(self, node: str, argv: Sequence[str], data: bytes, within: timedelta, patience: float = inf) -> Result:
+        """A connection that was dropped is tried again, for so many seconds."""
+        begun = time.monotonic()
         for left in reversed(range(TRIES)):
             try:
                 result = run(argv, input=data, timeout=within, grace=GRACE, check=False, halt=self.halt)
@@ -177,7 +190,8 @@ class Ssh:
                     details=late.details,
                     resolution="See that the host runs and is not overloaded, then run the command again.",
                 ) from late
-            if result.code != 255 or not _DROPPED.search(result.stderr) or not left:
+            tired = time.monotonic() - begun > patience
+            if result.code != 255 or not _DROPPED.search(result.stderr) or tired or not left:
                 break
             time.sleep(random.uniform(0.2, 0.5) * 2 ** (TRIES - 1 - left))
         return result
@@ -195,14 +209,14 @@ def refused(node: str, result: Result) -> Error | None:
     if result.code == 255:
         return _of_ssh(node, said)
     last = said.splitlines()[-1] if said else ""
+    if "python3" in last and (result.code == 127 or (result.code == 1 and "command not found" in last)):
+        return Missing(f"{node} has no Python 3", details=said, resolution="Install it there: apt-get install python3.")
     if result.code == 1 and last.startswith("sudo:"):
         return Denied(
             f"{node}: the user may not become root there",
             details=said,
             resolution="Let it use sudo without a password (sudoers(5), NOPASSWD), or name another user in the target.",
         )
-    if result.code == 127 and "python3" in last:
-        return Missing(f"{node} has no Python 3", details=said, resolution="Install it there: apt-get install python3.")
     return None
 
 

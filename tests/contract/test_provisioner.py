@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,8 @@ from seter.provisioner.subnets import address
 from seter.state import Place, Subnets
 from seter.tree import File, NodeTree, tree_digest
 from tests.conftest import Tools
-from tests.lab.fields import POOL, Containers, Field, Machines
+from tests.lab.engines import Engine
+from tests.lab.fields import POOL, Containers, Field, Machines, Spread
 from tests.lab.hosts import hosts
 
 KEY = b"k" * 32
@@ -44,7 +47,20 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         yield Machines(lab)
 
 
-@pytest.fixture(params=["containers", "machines"])
+@pytest.fixture(scope="module")
+def spread(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spread]:
+    """The node image is loaded into an engine of the test's own."""
+    from naust.content.engine import load
+    from naust.listing import resolve
+    from naust.store import open_store
+
+    store = open_store(str(built.cwd / ".naust"))
+    with tempfile.TemporaryDirectory(prefix="e-") as folder, Engine(Path(folder) / "e") as engine:
+        image = str(load(store, resolve(store, "container/debian-13"), engine.client()))
+        yield Spread(image, engine=engine.host, folder=tmp_path_factory.mktemp("spread"))
+
+
+@pytest.fixture(params=["containers", "machines", pytest.param("spread", marks=pytest.mark.long)])
 def field(request: pytest.FixtureRequest) -> Field:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Field)

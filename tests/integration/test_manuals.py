@@ -41,6 +41,7 @@ def test_every_manual_shows_commands() -> None:
             "operators",
             "logs",
             "watch",
+            "doctor",
         ),
     }
 

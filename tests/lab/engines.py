@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 import docker
@@ -26,6 +27,7 @@ class Engine:
     """`folder` has a short path, because sockets are in it. A context manager; it runs when the block begins."""
 
     folder: Path
+    options: tuple[str, ...] = ()  # of dockerd, beside its own
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -39,6 +41,7 @@ class Engine:
         own = (
             f"--host={self.host}", f"--data-root={self.folder / 'data'}", f"--exec-root={self.folder / 'run'}",
             f"--pidfile={self.folder / 'pid'}", "--bridge=none", "--iptables=false", f"--cgroup-parent=/{CGROUP}",
+            *self.options,
         )  # fmt: skip
         for name in ("docker.sock", "pid", "run"):
             path = self.folder / name
@@ -52,6 +55,18 @@ class Engine:
             said = (self.folder / "log").read_text()[-2000:]
             assert self.process.poll() is None and time.monotonic() < end, f"dockerd does not answer:\n{said}"
             time.sleep(0.1)
+
+    def plug(self, here: str, there: str, address: str = "") -> None:
+        """A wire from an interface of this machine to one of the engine's; with an address, a prefix of two, they have
+        its lower and its upper one. It goes with the engine."""
+        assert self.process is not None
+        inside = ("nsenter", "--net", "--target", str(self.process.pid), "--")
+        pid = str(self.process.pid)
+        _ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", pid)
+        for argv, name, place in (((), here, 0), (inside, there, 1)):
+            if address:
+                _ip("address", "add", f"{ip_network(address)[place]}/31", "dev", name, before=argv)
+            _ip("link", "set", name, "up", before=argv)
 
     def lose(self) -> None:
         """It is gone, with everything in it."""
@@ -80,3 +95,9 @@ class Engine:
             for inner in sorted((*folder.rglob("*/"), folder), reverse=True):
                 with suppress(OSError):  # what still has a process in it
                     inner.rmdir()
+
+
+def _ip(*words: str, before: tuple[str, ...] = ()) -> None:
+    """ip(8)."""
+    ended = subprocess.run((*before, "ip", *words), capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 0, f"ip {words}: {ended.stderr}"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.role import Process
-from common.system import Deployment, Network, Node, Power, Target
+from common.system import Deployment, Engine, Network, Node, Power, Target
 from seter.provisioner.baremetal import BaremetalProvisioner
 from seter.provisioner.container import ContainerProvisioner
 from seter.provisioner.interface import NodeShape, Provisioner
+from seter.provisioner.parts import Parts
 from seter.provisioner.subnets import address
 from seter.state import RoleState, Subnets
 from tests.lab.hosts import USER, Hosts
@@ -81,13 +82,18 @@ class Containers(Field):
     kind: str = "container"
     number: int = 7
 
-    def provisioner(self, instance: str) -> ContainerProvisioner:
+    @property
+    def docker(self) -> tuple[str, ...]:
+        """Docker's own client."""
+        return ("docker",)
+
+    def provisioner(self, instance: str) -> Provisioner:
         return ContainerProvisioner(self.deployment(instance))
 
     def inside(self, instance: str, *argv: str) -> str:
         name = f"{self.deployment(instance).prefix}.{NODE}"
         return subprocess.run(
-            ["docker", "exec", name, *argv], capture_output=True, text=True, check=True
+            [*self.docker, "exec", name, *argv], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     def start(self, instance: str, process: str) -> None:
@@ -97,7 +103,32 @@ class Containers(Field):
         argv = ["run", "--detach", "--name", str(own["container"]), "--network", f"container:{own['node_container']}"]
         argv += [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
         argv += ["--entrypoint", RUNS.command[0], self.image, *RUNS.command[1:]]
-        subprocess.run(["docker", *argv], capture_output=True, check=True)
+        subprocess.run([*self.docker, *argv], capture_output=True, check=True)
+
+
+@dataclass
+class Spread(Containers):
+    """Another engine than the tests use, as one part of a deployment on two; that it has both networks is enough here,
+    wires between engines have a test of their own."""
+
+    engine: str = ""  # its URL
+    folder: Path = Path()
+
+    def provisioner(self, instance: str) -> Provisioner:
+        far = Engine("far", self.engine)
+        node = Node(NODE, "group", networks=("one", "two"), kind="container", engine="far")
+        networks = (Network("one"), Network("two"))
+        target = Target("container", "container", (node,), Path("container.hcl"), networks=networks, engines=(far,))
+        folder = self.folder / instance
+
+        def opened(kind: str, narrow: Target | None) -> Provisioner:
+            return ContainerProvisioner.of(self.deployment(instance), folder, narrow, None)
+
+        return Parts.made(self.deployment(instance), folder, target, opened)
+
+    @property
+    def docker(self) -> tuple[str, ...]:
+        return ("docker", "--host", self.engine)
 
 
 @dataclass

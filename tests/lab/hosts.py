@@ -97,11 +97,16 @@ def image_of_hosts(folder: Path) -> str:
 
 @contextmanager
 def hosts(
-    folder: Path, wanted: Mapping[str, Sequence[str]], *, instance: str = "", only_ssh: bool = False
+    folder: Path,
+    wanted: Mapping[str, Sequence[str]],
+    *,
+    instance: str = "",
+    only_ssh: bool = False,
+    binds: Sequence[str] = (),
 ) -> Iterator[Hosts]:
     """Machines, each on these networks, from when SSH answers until the end of the block, however that comes.
 
-    With `only_ssh` nothing runs there but the SSH server, for when there are many."""
+    With `only_ssh` nothing runs there but the SSH server, for when there are many. `binds` are as docker has them."""
     deployment = Deployment("lab-hosts", "container", instance or f"t{os.getpid()}")
     provisioner = ContainerProvisioner(deployment)
     key = folder / "key"
@@ -113,7 +118,7 @@ def hosts(
         for network in dict.fromkeys(name for names in wanted.values() for name in names):
             made.networks[network] = _network(provisioner, network)
         with ThreadPoolExecutor(8) as threads:
-            lab = _Lab(provisioner, deployment, made, image, ONLY_SSH if only_ssh else ("/sbin/init",))
+            lab = _Lab(provisioner, deployment, made, image, ONLY_SSH if only_ssh else ("/sbin/init",), binds)
             for host in threads.map(lab.start, wanted.items(), range(11, 11 + len(wanted))):
                 made.machines[host.name] = host
         yield made
@@ -139,6 +144,7 @@ class _Lab:
     made: Hosts
     image: str
     entrypoint: Sequence[str]
+    binds: Sequence[str]
 
     def start(self, wish: tuple[str, Sequence[str]], number: int) -> Host:
         name, networks = wish
@@ -166,7 +172,7 @@ class _Lab:
         whole = self.provisioner.network_name(network)
         rules = api.create_host_config(
             cap_drop=["ALL"], cap_add=list(CAPABILITIES), cgroupns="private", network_mode=whole,
-            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            security_opt=["seccomp=unconfined", "apparmor=unconfined"], binds=list(self.binds),
             tmpfs={"/run": "rw,nosuid,nodev,mode=755", "/run/lock": "rw", "/tmp": "rw,exec,mode=1777"},
             sysctls={"net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.default.disable_ipv6": "0"},
         )  # fmt: skip

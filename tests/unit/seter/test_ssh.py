@@ -73,6 +73,7 @@ def test_a_command_is_one_word_for_each_of_its_arguments() -> None:
         (255, "ssh: connect to host gw1 port 22: No route to host", Unavailable, "cannot be reached"),
         (1, "sudo: a password is required", Denied, "may not become root"),
         (127, "bash: line 1: python3: command not found", Missing, "no Python"),
+        (1, "sudo: python3: command not found", Missing, "no Python"),
     ],
 )
 def test_what_ssh_says_instead_of_running_a_command_is_an_error(
