@@ -128,7 +128,8 @@ def test_every_call_about_a_node_goes_to_its_own_part(tmp_path: Path, node: str,
         "started": ("web", process, state, ""), "install": ((), print), "remove_role": ("web", 1),
         "execute": ("web", ()), "restart": ("web", 1), "fetch": ("/", None), "put": ("/", None, 1, 1),
         "loaded": ("web", ""), "cluster_done": ("web", ""), "set_aside": ("web", 1), "go_back": ((),),
-        "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()), "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",),
+        "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()),
+        "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",),
     }  # fmt: skip
     named: dict[str, dict[str, Any]] = {
         "try_out": {"user": ""},
