@@ -37,5 +37,6 @@ WHERE = {
     "trust": "hosts",
     "report": "proof",
     "watch": "proof",
+    "simulate": "foresight",
 }
 VERBS = Verbs(__name__, WHERE)
