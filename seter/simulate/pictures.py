@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 760, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 210, 46, 50  # pixels around the plot
+WIDTH, HEIGHT = 800, 410
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 250, 60, 50  # pixels around the plot
 _DASHES = ("", "7 4", "2 3", "10 3 2 3", "14 4", "1 5")
 _INKS = ("#000000", "#0b5cad", "#b03a00", "#3d7a1f", "#7a2f8f", "#555555")  # dark enough on white (4.5:1)
 
@@ -40,7 +40,7 @@ def chart(title: str, across: Axis, up: Axis, lines: Mapping[str, Sequence[tuple
         ' font-size="13">',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(_LEFT, 24, title, size=16),
+        _text(_LEFT, 26, title, size=16),
         *_grid(across, up),
     ]
     for number, (name, points) in enumerate(lines.items()):
@@ -50,7 +50,7 @@ def chart(title: str, across: Axis, up: Axis, lines: Mapping[str, Sequence[tuple
 
 def _grid(across: Axis, up: Axis) -> list[str]:
     bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
-    parts = [_text((_LEFT + right) / 2, HEIGHT - 10, across.name, anchor="middle"), _text(8, _TOP - 8, up.name)]
+    parts = [_text((_LEFT + right) / 2, HEIGHT - 10, across.name, anchor="middle"), _text(_LEFT, _TOP - 14, up.name)]
     for value, words in up.ticks:
         y = _y(up, value)
         parts += [
