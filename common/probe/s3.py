@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from common.model import Verdict
 from common.probe.interface import Probe, Said, Scene, bounded, last_line
@@ -26,6 +27,12 @@ def argv(size: int = SIZE, through: str = "", service: str = "") -> tuple[str, .
 def upload_argv(file: str) -> tuple[str, ...]:
     """One upload that lasts as long as the file does, and is touched now and then."""
     return (CLIENT, "upload", "--while", file, "--json")
+
+
+def drive_argv(profile: str, seconds: float, rate: float, addresses: Sequence[str] = ()) -> tuple[str, ...]:
+    """Requests of a profile (JSON) at planned times, over these addresses in turn, else over the virtual IPs."""
+    over = tuple(word for address in addresses for word in ("--vip", address))
+    return (CLIENT, "drive", "--profile", profile, "--seconds", f"{seconds:g}", "--rate", f"{rate:g}", "--json", *over)
 
 
 class S3Probe(Probe):

@@ -38,5 +38,6 @@ WHERE = {
     "report": "proof",
     "watch": "proof",
     "simulate": "foresight",
+    "bench": "benching",
 }
 VERBS = Verbs(__name__, WHERE)
