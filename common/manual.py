@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.bench_shapes import BENCH
 from common.role import ParameterType
 from common.role_shapes import BASE, ROLE
 from common.schema import reference
@@ -49,5 +50,6 @@ def manual() -> str:
         ("bases/BASE.hcl", BASE),
         ("SYSTEM/system.hcl", SYSTEM),
         ("SYSTEM/targets/TARGET.hcl", TARGET),
+        ("SYSTEM/bench.hcl", BENCH),
     )
     return reference("Reference: roles, bases, systems, targets", _INTRODUCTION.replace("{types}", types), files)

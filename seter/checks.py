@@ -72,13 +72,13 @@ def check_through(
         through = [node for node in nodes if node in survey.groups().get(check.through, ()) and looking]
         for node in through:
             whole = make_scene(survey, looking, role_of(check, survey))
-            scene = replace(whole, through=_address(survey, looking[0], node))
+            scene = replace(whole, through=address_of(survey, looking[0], node))
             short = check if sizes else replace(check, sizes=tuple(sorted(check.sizes)[:1]))
             asked.append(_question(f"through {node}", _patient(short, wait), scene, report, node))
     return _all(asked)
 
 
-def _address(survey: Survey, observer: str, node: str) -> str:
+def address_of(survey: Survey, observer: str, node: str) -> str:
     """The node's address as the observer knows it."""
     groups = survey.variables[observer]["groups_of"]
     return str(next(each["address"] for nodes in groups.values() for each in nodes if each["name"] == node))

@@ -7,7 +7,7 @@ what it said.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,25 @@ def pinned(text: str, line: int, artifact: str) -> str:
     body = [each for each in lines[first + 1 : last] if not re.match(r"\s*artifact\s*=", each)]
     wanted = [f'{_indent(lines[first])}{INDENT}artifact = "{artifact}"'] if artifact else []
     return _joined([*lines[: first + 1], *wanted, *body, *lines[last:]])
+
+
+def with_values(text: str, line: int, values: Mapping[str, str]) -> str:
+    """The text of a system's file in which the role block that begins in this line (from 1) has these attributes, which
+    are HCL, in place of what it says of them."""
+    lines = text.splitlines()
+    first, last = line - 1, block_end(lines, line - 1)
+    indent = _indent(lines[first])
+    added = [f"{indent}{INDENT}{name} = {value}" for name, value in values.items()]
+    if first == last:
+        head, _, rest = lines[first].partition("{")
+        inner = rest.rpartition("}")[0].strip()
+        body = [f"{indent}{INDENT}{inner}"] if inner else []
+        end = [f"{indent}}}"]
+    else:
+        head, body, end = lines[first].rpartition("{")[0], lines[first + 1 : last], [lines[last]]
+    said = re.compile(rf"\s*({'|'.join(map(re.escape, values)) or '(?!)'})\s*=")
+    kept = [each for each in body if not said.match(each)]
+    return _joined([*lines[:first], f"{head}{{", *kept, *added, *end, *lines[last + 1 :]])
 
 
 def with_node(text: str, line: int, name: str, attributes: tuple[tuple[str, str], ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from common.model import Verdict
 from common.probe.interface import Probe, Said, Scene, bounded, last_line
@@ -29,10 +29,14 @@ def upload_argv(file: str) -> tuple[str, ...]:
     return (CLIENT, "upload", "--while", file, "--json")
 
 
-def drive_argv(profile: Mapping[str, object], seconds: float) -> tuple[str, ...]:
-    """A load of a profile (s3_profile.py of the role s3-client says what that is) for so many seconds; a line of JSON
-    every second, and all of it at the end."""
-    return (CLIENT, "drive", "--profile", json.dumps(profile), "--seconds", f"{seconds:g}", "--stream")
+def drive_argv(
+    profile: str, seconds: float, rate: float, addresses: Sequence[str] = (), *, stream: bool = False
+) -> tuple[str, ...]:
+    """Requests of a profile (JSON; s3_profile.py of the role s3-client says what that is) at planned times, over these
+    addresses in turn, else over the virtual IPs. One JSON document at the end; with `stream` a line each second too."""
+    how = "--stream" if stream else "--json"
+    over = tuple(word for address in addresses for word in ("--vip", address))
+    return (CLIENT, "drive", "--profile", profile, "--seconds", f"{seconds:g}", "--rate", f"{rate:g}", how, *over)
 
 
 class S3Probe(Probe):

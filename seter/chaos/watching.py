@@ -64,7 +64,7 @@ class Watching:
         return self.result
 
     def _use(self) -> None:
-        argv = s3.drive_argv({**PROFILE, "rate": self.load.rate}, self.load.seconds)
+        argv = s3.drive_argv(json.dumps(PROFILE), self.load.seconds, self.load.rate, stream=True)
         told: list[Mapping[str, object]] = []
         try:
             for document in documents(self.stream(argv)):

@@ -38,5 +38,7 @@ WHERE = {
     "report": "proof",
     "watch": "proof",
     "doctor": "hosts",
+    "simulate": "foresight",
+    "bench": "benching",
 }
 VERBS = Verbs(__name__, WHERE)

@@ -46,6 +46,19 @@ role "traefik" {
     default = 1
   }
 
+  parameter "strategy" {
+    type    = "choice"
+    choices = ["wrr", "p2c", "hrw", "leasttime"]
+    summary = "How a RadosGW is chosen: in turn by weight, the less busy of two by chance, by the client's address, or the fastest; p2c knows no weights"
+    default = "wrr"
+  }
+
+  parameter "attempts" {
+    type    = "count"
+    summary = "A request that no RadosGW took is tried so often, with growing pauses that begin at 100 ms"
+    default = 5
+  }
+
   parameter "longest_upload" {
     type    = "duration"
     summary = "A request body may take this long"

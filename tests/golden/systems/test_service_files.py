@@ -27,6 +27,8 @@ TRAEFIK: dict[str, Any] = {
     "traefik_services": [],
     "traefik_backends": GATEWAYS,
     "traefik_local_weight": 10,
+    "traefik_strategy": "wrr",
+    "traefik_attempts": 5,
     "traefik_remote_weight": 1,
     "traefik_longest_upload": 43200,
     "traefik_access_log": "errors",
@@ -235,6 +237,15 @@ def test_every_tree_that_the_role_writes_passes_its_own_check(
     nodes = [node(f"gw{number}", "gateways", number, "fabric") for number in range(1, backends + 1)]
     found = tree(traefik_backends=nodes, traefik_local_weight=local, traefik_remote_weight=remote, traefik_vips=vips)
     assert traefik_schema.problems(read_in(found)) == []
+
+
+@pytest.mark.parametrize("strategy", ["wrr", "p2c", "hrw", "leasttime"])
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+def test_every_strategy_that_may_be_asked_for_is_one_that_traefik_knows(strategy: str, attempts: int) -> None:
+    found = tree(traefik_strategy=strategy, traefik_attempts=attempts)
+    assert traefik_schema.problems(read_in(found)) == []
+    assert {value for key, value in found.items() if key.endswith("/strategy")} == {strategy}
+    assert found["http/middlewares/again/retry/attempts"] == str(max(1, attempts))
 
 
 def test_a_node_s_own_radosgw_gets_ten_times_the_share_of_another() -> None:

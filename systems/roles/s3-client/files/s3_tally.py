@@ -4,8 +4,9 @@ The line (`--stream`), about the requests that ended within that second:
     {"at": 1764460800.0, "second": 3, "sent": 300, "ok": 299, "failed": 1, "late": 0, "p50": 0.002, "p99": 0.01,
      "p999": 0.02, "max": 0.03, "received": 1048576, "stored": 4096, "gateways": {"4137": {"ok": 150, "failed": 0}}}
 The document is the same in its parts; all that it has is in `document`. Times are seconds, sizes bytes, moments seconds
-since 1970; `planned`, `second` are seconds since the start. Latencies count from the planned time. Histograms are those
-of s3_hdr.py, in microseconds, so several runs' can be added. A percentile of no requests is null.
+since 1970; `planned`, `second` are seconds since the start. `ways` counts, for each address, who answered. Latencies
+count from the planned time. Histograms are those of s3_hdr.py, in microseconds, so several runs' can be added. A
+percentile of no requests is null.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Tally:
         self.gateways: dict[str, Counted] = {}
         self._seconds: dict[int, tuple[Counted, dict[str, Counted]]] = {}
         self._now, self._gateways_now = Counted(), dict[str, Counted]()
+        self.ways: dict[str, Counter[str]] = {}
         self._told: list[tuple[Outcome, str]] = []
         self._untold: Counter[str] = Counter()
 
@@ -95,6 +97,7 @@ class Tally:
         ):  # fmt: skip
             counted.hear(one, late)
         self.lag.record(one.lag)
+        self.ways.setdefault(one.address, Counter())[one.gateway] += 1
         if one.reason or late:
             self._tell(one, "failed" if one.reason else "late")
 
@@ -203,6 +206,7 @@ def document(tally: Tally, run: Run) -> dict[str, object]:
         "latency": summary(tally.all.latency),
         "operations": {name: _whole(each) for name, each in sorted(tally.operations.items())},
         "gateways": {name: _whole(each) for name, each in sorted(tally.gateways.items())},
+        "ways": {address: dict(sorted(found.items())) for address, found in sorted(tally.ways.items())},
         "timeline": tally.timeline(),
         "failures": tally.told("failed"),
         "failures_untold": tally.untold("failed"),

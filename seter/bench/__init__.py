@@ -1,0 +1,1 @@
+"""`seter bench`: strategies of a system compared on a real deployment, under the same requests."""

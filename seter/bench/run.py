@@ -1,0 +1,144 @@
+"""Deploys one strategy after the other, measures each under each condition, and puts back what was there.
+
+Only targets that are marked for experiments are touched. Requests go to the gateways' own addresses in turn, so that it
+is known which gateway each went through; who answered is in the answer. Rounds are repeated in the same order, so that
+what changes slowly on the machine touches all strategies.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common.bench_shapes import BenchList, Condition, Strategy
+from common.catalog import Catalog
+from common.console import Report
+from common.errors import Conflict, Error
+from common.model import Event
+from common.probe import s3
+from common.probe.interface import last_line
+from seter.bench.compare import Compared, Measured, compare, measured_of, own_backends
+from seter.bench.definition import bench_of, chosen, profile_of, variant
+from seter.chaos import actions, undo
+from seter.chaos.ledger import Ledger
+from seter.chaos.run import tidy
+from seter.chaos.scene import Scene, on
+from seter.checks import address_of, executor
+from seter.deploy import deploy
+from seter.prove import Cast, make_cast
+from seter.survey import Request, Survey, survey
+
+LEARNING = 4.0  # seconds of requests by which it is learnt whose backend is whose
+Confirm = Callable[[BenchList, Sequence[Strategy], str], None]  # raises BadInput when the answer is no
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How it is measured: so many rounds, each run so many seconds."""
+
+    rounds: int
+    seconds: float
+
+
+@dataclass
+class _Bench:
+    request: Request
+    seen: Survey
+    cast: Cast
+    bench: BenchList
+    terms: Terms
+    profile: str
+    report: Report
+
+    def addresses(self, condition: Condition | None = None) -> list[str]:
+        """Of the gateways, as the client reaches them; the first one's as often as all others' together, if so."""
+        found = [address_of(self.seen, self.cast.client, gateway) for gateway in self.cast.gateways]
+        more = len(found) - 2 if condition is not None and condition.uneven else 0
+        return [*found[:1] * (1 + max(0, more)), *found[1:]]
+
+    def learn(self) -> dict[str, str]:
+        return own_backends(self._drive(self.addresses(), LEARNING))
+
+    def measure(self, strategy: Strategy, condition: Condition, number: int, own: Mapping[str, str]) -> Measured:
+        with self._under(condition):
+            drive = self._drive(self.addresses(condition), self.terms.seconds)
+        found = measured_of(strategy.name, condition.name, number, drive, own)
+        self.report(Event("measured", f"{strategy.name}, {condition.name}", f"p99 {found.p99 * 1e3:.0f} ms"))
+        return found
+
+    def _drive(self, addresses: Sequence[str], seconds: float) -> Mapping[str, object]:
+        argv = s3.drive_argv(self.profile, seconds, self.bench.rate, addresses)
+        said = executor(self.seen)(self.cast.client, self.cast.client_role, argv)
+        try:
+            found = json.loads(said.stdout)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("latency", {}).get("p99") is None:
+            raise Error(
+                f"the client on {self.cast.client} measured nothing: {last_line(said)}",
+                resolution="Run seter verify, and seter bench again when all is well.",
+            )
+        return found
+
+    @contextmanager
+    def _under(self, condition: Condition) -> Iterator[None]:
+        """What is done is taken back, also after Ctrl-C; what a killed run left, by the next (`seter chaos --undo`)."""
+        if not condition.slow:
+            yield
+            return
+        scene = Scene(
+            self.seen, Ledger(self.request.keep.folder), self.report, lambda: _heal(self.request, self.report)
+        )
+        with on(scene):
+            try:
+                actions.slow(self.cast.gateways[0], condition.slow, condition.percent / 100)
+                yield
+            finally:
+                if faults := scene.take_back(undo.WAYS):
+                    raise faults[0]
+
+
+def bench(request: Request, names: Sequence[str], terms: Terms, report: Report, confirm: Confirm) -> Compared:
+    """Compare these strategies, or all.
+
+    Raises BadInput when the target is not marked for experiments, when it has no bench.hcl, or the answer is no;
+    BadDefinition for a strategy that is wrong, before anything is touched; Conflict when the deployment is not what the
+    definitions say. Whatever ends it, the last thing is an ordinary deploy of the definitions as they are.
+    """
+    seen = survey(request, report)
+    system, target = seen.blueprint.system, seen.blueprint.target
+    cast = make_cast(system, target)
+    listed = bench_of(system)
+    strategies = chosen(listed, names)
+    profile = profile_of(system, listed)
+    with tempfile.TemporaryDirectory(prefix="seter-bench-") as folder:
+        catalog = Catalog.open(request.systems)
+        variants = [
+            replace(request, systems=variant(catalog, system, target.name, each, Path(folder))) for each in strategies
+        ]
+        if not seen.plan.is_empty:
+            raise Conflict(
+                f"{request.deployment} is not as it should be: {len(seen.plan.steps)} steps are due",
+                resolution=f"Run: seter deploy {request.deployment.system} --target {request.deployment.target}",
+            )
+        confirm(listed, strategies, cast.gateways[0])
+        tidy(request, report)
+        measured: list[Measured] = []
+        try:
+            own = _Bench(request, seen, cast, listed, terms, profile, report).learn()
+            for number in range(1, terms.rounds + 1):
+                for strategy, changed in zip(strategies, variants, strict=True):
+                    _heal(changed, report)
+                    one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report)
+                    measured += [one.measure(strategy, each, number, own) for each in listed.conditions]
+        finally:
+            _heal(request, report)
+    return compare(measured)
+
+
+def _heal(request: Request, report: Report) -> None:
+    deploy(replace(request, verb="deploy"), report=report, confirm=lambda plan: True)
