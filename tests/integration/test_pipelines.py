@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.conftest import ROOT, Tools
-from tests.lab.pipelines import Stage, github, is_to_come
+from tests.lab.pipelines import Stage, github, is_chaos
 from tests.lab.small import Small, deployment, docker
 
 LAB, PRODUCTION = f"lab{os.getpid()}", "main"
@@ -38,7 +38,7 @@ class Project:
     def stage(self, stage: Stage) -> None:
         try:
             for command in stage.commands:
-                if not is_to_come(command):
+                if not is_chaos(command):  # tests/integration/test_chaos.py has a system for that
                     self.run(command)
         finally:
             for command in stage.lasting:
