@@ -51,6 +51,7 @@ def _node(group: str, name: str, wanted: Wanted, observed: Observed, plan: Plan)
     if there is None:
         return Row(title, "not there", "", Level.BAD)
     run, all_of_them = _processes(wanted.nodes[name], there)
+    run = run if there.running else 0  # what ended well before counts no more
     numbers = (("running", float(run)), ("processes", float(all_of_them)))
     if not there.running:
         return Row(title, "down", f"0 of {all_of_them} run", Level.BAD, numbers)

@@ -190,7 +190,7 @@ system "s3-lb" {
       bad   = "> 3"
     }
     row "gateways not announced" {
-      query = "count by (service) (health_announced) - sum by (service) (health_announced)"
+      query = "scalar(count(up{job=\"health\"})) - sum by (service) (health_announced)"
       by    = "service"
       warn  = "> 0"
       bad   = "> 1"

@@ -24,7 +24,7 @@ import pytest
 from common.catalog import Catalog
 from tests.conftest import ROOT, Running
 from tests.integration.test_roles_alerts import asked
-from tests.integration.test_roles_services import container, soon
+from tests.integration.test_roles_services import run, soon
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLUMNS, LINES = 80, 48
@@ -98,7 +98,9 @@ def test_what_is_well_is_shown_as_well(running: Running) -> None:
 
 
 def test_a_gateway_that_loses_its_power_is_seen_within_seconds_and_so_is_its_return(running: Running) -> None:
-    gone = [name for name in running.containers() if ".gw3" in name]
+    label = f"label=seter.deployment=s3-lb/container/{running.instance}"
+    names = running.docker("ps", "--filter", label, "--format", "{{.Names}}").split()  # oneshots have ended
+    gone = [name for name in names if ".gw3" in name]
     with watching(running, "--json") as view:
         found = pictures(view)
         moments = []
@@ -118,6 +120,7 @@ def test_a_gateway_that_loses_its_power_is_seen_within_seconds_and_so_is_its_ret
         finally:
             running.seter("deploy", "--yes")
         assert dead["level"] == "bad" and routes["level"] == "bad"
+        assert row(dead, "nodes", "gw3 gateways")["numbers"]["running"] == 0
         assert row(dead, "nodes", "gw1 gateways")["level"] == "good"
         first(
             found,
@@ -133,16 +136,19 @@ def test_a_gateway_that_loses_its_power_is_seen_within_seconds_and_so_is_its_ret
 
 
 def test_a_prometheus_that_hangs_is_said_to_and_holds_up_nothing(running: Running) -> None:
-    prometheus = container(running, "mo1", "prometheus")
+    def signalled(name: str) -> None:
+        command = f"kill -{name} $(pgrep -x prometheus)"
+        run(running, "mo1", "prometheus", "sh", "-c", command, user="prometheus")
+
     with watching(running, "--json") as view:
         found = pictures(view)
         first(found, lambda picture: section(picture, "metrics")["problem"] == "", 30)
-        running.docker("kill", "--signal", "STOP", prometheus)
+        signalled("STOP")
         try:
             silent = first(found, lambda picture: section(picture, "metrics")["problem"] != "", 20)
             after = [next(found) for _ in range(3)]
         finally:
-            running.docker("kill", "--signal", "CONT", prometheus)
+            signalled("CONT")
         assert "Prometheus does not answer: mo1" in section(silent, "metrics")["problem"]
         assert len(section(silent, "metrics")["rows"]) > 12, "what it said last is still there"
         moments = [datetime.fromisoformat(each["at"]) for each in after]

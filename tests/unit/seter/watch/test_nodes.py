@@ -44,6 +44,7 @@ def test_a_process_that_died_is_bad() -> None:
 
 def test_nodes_that_are_down_missing_or_silent_are_told_apart() -> None:
     found = observed({"n1": replace(NODE, running=False)}, n3="no route to host")
+    assert rows(wanted("n1"), found)[0].numbers == (("running", 0), ("processes", 1))
     assert [(row.value, row.detail, row.level) for row in rows(wanted("n1", "n2", "n3"), found)] == [
         ("down", "0 of 1 run", Level.BAD),
         ("not there", "", Level.BAD),
