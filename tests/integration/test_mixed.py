@@ -104,7 +104,7 @@ def mixed(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mi
 def test_a_host_and_containers_are_one_deployment(mixed: Mixed) -> None:
     mixed.seter("deploy", "--yes")
     assert "no change" in mixed.seter("deploy", "--yes").out
-    assert dict(mixed.states()) == {node: {"done", "running"} for node in ("w1", "w2", "x1")}
+    assert mixed.states() == {name: {"done", "running"} for name in ("w1", "w2", "x1")}
     assert "w1 says hello" in mixed.page("w1") and "w2 says hello" in mixed.page("w2")
     artifacts = {row["node"]: row["artifact"] for row in mixed.seter("status", "--json").json()["roles"]}
     assert artifacts["w1"].startswith("rootfs/") and artifacts["w2"].startswith("container/")
