@@ -29,12 +29,17 @@ class Throughout:
         self._running: dict[str, _Use] = {}
 
     def begin(self) -> None:
-        """Where somebody is there who can. One that does not come to life was broken before, and is left out."""
+        """Where somebody is there who can, and is not changed by this roll-out. One that does not come to life was
+        broken before, and is left out."""
+        changed = {step.node for step in self._survey.plan.steps}
         serving = {name for name, state in self._survey.observed.nodes.items() if state.serves}
         for check in self._survey.blueprint.system.checks:
             users = [node for node in self._survey.groups().get(check.on, ()) if node in serving]
-            if check.throughout and users:
-                self._running[check.name] = _Use(self._survey, check, users[0])
+            staying = [node for node in users if node not in changed]
+            if check.throughout and staying:
+                self._running[check.name] = _Use(self._survey, check, staying[0])
+            elif check.throughout and users:
+                self._report(Event("left out", check.name, f"{', '.join(users)} would use it, and is changed itself"))
         deadline = time.monotonic() + FIRST if self._running else 0.0
         while time.monotonic() < deadline:
             time.sleep(0.1)

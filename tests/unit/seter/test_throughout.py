@@ -49,6 +49,11 @@ class World:
         self.blueprint: Any = type("B", (), {"system": type("S", (), {"name": "s", "checks": checks})()})()
         serves = type("N", (), {"serves": True})()
         self.observed: Any = type("O", (), {"nodes": {"cl1": serves}})()
+        self.changed: list[str] = []
+
+    @property
+    def plan(self) -> Any:
+        return type("P", (), {"steps": [type("S", (), {"node": node})() for node in self.changed]})()
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         return {"clients": ("cl1",)}
@@ -63,9 +68,10 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     return made
 
 
-def begun() -> tuple[Throughout, list[Event]]:
+def begun(*changed: str) -> tuple[Throughout, list[Event]]:
     said: list[Event] = []
     world: Any = World()
+    world.changed = list(changed)
     made = Throughout(world, said.append)
     made.begin()
     return made, said
@@ -103,3 +109,9 @@ def test_nothing_is_left_of_it_when_nobody_waits_for_the_end(client: Client) -> 
     use.abandon()
     assert client.gone.is_set()
     assert use.end() == []
+
+
+def test_who_is_changed_by_the_roll_out_itself_does_not_use_the_service_meanwhile(client: Client) -> None:
+    use, said = begun("cl1")
+    assert (use.broken(), use.end(), client.asked) == ([], [], [])
+    assert said[0].kind == "left out" and "cl1" in said[0].message
