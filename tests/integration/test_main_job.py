@@ -227,6 +227,7 @@ def wait_for_containers(running: Running, count: int) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_gateway_that_dies_under_load_costs_at_most_a_second(running: Running) -> None:
     proof = running.seter("prove", "--json").json()
     assert proof["held"], proof

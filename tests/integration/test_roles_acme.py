@@ -213,6 +213,7 @@ def test_a_deploy_that_writes_the_tree_leaves_it_alone(fleet: Fleet, running: Ru
     assert shown["tls/certificates/00/keyFile"] == "***" and shown["tls/certificates/00/certFile"] == f"sha256:{before}"
 
 
+@pytest.mark.long
 def test_a_leader_that_is_killed_in_mid_order_is_followed_by_one_who_goes_on_with_it(fleet: Fleet) -> None:
     fleet.end()
     names, ordered = [NAME, WILD, "also.s3.acme.test"], fleet.server.orders()

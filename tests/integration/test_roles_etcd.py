@@ -182,6 +182,7 @@ def etcdctl(*words: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_backup_is_brought_back_while_traefik_serves_and_the_next_deploy_has_the_last_word(
     running: Running, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_no_flow_breaks_when_each_gateway_in_turn_is_drained_and_comes_back(runn
     soon(lambda: handed_on(running) > before, 5, "packets that were handed on")
 
 
+@pytest.mark.long
 def test_no_flow_breaks_while_every_gateway_is_updated(running: Running, tmp_path: Path) -> None:
     """Another Traefik on each, one after the other: out of traffic, until its flows have ended, and in again."""
     systems = Path(shutil.copytree(ROOT / "systems", tmp_path / "systems"))

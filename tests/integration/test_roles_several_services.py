@@ -34,6 +34,7 @@ from tests.integration.test_roles_watched import value
 from tests.lab.doors import Door
 from tests.lab.variants import variant
 
+pytestmark = pytest.mark.long
 NAME, OTHER = "s3.example.test", "archive.example.test"
 VIPS, OTHERS = ("192.0.2.10", "2001:db8::10"), ("192.0.2.20", "2001:db8::20")
 ROUTERS = ("rt1", "rt2")
