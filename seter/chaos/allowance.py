@@ -15,7 +15,8 @@ from seter.report.model import Allowance as Measured
 
 NAME = "seter"  # of the extension
 _KEYS = {"default", "needs", "load", "allow", "stop"}
-_LOAD = {"seconds", "rate"}
+_LOAD = {"seconds", "rate", "connections"}
+_CONNECTIONS = ("new", "kept")
 _STOP = {"percent", "seconds"}
 _ALLOW = {"failed", "failed_for", "back_within"}
 NEEDS = frozenset({"clock", "disk"})  # what nodes of some kinds do not have of their own
@@ -30,6 +31,7 @@ class Load:
 
     seconds: int = 20
     rate: int = 40  # a second
+    connections: str = "new"  # for each request, or "kept" for the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def read_terms(extensions: object, where: str) -> Terms:
         Load(
             _count(load.get("seconds", Load().seconds), 1, LONGEST, f"{where}: seconds"),
             _count(load.get("rate", Load().rate), 1, MOST, f"{where}: rate"),
+            _choice(load.get("connections", Load().connections), _CONNECTIONS, f"{where}: connections"),
         ),
         Allowance(
             None if "failed" not in allow else _count(allow["failed"], 0, LONGEST * MOST, f"{where}: failed"),
@@ -146,6 +149,12 @@ def _count(value: object, least: int, most: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise BadInput(f"{where} is {value!r}", resolution=f"Write a whole number from {least} to {most}.")
     return value
+
+
+def _choice(value: object, known: Sequence[str], where: str) -> str:
+    if value not in known:
+        raise BadInput(f"{where} is {value!r}", resolution=f"Write one of: {', '.join(known)}.")
+    return str(value)
 
 
 def _duration(value: object, where: str) -> timedelta:

@@ -17,8 +17,7 @@ from seter.prove import Cast
 
 EVERY = 1.0  # seconds between two looks at the routers
 SETTLE = 2.0  # seconds of load before anything is done
-# Each request by a connection of its own, as of clients that come newly; what has no answer after 2 s has failed.
-PROFILE: Mapping[str, object] = {"arrival": "constant", "connections": "new", "timeout": 2, "objects": 40}
+PROFILE: Mapping[str, object] = {"arrival": "constant", "timeout": 2, "objects": 40}  # no answer after 2 s is a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ class Watching:
         return self.result
 
     def _use(self) -> None:
-        argv = s3.drive_argv(json.dumps(PROFILE), self.load.seconds, self.load.rate, stream=True)
+        profile = json.dumps({**PROFILE, "connections": self.load.connections})
+        argv = s3.drive_argv(profile, self.load.seconds, self.load.rate, stream=True)
         told: list[Mapping[str, object]] = []
         try:
             for document in documents(self.stream(argv)):

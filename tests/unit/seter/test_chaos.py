@@ -140,6 +140,7 @@ def test_what_an_experiment_may_cost_is_read() -> None:
         extension(load={"rate": 0}),
         extension(load={"seconds": 100_000}),
         extension(load={"minutes": 3}),
+        extension(load={"connections": "some"}),
         extension(needs=["a miracle"]),
         extension(needs="clock"),
         extension(stop={"percent": 101}),
