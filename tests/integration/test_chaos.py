@@ -16,7 +16,9 @@ from seter.report.figures import reason
 from seter.report.model import Experiment, Outcome
 from seter.report.stored import from_json
 from tests.conftest import ROOT, Running
-from tests.integration.test_roles_services import container, soon
+from tests.integration.test_roles_data_plane import BIRDC
+from tests.integration.test_roles_second_chance import ringless
+from tests.integration.test_roles_services import GATEWAYS, container, run, soon
 from tests.lab.variants import variant
 
 EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "link-cut")
@@ -139,3 +141,46 @@ def test_every_experiment_is_borne(running: Running) -> None:
     every = json.loads(running.seter("chaos", "--list", "--json").out)
     rest = [each["name"] for each in every if not each["terms"]["default"]]
     assert len(chaos(running, *rest)) == len(rest) >= 9
+
+
+def kept(found: Experiment) -> dict[str, bool]:
+    return {each.what: each.is_kept for each in found.allowances}
+
+
+@pytest.mark.long
+def test_without_bfd_a_gateway_that_stands_still_costs_more_than_is_allowed(running: Running) -> None:
+    """BGP's own hold time is 9 s."""
+    try:
+        for node in GATEWAYS:
+            run(running, node, "bird-gateway", *BIRDC, "disable", "bfd1", user="bird")
+        (found,) = chaos(running, "gateway-freeze", code=1)
+    finally:
+        for node in GATEWAYS:
+            run(running, node, "bird-gateway", *BIRDC, "enable", "bfd1", user="bird")
+    assert not kept(found)["how long after a change requests fail"], told(found)
+    soon(lambda: "no change" in running.seter("deploy", "--yes").out, 30, "nothing is left to do")
+
+
+@pytest.mark.long
+def test_without_the_ring_a_drain_costs_requests(running: Running) -> None:
+    with ringless(running):
+        (found,) = chaos(running, "drained", code=1)
+    assert not kept(found)["requests that fail"], told(found)
+
+
+@pytest.mark.long
+def test_without_an_agent_that_looks_a_balancer_that_stands_still_costs_more_than_is_allowed(
+    running: Running, experiment: Path
+) -> None:
+    """The agent is told to be patient for a minute."""
+    file = experiment / "s3-lb/system.hcl"
+    text = file.read_text()
+    assert text.count("      proof = 9562") == 1
+    file.write_text(text.replace("      proof = 9562", "      fall = 60\n      proof = 9562"))
+    words = ("--systems", str(experiment))
+    try:
+        running.seter("deploy", "--yes", *words)
+        (found,) = chaos(running, "traefik-frozen", *words, code=1)
+    finally:
+        running.seter("deploy", "--yes")
+    assert not kept(found)["how long after a change requests fail"], told(found)

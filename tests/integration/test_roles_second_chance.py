@@ -108,8 +108,9 @@ def test_no_flow_breaks_while_every_gateway_is_updated(running: Running, tmp_pat
     running.seter("deploy", "--yes", "--cut-after", "1", timeout=UPDATE)
 
 
-def test_without_the_ring_they_do_break(running: Running) -> None:
-    """So the test above can fail."""
+@contextmanager
+def ringless(running: Running) -> Iterator[None]:
+    """Nobody hands on packets meanwhile."""
     tables = [f"{family} second_chance" for family in ("ip", "ip6")]
     stop = "kill -STOP $(pgrep -f '[s]econd-chance run')"  # else it would put them back
     with whole_afterwards(running):
@@ -118,14 +119,19 @@ def test_without_the_ring_they_do_break(running: Running) -> None:
                 run(running, node, "second-chance", "sh", "-c", stop, user="second-chance")
                 for table in tables:
                     run(running, node, "second-chance", "nft", "delete", "table", *table.split())
-            with flowing(running, count=60) as found:
-                drain_each(running)
-            assert found["broken"] > 10
+            yield
         finally:
             for node in GATEWAYS:
                 running.docker("kill", container(running, node, "second-chance"))
                 running.docker("start", container(running, node, "second-chance"))
             soon(lambda: all(ring(running, node)["in_place"] for node in GATEWAYS), 20, "the ring on every gateway")
+
+
+def test_without_the_ring_they_do_break(running: Running) -> None:
+    """So the test above can fail."""
+    with ringless(running), flowing(running, count=60) as found:
+        drain_each(running)
+    assert found["broken"] > 10
 
 
 def test_rules_that_somebody_took_away_are_put_back(running: Running) -> None:
