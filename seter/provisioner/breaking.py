@@ -11,6 +11,7 @@ from seter.provisioner.docker_errors import translated
 from seter.provisioner.interface import Provisioner
 from seter.provisioner.labels import Listed
 
+NO_LIMIT = 1 << 50  # bytes: an engine takes a limit back only for a greater one
 PERIOD = 100_000  # microseconds, of the kernel's scheduler: the engine's own value (docker-update(1), --cpu-period)
 
 
@@ -125,7 +126,7 @@ class Breakable(labels.Named, Provisioner):
             raise Error(f"{role} on {node} was not killed: status {code}", resolution="See what the engine says.")
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
-        """See the interface. -1 is the engine's word for no limit of memory."""
+        """See the interface."""
         engine: Engine = self.engine
         with translated(f"limiting {role} on {node}"):
             found = self._running(node, role, "running", "paused", "restarting")
@@ -136,8 +137,8 @@ class Breakable(labels.Named, Provisioner):
                     listed["Id"],
                     cpu_period=PERIOD,
                     cpu_quota=int(cores * PERIOD) or -1,
-                    mem_limit=memory or -1,
-                    memswap_limit=memory or -1,
+                    mem_limit=memory or NO_LIMIT,
+                    memswap_limit=-1,
                 )
 
     def _running(self, node: str, role: str, *states: str) -> list[Listed]:

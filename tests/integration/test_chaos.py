@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from seter.report.stored import from_json
 from tests.conftest import ROOT, Running
 from tests.integration.test_roles_data_plane import BIRDC
 from tests.integration.test_roles_second_chance import ringless
-from tests.integration.test_roles_services import GATEWAYS, container, run, soon
+from tests.integration.test_roles_services import GATEWAYS, run, soon
 from tests.lab.variants import variant
 
 EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "link-cut")
@@ -56,9 +57,8 @@ def heard(process: subprocess.Popen[str], text: str) -> None:
 
 
 def states(running: Running, node: str) -> set[str]:
-    prefix = container(running, node).removesuffix(".")
-    listed = running.docker("ps", "--all", "--filter", f"name={prefix}", "--format", "{{.State}} {{.Names}}")
-    return {line.split()[0] for line in listed.splitlines()}
+    name = f"name=s3-lb.container.{running.instance}.{node}"
+    return set(running.docker("ps", "--all", "--filter", name, "--format", "{{.State}}").split())
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -91,29 +91,37 @@ def test_what_costs_more_than_is_allowed_is_said_to(running: Running, experiment
     assert "no change" in running.seter("deploy", "--yes").out
 
 
-def test_ctrl_c_takes_back_what_was_done(running: Running) -> None:
+@contextmanager
+def standing_still(running: Running) -> Iterator[subprocess.Popen[str]]:
+    """A gateway stands still by an experiment, which goes on."""
     process = begun(running, "gateway-freeze")
-    heard(process, "stands still")
-    soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 130
-    assert states(running, "gw2") <= {"running", "exited"}
+    try:
+        heard(process, "stands still")
+        soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+        running.seter("chaos", "--undo")
+
+
+def test_ctrl_c_takes_back_what_was_done(running: Running) -> None:
+    with standing_still(running) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 130
+        assert "paused" not in states(running, "gw2")
     soon(lambda: "no change" in running.seter("deploy", "--yes").out, 30, "nothing is left to do")
 
 
 def test_what_a_killed_run_left_is_taken_back_by_the_next(running: Running) -> None:
-    process = begun(running, "gateway-freeze")
-    heard(process, "stands still")
-    soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
-    process.kill()
-    process.wait(10)
-    assert "paused" in states(running, "gw2")
-    time.sleep(1)
-    ended = running.seter("chaos", "--undo", "--json")
-    assert json.loads(ended.out) == {"taken_back": 1}
-    assert states(running, "gw2") <= {"running", "exited"}
+    with standing_still(running) as process:
+        process.kill()
+        process.wait(10)
+        assert "paused" in states(running, "gw2")
+        assert running.seter("chaos", "--undo", "--json").json() == {"taken_back": 1}
+        assert "paused" not in states(running, "gw2")
+        assert running.seter("chaos", "--undo", "--json").json() == {"taken_back": 0}
     soon(lambda: "no change" in running.seter("deploy", "--yes").out, 30, "nothing is left to do")
-    assert json.loads(running.seter("chaos", "--undo", "--json").out) == {"taken_back": 0}
 
 
 def test_a_target_that_is_not_for_experiments_is_left_alone(running: Running, experiment: Path) -> None:
