@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, Tools
 from tests.lab.pipelines import Stage, github, is_chaos
@@ -45,16 +49,44 @@ class Project:
                 self.run(command)
 
 
+CHECK = """\
+from __future__ import annotations
+
+from testinfra.host import Host
+
+
+def test_python_is_there(host: Host) -> None:
+    assert host.exists("python3")
+"""
+
+
+def finish(systems: Path) -> None:
+    """The small system as one that somebody would keep in a repository: its roles have images of their own, on the base
+    that is built already, checks and generated files; there is a target `production` beside that of the lab."""
+    shutil.copytree(ROOT / "systems" / "bases", systems / "bases", dirs_exist_ok=True)
+    system = systems / "small" / "system.hcl"
+    system.write_text(system.read_text().replace('      artifact = "container/debian-13"\n', ""))
+    target = (systems / "small" / "targets" / "container.hcl").read_text()
+    renamed = target.replace('target "container"', 'target "production"')
+    (systems / "small" / "targets" / "production.hcl").write_text(renamed)
+    for name in ("note", "setup", "web"):
+        role = systems / "roles" / name
+        parts = [part for part in ("install", "configure", "service") if (role / "tasks" / f"{part}.yml").exists()]
+        steps = [
+            {"name": f"{part} {name}", "ansible.builtin.import_role": {"name": name, "tasks_from": part}}
+            for part in parts
+        ]
+        (role / "tasks" / "main.yml").write_text(f"---\n{yaml.safe_dump(steps)}")
+        (role / "checks").mkdir()
+        (role / "checks" / f"test_{name}.py").write_text(CHECK)
+
+
 @pytest.fixture(scope="module")
 def project(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The small system, with images of its roles' own, and a target of the name `production` beside that of the lab."""
+    """A repository with the small system, stores of candidates and releases, and keys."""
     folder = tmp_path_factory.mktemp("pipeline")
     with deployment(built, folder, LAB) as small:
-        system = small.folder / "systems" / "small" / "system.hcl"
-        system.write_text(system.read_text().replace('      artifact = "container/debian-13"\n', ""))
-        target = (small.folder / "systems" / "small" / "targets" / "container.hcl").read_text()
-        renamed = target.replace('target "container"', 'target "production"')
-        (small.folder / "systems" / "small" / "targets" / "production.hcl").write_text(renamed)
+        finish(small.folder / "systems")
         env = small.environment | {
             "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
             "SYSTEM": "small",
@@ -71,6 +103,7 @@ def project(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         made = Project(small, env)
         built("naust", "copy", "container/debian-13", "--to", env["NAUST_STORE"])
         made.run("naust key new release.key")
+        made.run(f"{sys.executable} -m common.specs --systems {small.folder / 'systems'}")
         try:
             yield made
         finally:
@@ -89,10 +122,10 @@ def test_a_change_goes_from_the_definitions_to_production_as_the_pipeline_says(p
     label = "label=seter.deployment=small/container/" + LAB
     assert docker("ps", "--all", "--quiet", "--filter", label) == "", "the lab is gone"
 
-    assert "none" in project.run("naust list container/web --store $RELEASES || echo none").stdout or not json.loads(
-        project.run("naust list container/web --store $RELEASES --json").stdout
-    )
+    assert not (folder / "releases").exists(), "nothing is released before the lab was well"
     project.stage(promote)
+    names = {line.partition(":")[0] for line in (folder / "released.txt").read_text().split()}
+    assert {"container/debian-13", "container/web", "container/setup", "container/note"} <= names
     project.stage(deploy)
     status = json.loads(project.run("seter status small --target production --store $RELEASES --json").stdout)
     assert status["converged"] and status["last"]["reason"] == "commit 4711"
