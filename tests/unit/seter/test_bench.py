@@ -17,6 +17,7 @@ from seter.bench import compare as comparing
 from seter.bench.compare import Measured, compare, jain, measured_of, own_backends, superiority
 from seter.bench.definition import bench_of, chosen, profile_of, variant
 from seter.bench.picture import draw
+from seter.bench.run import in_order
 from seter.edit import with_values
 from tests.conftest import ROOT
 
@@ -84,6 +85,13 @@ def test_all_that_is_wrong_with_a_bench_is_told(tmp_path: Path) -> None:
     (folder / "bench.hcl").unlink()
     with pytest.raises(BadInput, match=r"no bench\.hcl"):
         bench_of(system)
+
+
+def test_every_second_round_goes_backwards() -> None:
+    strategies = bench_of(Catalog.open(ROOT / "systems").system("s3-lb")).strategies[:3]
+    order = [(number, each.name) for number, each in in_order(strategies, 3)]
+    names = [each.name for each in strategies]
+    assert order == [(n, name) for n in (1, 2, 3) for name in (names if n != 2 else names[::-1])]
 
 
 def test_a_strategy_that_is_not_there_is_told_with_the_one_that_was_meant() -> None:
