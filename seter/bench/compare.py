@@ -103,6 +103,7 @@ def measured_of(
     told = {address: {b: n for b, n in found.items() if b} for address, found in ways.items() if address in own}
     answered = sum(sum(found.values()) for found in told.values())
     elsewhere = sum(n for address, found in told.items() for b, n in found.items() if b != own[address])
+    known = counts.keys() <= set(own.values())  # else one was started anew meanwhile, and nobody knows where it is
     invalid = drive["invalid"]
     return Measured(
         strategy=strategy,
@@ -115,7 +116,7 @@ def measured_of(
         failed=int(_number(drive["failed"])),
         sent=int(_number(drive["sent"])),
         fairness=jain(list(counts.values()), max(len(set(own.values())), len(counts))),
-        cross=elsewhere / answered if answered else None,
+        cross=elsewhere / answered if answered and known else None,
         invalid=tuple(map(str, invalid)) if isinstance(invalid, list) else (),
     )
 

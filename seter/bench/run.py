@@ -1,8 +1,8 @@
 """Deploys one strategy after the other, measures each under each condition, and puts back what was there.
 
 Only targets that are marked for experiments are touched. Requests go to the gateways' own addresses in turn, so that it
-is known which gateway each went through; who answered is in the answer. Rounds are repeated in the same order, so that
-what changes slowly on the machine touches all strategies.
+is known which gateway each went through; who answered is in the answer. Every second round goes backwards: what changes
+slowly on the machine touches all strategies alike, and the last of one round need not be deployed for the next.
 """
 
 from __future__ import annotations
@@ -102,8 +102,22 @@ class _Bench:
                     raise faults[0]
 
 
-def bench(request: Request, names: Sequence[str], terms: Terms, report: Report, confirm: Confirm) -> Compared:
-    """Compare these strategies, or all.
+def in_order(strategies: Sequence[Strategy], rounds: int) -> Iterator[tuple[int, Strategy]]:
+    """Each round's number and strategy: forwards and backwards in turn. Pure."""
+    for number in range(1, rounds + 1):
+        for strategy in strategies if number % 2 else reversed(strategies):
+            yield number, strategy
+
+
+def bench(
+    request: Request,
+    names: Sequence[str],
+    terms: Terms,
+    report: Report,
+    confirm: Confirm,
+    ended: Callable[[Measured], None] = lambda measured: None,
+) -> Compared:
+    """Compare these strategies, or all; `ended` is told of each measurement.
 
     Raises BadInput when the target is not marked for experiments, when it has no bench.hcl, or the answer is no;
     BadDefinition for a strategy that is wrong, before anything is touched; Conflict when the deployment is not what the
@@ -117,9 +131,10 @@ def bench(request: Request, names: Sequence[str], terms: Terms, report: Report, 
     profile = profile_of(system, listed)
     with tempfile.TemporaryDirectory(prefix="seter-bench-") as folder:
         catalog = Catalog.open(request.systems)
-        variants = [
-            replace(request, systems=variant(catalog, system, target.name, each, Path(folder))) for each in strategies
-        ]
+        variants = {
+            each.name: replace(request, systems=variant(catalog, system, target.name, each, Path(folder)))
+            for each in strategies
+        }
         if not seen.plan.is_empty:
             raise Conflict(
                 f"{request.deployment} is not as it should be: {len(seen.plan.steps)} steps are due",
@@ -130,11 +145,13 @@ def bench(request: Request, names: Sequence[str], terms: Terms, report: Report, 
         measured: list[Measured] = []
         try:
             own = _Bench(request, seen, cast, listed, terms, profile, report).learn()
-            for number in range(1, terms.rounds + 1):
-                for strategy, changed in zip(strategies, variants, strict=True):
-                    _heal(changed, report)
-                    one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report)
-                    measured += [one.measure(strategy, each, number, own) for each in listed.conditions]
+            for number, strategy in in_order(strategies, terms.rounds):
+                changed = variants[strategy.name]
+                _heal(changed, report)
+                one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report)
+                for condition in listed.conditions:
+                    measured.append(one.measure(strategy, condition, number, own))
+                    ended(measured[-1])
         finally:
             _heal(request, report)
     return compare(measured)

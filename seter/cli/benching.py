@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,14 @@ from seter.cli.asked import Instance, State, SystemName, TargetName, ask, reques
 
 if TYPE_CHECKING:
     from common.bench_shapes import BenchList, Strategy
-    from seter.bench.compare import Compared, Figure
+    from seter.bench.compare import Compared, Figure, Measured
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY…]", help="Which; without any, all of bench.hcl.")]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="So often, to see how far figures spread.")]
 Seconds = Annotated[float, typer.Option("--seconds", min=1.0, help="Of requests, for each strategy and condition.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write each measurement there at once, as a line of JSON.")
+]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw cost against cost, as SVG.")]
 
 
@@ -28,6 +32,7 @@ def bench(
     names: Names = None,
     rounds: Rounds = 3,
     seconds: Seconds = 10.0,
+    out: Out = None,
     picture: Picture = None,
     instance: Instance = "main",
     systems: Systems = None,
@@ -53,7 +58,12 @@ def bench(
         if not yes:
             ask(f"Do this to {asked.deployment}?")
 
-    found = compared(asked, names or (), Terms(rounds, seconds), console.reporter(), confirm)
+    def ended(measured: Measured) -> None:
+        if out is not None:
+            with out.open("a", encoding="utf-8") as lines:
+                lines.write(dumps(console.plain(measured)) + "\n")
+
+    found = compared(asked, names or (), Terms(rounds, seconds), console.reporter(), confirm, ended)
     if picture is not None:
         picture.write_text(draw(found), encoding="utf-8")
     if json:

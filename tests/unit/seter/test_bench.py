@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.catalog import Catalog
+from common.entry import start
 from common.errors import BadDefinition, BadInput
 from seter.bench import compare as comparing
 from seter.bench.compare import Measured, compare, jain, measured_of, own_backends, superiority
 from seter.bench.definition import bench_of, chosen, profile_of, variant
 from seter.bench.picture import draw
+from seter.bench.run import Terms, in_order
 from seter.edit import with_values
+from seter.survey import Request
 from tests.conftest import ROOT
 
 FIXTURE = Path(__file__).parent / "fixtures" / "drive.json"
@@ -86,6 +89,13 @@ def test_all_that_is_wrong_with_a_bench_is_told(tmp_path: Path) -> None:
         bench_of(system)
 
 
+def test_every_second_round_goes_backwards() -> None:
+    strategies = bench_of(Catalog.open(ROOT / "systems").system("s3-lb")).strategies[:3]
+    order = [(number, each.name) for number, each in in_order(strategies, 3)]
+    names = [each.name for each in strategies]
+    assert order == [(n, name) for n in (1, 2, 3) for name in (names if n != 2 else names[::-1])]
+
+
 def test_a_strategy_that_is_not_there_is_told_with_the_one_that_was_meant() -> None:
     bench = bench_of(Catalog.open(ROOT / "systems").system("s3-lb"))
     assert [each.name for each in chosen(bench, ["even", "local"])] == ["even", "local"]
@@ -130,6 +140,7 @@ def test_whose_backend_is_whose_is_not_guessed() -> None:
     assert own_backends(drive({"10.0.0.1": {"aa": 5, "bb": 5}})) == {}
     assert own_backends(drive({"10.0.0.1": {"aa": 9}, "10.0.0.2": {"aa": 9}})) == {}
     assert measured_of("s", "calm", 1, drive({"10.0.0.1": {"aa": 5}}), {}).cross is None
+    assert measured_of("s", "calm", 1, drive({"10.0.0.1": {"aa": 5, "new": 1}}), {"10.0.0.1": "aa"}).cross is None
 
 
 def test_what_the_client_prints_of_itself_is_understood() -> None:
@@ -191,3 +202,43 @@ def test_the_picture_names_every_strategy_and_marks_those_that_none_beats() -> N
     texts = [text.text for text in ElementTree.fromstring(draw(found)).iter("{http://www.w3.org/2000/svg}text")]
     assert "fast *" in texts and "slow" in texts
     assert isinstance(found, comparing.Compared)
+
+
+def test_the_verb_prints_what_was_found_keeps_measurements_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = [
+        replace(of(name, number, p99, condition=condition, cross=cross), invalid=invalid)
+        for name, p99, cross, invalid in (
+            ("local", 0.01, 0.2, ()),
+            ("even", 0.02, 0.7, ("too busy",)),
+            ("even", 0.03, 0.6, ()),
+        )
+        for number in (1, 2)
+        for condition in ("calm", "slow")
+    ]
+
+    def bench(
+        request: Request, names: Sequence[str], terms: Terms, report: object, confirm: object,
+        ended: Callable[[Measured], None],
+    ) -> comparing.Compared:  # fmt: skip
+        assert (names, terms.rounds, request.deployment.system) == (["local", "even"], 2, "s3-lb")
+        for each in measured:
+            ended(each)
+        return compare(measured)
+
+    monkeypatch.setattr("seter.bench.run.bench", bench)
+    out, picture = tmp_path / "bench.jsonl", tmp_path / "bench.svg"
+    words = ["bench", "s3-lb", "--target", "container", "local", "even", "--rounds", "2", "--yes"]
+    assert start("seter", [*words, "--out", str(out), "--picture", str(picture)]) == 0
+    printed = capsys.readouterr()
+    assert "take local: 0 failed requests" in printed.out and "better than even in 100% of pairs" in printed.out
+    assert "local\tcalm\t2\t60.0\t5.0\t10.0\t20.0\t0\t1.00\t20" in printed.out
+    assert "4 of 12 runs are not valid: too busy" in printed.err
+    assert [json.loads(line)["strategy"] for line in out.read_text().splitlines()] == [
+        each.strategy for each in measured
+    ]
+    assert picture.read_text().startswith("<svg")
+    assert start("seter", [*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["unbeaten"] == ["local"] and len(found["rows"]) == 4 and found["advice"]["sure"] == 1.0

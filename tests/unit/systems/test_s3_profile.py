@@ -126,7 +126,7 @@ def traefik(at: int, method: str, path: str, *, size: int = 0, status: int = 200
         "RequestContentSize": size if method == "PUT" else 0,
         "DownstreamContentSize": size if method == "GET" else 0,
     }
-    start = f"2026-11-24T22:{at // 60:02}:{at % 60:02}.5Z"
+    start = f"2026-11-24T22:{at // 60:02}:{at % 60:02}.500000123Z"  # as Traefik writes it
     return json.dumps({"StartUTC": start, "RequestMethod": method, "RequestPath": path, "RequestHost": host,
                        "DownstreamStatus": status, "ClientHost": "203.0.113.9", **sizes})  # fmt: skip
 
@@ -153,6 +153,11 @@ def test_a_log_of_traefik_gives_rate_operations_sizes_and_popularity() -> None:
     assert found.rate == pytest.approx(607 / 59, rel=0.02)
     assert Sizes(4096, 8191, 601.0) in found.sizes and Sizes(65536, 131071, 1.0) in found.sizes
     assert Profile.parsed(json.dumps(found.document())) == found
+
+
+def test_an_upload_of_unknown_length_is_an_upload() -> None:
+    found = profile_of([traefik(1, "PUT", "/b/k", size=-1), traefik(2, "PUT", "/b/k", size=300)])
+    assert found.operations == {"PUT": 2} and found.sizes == (Sizes(256, 511, 1.0),)
 
 
 def test_a_log_of_s3_gives_the_same() -> None:

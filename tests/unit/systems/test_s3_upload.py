@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import s3_upload
-from s3_service import PORT, Service
+from s3_service import Service
 
-from tests.lab.indexes import certificate_for
-from tests.lab.programs import program
+from tests.lab.s3tls import versitygw_with_tls
 
-NAME = "s3.example.test"
 ADDRESS = "127.66.0.1"  # a loopback of its own, since the port is a fixed one
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, subprocess.Popen[bytes]]]:
-    folder = tmp_path_factory.mktemp("versitygw")
-    certificate, key = certificate_for(folder, NAME)
-    for name, text in (("access", "lab"), ("secret", "lab-secret-key")):
-        (folder / name).write_text(text)
-    (folder / "buckets").mkdir()
-    argv = [
-        program("versitygw"), "--port", f"{ADDRESS}:{PORT}", "--access", "lab", "--secret", "lab-secret-key",
-        "--cert", str(certificate), "--key", str(key), "--quiet", "posix", str(folder / "buckets"),
-    ]  # fmt: skip
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 20
-        while True:
-            with suppress(OSError), socket.create_connection((ADDRESS, PORT), 1):
-                break
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.05)
-        yield (
-            Service(NAME, (ADDRESS,), 1.0, certificate, folder / "access", folder / "secret", 0, ""),
-            process,
-        )
-        process.kill()
+    with versitygw_with_tls(tmp_path_factory.mktemp("versitygw"), ADDRESS) as found:
+        yield found
 
 
 @pytest.fixture

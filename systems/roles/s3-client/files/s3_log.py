@@ -114,11 +114,12 @@ def _of_traefik(text: str) -> Line | None:
     found = json.loads(text)
     method, path, status = str(found["RequestMethod"]), str(found["RequestPath"]), int(found["DownstreamStatus"])
     sizes = {"GET": "DownstreamContentSize", "PUT": "RequestContentSize"}
-    size = int(found.get(sizes[method], 0)) if method in sizes and status == _WHOLE else None
+    size = int(found.get(sizes[method], -1)) if method in sizes and status == _WHOLE else -1
     at = datetime.fromisoformat(str(found["StartUTC"]).replace("Z", "+00:00")).timestamp()
-    if method not in ("GET", "PUT", "HEAD", "DELETE", "POST") or (size or 0) < 0:
+    if method not in ("GET", "PUT", "HEAD", "DELETE", "POST"):
         return None
-    return Line(at, method, str(found.get("RequestHost", "")), path.strip("/"), size)
+    # Below 0 is a body in chunks, of which Traefik does not know the length when it begins.
+    return Line(at, method, str(found.get("RequestHost", "")), path.strip("/"), size if size >= 0 else None)
 
 
 def _of_s3(text: str) -> Line | None:

@@ -61,7 +61,9 @@ class Connection:
         """Send and read; `take` gets the body of an answer 200 in pieces. Raises OSError, WireError."""
         self.reusable = False
         self.writer.write(request.head())
-        for piece in request.body:
+        for number, piece in enumerate(request.body):
+            if number:
+                await asyncio.sleep(0)  # `drain` waits only when the socket is full: others' time would pass meanwhile
             self.writer.write(piece)
             await self.writer.drain()
         try:
