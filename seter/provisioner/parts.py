@@ -20,7 +20,7 @@ from common.console import Report
 from common.errors import Conflict, Error, Partial
 from common.role import Process, Role
 from common.system import Deployment, Target
-from seter.finding import Finding, Question, failed
+from seter.finding import Finding, Question, failed, in_short
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.remembered import Part, Remembered, parts_of
 from seter.provisioner.subnets import free
@@ -111,7 +111,7 @@ class Parts(Provisioner):
         for name, said in seen.items():
             if isinstance(said, Error):
                 mine = [*self._parts[name].nodes, *(each for each, on in self._memory.nodes().items() if on == name)]
-                lost |= dict.fromkeys(mine, f"{name}: {said.message}")
+                lost |= dict.fromkeys(mine, f"{name}: {in_short(said)}")
                 continue
             nodes |= said.nodes
             lost |= said.unreachable
