@@ -184,6 +184,14 @@ class Parts(Provisioner):
                 asked |= part.examinations()
         return asked
 
+    def owners(self) -> Mapping[str, str]:
+        """See the interface."""
+        return {node: owner for part in self._alive().values() for node, owner in part.owners().items()}
+
+    def claim(self, node: str, owner: str) -> None:
+        """See the interface."""
+        self._at(node).claim(node, owner)
+
     # nodes
 
     def load(self, store: Store, images: Mapping[str, Collection[Image]], report: Report) -> None:
