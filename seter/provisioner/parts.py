@@ -69,7 +69,7 @@ class Parts(Provisioner):
         """Those of the target, and those that an earlier run knew; without a target these alone."""
         memory = Remembered(folder)
         parts = parts_of(target) if target is not None else {}
-        return cls(deployment, memory, memory.with_earlier(parts, target), opening)
+        return cls(deployment, memory, memory.with_earlier(parts), opening)
 
     # parts
 
