@@ -22,6 +22,7 @@ from common.role_shapes import BASE, ROLE
 from common.schema import Shape, read_only
 from common.system import Group, RoleUse, System, Target
 from common.system_shapes import SYSTEM, GroupDraft, RoleUseDraft, SystemDraft
+from common.target_given import Given, not_asked, with_given
 from common.target_shapes import TARGET, TargetDraft
 from common.values import did_you_mean
 
@@ -31,12 +32,13 @@ T = TypeVar("T")
 class Catalog:
     """The definitions below one folder: `roles/*/role.hcl`, `bases/*.hcl`, `*/system.hcl`, `*/targets/*.hcl`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+    def __init__(self, folder: Path, given: Given = not_asked) -> None:
+        self.folder, self.given = folder.resolve(), given
 
     @classmethod
-    def open(cls, systems: Path | None = None) -> Catalog:
-        """The folder that is given, else `$SETER_SYSTEMS`, else `./systems`, else what is installed with the tools."""
+    def open(cls, systems: Path | None = None, given: Given = not_asked) -> Catalog:
+        """The folder that is given, else `$SETER_SYSTEMS`, else `./systems`, else what is installed with the tools.
+        `given` is asked for nodes that no definition names."""
         variable = os.environ.get("SETER_SYSTEMS")
         installed = Path(__file__).resolve().parent.parent / "systems"
         choice = systems or (Path(variable) if variable else None)
@@ -47,7 +49,7 @@ class Catalog:
                 f"{choice} holds no roles",
                 resolution="Give the folder that has roles/, bases/ and the systems in it with --systems.",
             )
-        return cls(choice)
+        return cls(choice, given)
 
     def role(self, name: str) -> Role:
         """The role and, checked, what it needs and builds on."""
@@ -319,6 +321,7 @@ class _Loading:
         draft = self.read(path, TARGET, lambda target: target.name)
         if draft is None:
             return None
+        draft = with_given(draft, self.catalog.given, self.problems)
         if len(self.problems) == before:  # else what is missing may have been there, misspelt
             self.unreachable_nodes(draft)
         target = Target(

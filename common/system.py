@@ -174,6 +174,20 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where nodes of a group come from, which the target does not name: one of command, file and Terraform's folder."""
+
+    group: str
+    command: tuple[str, ...] = ()
+    file: str = ""
+    terraform: str = ""
+    output: str = ""
+    within: timedelta = timedelta(seconds=30)
+    may_be_empty: bool = False
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where a system's nodes come from."""
 

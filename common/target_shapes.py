@@ -12,7 +12,8 @@ from common.hcl import Literal
 from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
-from common.system import Engine, Network, Node, Power, Service
+from common.source_shapes import SOURCE
+from common.system import Engine, Network, Node, Power, Service, Source
 from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersDraft
 from common.values import (
     Wrong,
@@ -246,6 +247,7 @@ class TargetDraft:
     engines: tuple[Engine, ...] = ()
     nodes: tuple[NodesDraft, ...] = ()
     existing: tuple[NodesDraft, ...] = ()
+    sources: tuple[Source, ...] = ()
     parameters: ParametersDraft = NO_PARAMETERS
     services: tuple[Service, ...] = ()
     place: Place = NOWHERE
@@ -298,6 +300,15 @@ def _homeless(target: TargetDraft) -> Iterator[Wrong]:
 
 
 def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
+    """Those of a target whose nodes are all known."""
+    if not target.sources:
+        yield from target_faults(target)
+
+
+def target_faults(target: TargetDraft) -> Iterator[Wrong]:
+    """What cannot be together; for a target that has all its nodes."""
+    if not target.nodes:
+        yield Wrong("holds no nodes", 'add nodes "…" { … }')
     if "container" in target.kinds and not target.image:
         yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
     is_metal = "baremetal" in target.kinds
@@ -334,7 +345,8 @@ TARGET = Shape(
         Inner(ENGINE, "engines"),
         Inner(PARAMETERS, "parameters", one=True),
         Inner(SERVICE, "services"),
-        Inner(NODES, "nodes", required=True),
+        Inner(NODES, "nodes"),
+        Inner(SOURCE, "sources"),
         Inner(EXISTING, "existing"),
         Inner(POWER, "power", one=True),
     ),

@@ -69,6 +69,11 @@ class Apply:
         subnets = self._survey.map.subnets[network]
         self._report(Event("network", network, f"{subnets.v4}, {subnets.v6}"))
         if not self._provisioner.ensure_network(network, subnets):
+            if any(each.name == network and each.prefix for each in self._survey.blueprint.target.networks):
+                raise Conflict(
+                    f"network {network} cannot be made: {subnets.v4} overlaps another network of the engine",
+                    resolution="Remove that one there, if nobody needs it; or mend the prefix in the target.",
+                )
             raise AddressesTaken(network, subnets)
 
     def prepare(self, nodes: Sequence[str], steps: Sequence[Step], *, keep: bool) -> Failures:

@@ -47,7 +47,7 @@ def backup(request: Request, *, role: str = "", keep: int = 0, report: Report) -
     """
     from naust.store import open_store
 
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     store = open_store(request.store)
     provisioner = open_provisioner(blueprint, request.state)
     done = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from common import console
 from common.catalog import Catalog
 from common.errors import BadInput
 from common.model import Kind
@@ -15,6 +16,8 @@ from common.parameters import resolve, resolve_services
 from common.role import Check, Process, Role, Value
 from common.services import checks_of
 from common.system import Deployment, Group, Node, RoleUse, System, Target
+from seter.keep import open_keep
+from seter.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,14 @@ class Blueprint:
         return {group.name: tuple(use.role for use in group.roles) for group in self.groups}
 
 
-def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
-    """Read and check all definitions that the deployment reaches. Raises BadInput with all problems at once."""
-    catalog = Catalog.open(systems)
+def read_blueprint(
+    deployment: Deployment, systems: Path | None, state: str | None = None, *, lenient: bool = False
+) -> Blueprint:
+    """Read and check all definitions that the deployment reaches, and ask programs for the nodes that none names; with
+    `lenient` one that fails is made up for by what it said last. Raises BadInput with all problems at once."""
+    folder = Catalog.open(systems).folder / deployment.system / "targets"
+    given = Sources(open_keep(deployment, state).folder, folder, console.reporter(), lenient)
+    catalog = Catalog.open(systems, given)
     system, target = catalog.definition(deployment.system, deployment.target)
     seats = tuple(
         Seat(
@@ -158,7 +166,7 @@ def refuse_addresses(target: Target) -> None:
     for node in target.managed:
         if target.kind_of(node) != "baremetal" and (node.address or node.address6) and there.isdisjoint(node.networks):
             raise BadInput(
-                f"{node.place.file}:{node.place.line}: node {node.name} has an address, "
+                f"{node.place}: node {node.name} has an address, "
                 "but the addresses of container nodes are picked when their networks are made",
                 resolution="Take the address out; networks = […] says where the node is.",
             )

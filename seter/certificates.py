@@ -62,6 +62,13 @@ def make_certificate(authority: Pair, common_name: str, names: Sequence[str], no
     return _pair(certificate, key)
 
 
+def names_in(certificate: str) -> tuple[str, ...]:
+    """What a certificate of ours (PEM) is for, in the order in which `make_certificate` was given it."""
+    read = x509.load_pem_x509_certificate(certificate.encode())
+    covered = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return tuple(str(each.value) for each in covered)
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta, now: datetime | None
 ) -> x509.CertificateBuilder:

@@ -39,7 +39,7 @@ class Diagnosis:
 
 def doctor(request: Request, report: Report) -> Diagnosis:
     """Ask everything. Raises BadInput for definitions that are wrong; whatever else is wrong is a finding."""
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state, lenient=True)
     asked: dict[str, Question] = {
         **workplace.questions(blueprint, request.keep),
         **storing.questions(request.keep, request.store),

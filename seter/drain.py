@@ -39,7 +39,7 @@ def drain(
     Raises BadInput for a node that there is not or whose group has no `withdraw` command, Conflict while another run
     has the lease, RolloutStopped if the node does not do it.
     """
-    blueprint = _with_command(deployment, systems, node)
+    blueprint = _with_command(deployment, systems, node, state)
     with leased(open_keep(deployment, state), "drain", report=report):
         traffic = Traffic(blueprint, open_provisioner(blueprint, state), report, wait)
         return Drained(node, True, traffic.withdraw(node))
@@ -49,14 +49,14 @@ def undrain(
     deployment: Deployment, systems: Path | None, node: str, report: Report, state: str | None = None
 ) -> Drained:
     """Let traffic in again, once the node's own checks hold. Raises as `drain` does."""
-    blueprint = _with_command(deployment, systems, node)
+    blueprint = _with_command(deployment, systems, node, state)
     with leased(open_keep(deployment, state), "undrain", report=report):
         Traffic(blueprint, open_provisioner(blueprint, state), report).admit(node)
     return Drained(node, False, 0)
 
 
-def _with_command(deployment: Deployment, systems: Path | None, node: str) -> Blueprint:
-    blueprint = read_blueprint(deployment, systems)
+def _with_command(deployment: Deployment, systems: Path | None, node: str, state: str | None) -> Blueprint:
+    blueprint = read_blueprint(deployment, systems, state, lenient=True)
     able = [each.name for group in blueprint.groups if group.withdraw for each in blueprint.nodes_of(group.name)]
     if node not in [each.name for each in blueprint.nodes]:
         raise no_such(f"node {node!r}", node, able)

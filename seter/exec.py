@@ -22,7 +22,7 @@ def execute(
     state: str | None = None,
 ) -> Answer:
     """Run the command where the role's process runs. Raises BadInput for unknown names, NotFound if it does not run."""
-    blueprint = read_blueprint(deployment, systems)
+    blueprint = read_blueprint(deployment, systems, state, lenient=True)
     seat = seat_of(blueprint, node, role)
     provisioner = open_provisioner(blueprint, state)
     user = seat.role.process.user if seat.role.process is not None and not root else "root"

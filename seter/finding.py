@@ -53,10 +53,13 @@ def fail(subject: str, what: str, says: str, fix: str) -> Finding:
 
 
 def failed(subject: str, what: str, error: Error) -> Finding:
-    """An error of ours; of its details, which may be long, the last line."""
-    last = error.details.strip().splitlines()[-1:]
-    says = ": ".join(dict.fromkeys((error.message, *last)))
-    return fail(subject, what, says, error.resolution)
+    """An error of ours."""
+    return fail(subject, what, in_short(error), error.resolution)
+
+
+def in_short(error: Error) -> str:
+    """Its message, and of its details, which may be long, the last line."""
+    return ": ".join(dict.fromkeys((error.message, *error.details.strip().splitlines()[-1:])))
 
 
 def clock(subject: str, offset: float, within: float) -> Finding:

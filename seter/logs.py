@@ -32,7 +32,7 @@ def logs(
 
     Raises BadInput for unknown names, NotFound if nothing of it runs.
     """
-    blueprint = read_blueprint(deployment, systems)
+    blueprint = read_blueprint(deployment, systems, state, lenient=True)
     seats = [seat_of(blueprint, node, role)] if role else seats_on(blueprint, node)
     provisioner = open_provisioner(blueprint, state)
     names = [seat.role.name for seat in seats if seat.role.process is not None]

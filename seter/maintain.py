@@ -15,7 +15,7 @@ def maintain(request: Request, *, role: str = "", report: Report) -> tuple[dict[
 
     Raises BadInput if no role has one, Conflict while another run has the lease, RolloutStopped if no node does it.
     """
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     provisioner = open_provisioner(blueprint, request.state)
     done: list[dict[str, object]] = []
     with leased(request.keep, "maintain", claim=request.claim, report=report):

@@ -25,7 +25,7 @@ def add(
 ) -> Outcome:
     """One node more in the target's file, in this group; where `attributes` (name, HCL value) do not say, its networks
     are those of the group's last node. Raises BadInput and what `carry_out` raises."""
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     known_group(blueprint, group)
     if name in [node.name for node in blueprint.nodes]:
         raise BadInput(f"there is a node {name} already", resolution="Give it another name.")
@@ -40,19 +40,19 @@ def add(
 def remove(request: Request, name: str, carry_out: Callable[[], Outcome]) -> Outcome:
     """The node out of the target's file, then a deploy. Raises BadInput, also where the group would become too small,
     and what `carry_out` raises."""
-    node = _node(read_blueprint(request.deployment, request.systems), name)
+    node = _node(read_blueprint(request.deployment, request.systems, request.state), name)
     return edited(node.place, lambda text: without_block(text, node.place.line), carry_out)
 
 
 def replacing(request: Request, name: str) -> Request:
     """A request for a node made anew, without what it held."""
-    _node(read_blueprint(request.deployment, request.systems), name)
+    _node(read_blueprint(request.deployment, request.systems, request.state), name)
     return with_changes(request, adjust=lambda plan, wanted, seen: _replaced(plan, wanted, seen, name))
 
 
 def rebooting(request: Request, names: Sequence[str], group: str) -> Request:
     """A request for nodes that are rebooted, one after the other. Raises BadInput if none or one unknown is named."""
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     wanted = [_node(blueprint, name).name for name in names]
     wanted += [node.name for node in blueprint.nodes_of(known_group(blueprint, group))] if group else []
     if not wanted:

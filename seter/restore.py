@@ -52,7 +52,7 @@ def restore(request: Request, wanted: str, *, role: str = "", ask: Question, rep
     from naust.revoke import check
     from naust.store import open_store
 
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     store = open_store(request.store)
     artifact = resolve(store, wanted or str(backup_of(blueprint, _only(blueprint, role))))
     check(store, artifact)

@@ -136,7 +136,7 @@ def _others(seat: Seat) -> list[tuple[str, str]]:
 
 def _deployed(request: Request) -> Blueprint:
     """The definitions of what is deployed. Raises NotFound if nothing ever was."""
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     if open_vault(request.keep.cells, str(request.deployment)).is_new:
         raise NotFound(f"{request.deployment} has no secrets yet", resolution="Deploy it first: that makes them.")
     return blueprint

@@ -131,7 +131,8 @@ class Vault:
 
         def certificate() -> dict[str, str]:
             common_name = wish.node if wish.need.scope == "node" else wish.names[0]
-            pair = make_certificate(Pair(ca["certificate"], ca["key"]), common_name, wish.names)
+            signer = ca if ca["key"] else self._values[NEXT]  # see `restored`
+            pair = make_certificate(Pair(signer["certificate"], signer["key"]), common_name, wish.names)
             return {"certificate": pair.certificate, "key": pair.key, "names": names}
 
         names, name = " ".join(wish.names), wish.need.name
@@ -234,13 +235,22 @@ def open_vault(cells: Cells, deployment: str, earlier: Cells | None = None) -> V
     return Vault(cells, deployment, content["values"], cell.version, tuple(content.get("recipients", ())))
 
 
+def restored(cells: Cells, deployment: str, values: Mapping[str, dict[str, str]]) -> Vault:
+    """A vault of what was found elsewhere, to be saved here. The key of the CA is in none of it: another CA is trusted
+    beside it from the next deploy on, as in a change of the CA that has begun."""
+    vault = Vault(cells, deployment, dict(values), "")
+    if AUTHORITY in values:
+        vault.trust_next()
+    return vault.moved(cells)
+
+
 def refuse_lost_vault(vault: Vault, where: str, nodes: Sequence[str]) -> None:
     """Nodes are there but their secrets are not: making new ones would cut off every peer. Raises Conflict."""
     if vault.is_new and nodes:
         raise Conflict(
             f"nodes {', '.join(sorted(nodes))} exist, but {where}/{SECRETS} does not",
             resolution="Run seter in the folder it was deployed from, or set SETER_STATE to the folder's .seter, or to "
-            "the store that it was deployed with; or destroy the deployment first.",
+            "the store that it was deployed with. If all that is lost: seter adopt; or destroy the deployment first.",
         )
 
 

@@ -164,7 +164,7 @@ def survey(request: Request, report: Report) -> Survey:
     from naust.store import open_store
 
     keep = request.keep
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state, lenient=request.despite_revoked)
     known_group(blueprint, request.only)
     known(blueprint, request.limit, request.role)
     refuse_addresses(blueprint.target)

@@ -58,7 +58,7 @@ def trust(
 
     Raises BadInput for a target without hosts and unknown names, Unavailable naming all that do not answer.
     """
-    blueprint = read_blueprint(deployment, systems)
+    blueprint = read_blueprint(deployment, systems, state, lenient=True)
     target = blueprint.target
     hosts = [node for node in blueprint.nodes if target.kind_of(node) == "baremetal"]
     engines = [engine for engine in target.engines if engine.url.startswith("ssh:")]

@@ -38,7 +38,7 @@ def update(request: Request, wanted: str, carry_out: Callable[[], Outcome], repo
     from naust.store import open_store
 
     name, separator, version = wanted.partition("=")
-    blueprint = read_blueprint(request.deployment, request.systems)
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
     uses = [use for group in blueprint.system.groups for use in group.roles if use.role.name == name]
     if not separator or not version:
         raise BadInput(f"{wanted!r} names no version", resolution="Write ROLE=VERSION, or ROLE=newest.")

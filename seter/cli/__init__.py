@@ -40,5 +40,6 @@ WHERE = {
     "doctor": "hosts",
     "simulate": "foresight",
     "bench": "benching",
+    "adopt": "hosts",
 }
 VERBS = Verbs(__name__, WHERE)

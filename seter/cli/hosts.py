@@ -9,7 +9,19 @@ import typer
 
 from common import console
 from common.cli import Json, Store, Systems, Yes
-from seter.cli.asked import Instance, State, SystemName, TargetName, ask, deployment_of, request
+from seter.cli.asked import (
+    Instance,
+    State,
+    SystemName,
+    TakeOver,
+    TargetName,
+    Wait,
+    Why,
+    ask,
+    claimed,
+    deployment_of,
+    request,
+)
 
 if TYPE_CHECKING:
     from seter.trust import HostKey
@@ -70,3 +82,47 @@ def doctor(
         console.note(f"{found.deployment}: {', '.join(counts)}")
     if found.state is Found.FAIL:
         raise typer.Exit(1)
+
+
+def adopt(
+    system: SystemName,
+    target: TargetName,
+    instance: Instance = "main",
+    origin: Annotated[
+        str, typer.Option("--from", metavar="DEPLOYMENT", help="Take hosts over from it: SYSTEM/TARGET/INSTANCE.")
+    ] = "",
+    systems: Systems = None,
+    store: Store = None,
+    state: State = None,
+    yes: Yes = False,
+    wait: Wait = "",
+    take_over: TakeOver = "",
+    why: Why = "",
+    json: Json = False,
+) -> None:
+    """Take over nodes that run already and whose record was lost, or is another deployment's; restart nothing.
+
+    Exit codes: 0 taken over or nothing to take, 2 bad input or not confirmed, 7 lease, or nodes of yet another
+    deployment, 9 a node does not answer.
+    """
+    from seter.adopt import Candidate
+    from seter.adopt import adopt as take
+
+    def confirm(found: Sequence[Candidate]) -> None:
+        rows = (
+            f"  {each.node}: of {each.owner}, with {', '.join(each.roles) or 'roles not looked at'}" for each in found
+        )
+        console.note("\n".join(rows))
+        if not yes:
+            ask(f"Take over these {len(found)} nodes?")
+
+    claim = claimed(wait, take_over, why)
+    asked = request(system, target, instance, systems, store, state, claim=claim)
+    done = take(asked, origin, report=console.reporter(), confirm=confirm)
+    if json:
+        console.json_result(done)
+    elif not done.nodes:
+        console.result(f"{asked.deployment}: nothing to take over")
+    else:
+        secrets = "secrets and CA as they were" if done.moved else f"{len(done.secrets)} secrets read back"
+        console.result(f"{asked.deployment}: {len(done.nodes)} nodes taken over, {secrets}; see seter plan")

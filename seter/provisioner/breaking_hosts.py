@@ -7,7 +7,7 @@ from importlib import resources
 
 from common.errors import Error, NotFound
 from common.run import Result
-from seter.provisioner.examined import Examined
+from seter.provisioner.claimed import Claimed
 from seter.provisioner.onhost_break import NOT_RUNNING
 from seter.provisioner.ssh import Ssh
 
@@ -17,7 +17,7 @@ def _program() -> str:
     return resources.files("seter.provisioner").joinpath("onhost_break.py").read_text(encoding="utf-8")
 
 
-class BreakableHosts(Examined):
+class BreakableHosts(Claimed):
     """Hosts that can be broken; `_ssh` is how they are reached."""
 
     _ssh: Ssh

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from seter.provisioner.docker_errors import translated
 from seter.provisioner.tunnel import Tunnel, ssh_of
 
 DEFAULT = "engine"  # how doctor calls the one that DOCKER_HOST names
+ANY_API = "1.41"  # where no version is sent
 OLDEST_API = (1, 41)  # of Docker 20.10, the oldest that was tried
 SOCKET = "unix:///var/run/docker.sock"
 CALL_TIMEOUT = 120  # seconds
@@ -44,13 +46,28 @@ class Way:
     def api(self, connections: int) -> docker.APIClient:
         """The SDK's low-level client. Raises Unavailable, Missing, Denied, BadInput."""
         with translated(f"connecting to {self.name}"):
-            return docker.APIClient(
-                base_url=self.url, version="auto", timeout=CALL_TIMEOUT, num_pools=connections, tls=self._tls()
+            if not self.key:
+                return docker.APIClient(base_url=self.url, version="auto", timeout=CALL_TIMEOUT, num_pools=connections)
+            made = docker.APIClient(
+                base_url=self.url, version=self._version(), timeout=CALL_TIMEOUT, num_pools=connections, tls=self._tls()
             )
+            made.trust_env = False
+            return made
 
     def client(self) -> docker.DockerClient:
         """The SDK's client, for what takes long."""
-        return docker.DockerClient(base_url=self.url, timeout=PATIENCE, tls=self._tls())
+        version = self._version() if self.key else "auto"
+        made = docker.DockerClient(base_url=self.url, version=version, timeout=PATIENCE, tls=self._tls())
+        made.api.trust_env = not self.key
+        return made
+
+    def _version(self) -> str:
+        """The engine's own. The SDK would ask with whom the environment trusts (REQUESTS_CA_BUNDLE), which for requests
+        goes before what a session is told."""
+        asking = docker.APIClient(base_url=self.url, version=ANY_API, timeout=CALL_TIMEOUT, tls=self._tls())
+        asking.trust_env = False
+        with closing(asking):
+            return str(asking.version(api_version=False)["ApiVersion"])
 
     def _tls(self) -> TLSConfig | bool:
         """The engine's certificate is checked, and it checks ours."""

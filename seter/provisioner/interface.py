@@ -228,6 +228,17 @@ class Provisioner(ABC):
         thread of its own, changes nothing, and raises an Error at most for what it could not foresee."""
         return {}
 
+    def owners(self) -> Mapping[str, str]:
+        """Node → the deployment whose mark was on it at the last observation; none where nodes can have no other's."""
+        return {}
+
+    def claim(self, node: str, owner: str) -> None:
+        """A node with the mark of the deployment `owner` is this one's from now on; nothing else changes. Raises
+        Conflict for a node of a third, Error where marks are for life."""
+        raise Error(
+            f"{node} cannot change its deployment", resolution="Make it anew: destroy it there, deploy it here."
+        )
+
     # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
     sets_nodes_aside = False
 

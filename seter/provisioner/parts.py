@@ -20,7 +20,7 @@ from common.console import Report
 from common.errors import Conflict, Error, Partial
 from common.role import Process, Role
 from common.system import Deployment, Target
-from seter.finding import Finding, Question, failed
+from seter.finding import Finding, Question, failed, in_short
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.remembered import Part, Remembered, parts_of
 from seter.provisioner.subnets import free
@@ -69,7 +69,7 @@ class Parts(Provisioner):
         """Those of the target, and those that an earlier run knew; without a target these alone."""
         memory = Remembered(folder)
         parts = parts_of(target) if target is not None else {}
-        return cls(deployment, memory, memory.with_earlier(parts, target), opening)
+        return cls(deployment, memory, memory.with_earlier(parts), opening)
 
     # parts
 
@@ -111,7 +111,7 @@ class Parts(Provisioner):
         for name, said in seen.items():
             if isinstance(said, Error):
                 mine = [*self._parts[name].nodes, *(each for each, on in self._memory.nodes().items() if on == name)]
-                lost |= dict.fromkeys(mine, f"{name}: {said.message}")
+                lost |= dict.fromkeys(mine, f"{name}: {in_short(said)}")
                 continue
             nodes |= said.nodes
             lost |= said.unreachable
@@ -183,6 +183,14 @@ class Parts(Provisioner):
             else:
                 asked |= part.examinations()
         return asked
+
+    def owners(self) -> Mapping[str, str]:
+        """See the interface."""
+        return {node: owner for part in self._alive().values() for node, owner in part.owners().items()}
+
+    def claim(self, node: str, owner: str) -> None:
+        """See the interface."""
+        self._at(node).claim(node, owner)
 
     # nodes
 

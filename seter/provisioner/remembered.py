@@ -90,12 +90,12 @@ class Remembered:
     def _write(self, said: Mapping[str, Any]) -> None:
         write_atomically(self._file, json.dumps(said, indent=2) + "\n")
 
-    def with_earlier(self, parts: Mapping[str, Part], target: Target | None) -> dict[str, Part]:
+    def with_earlier(self, parts: Mapping[str, Part]) -> dict[str, Part]:
         """These, and those that an earlier run knew. One that ran on the default engine alone wrote nothing."""
         found = dict(parts)
         for name, said in self._read()["parts"].items():
             engine = _engine(said["engine"]) if said["engine"] else None
-            found.setdefault(name, Part(said["kind"], engine, _bare(target, said["kind"], engine)))
+            found.setdefault(name, Part(said["kind"], engine, _bare(said["kind"], engine, said.get("way", {}))))
         if not self.is_there and any(part.kind == DEFAULT for part in parts.values()):
             found.setdefault(DEFAULT, Part(DEFAULT, None, None, only_maybe=True))
         return found
@@ -157,17 +157,18 @@ def _said(part: Part) -> dict[str, object]:
         return {"kind": part.kind, "engine": None}
     engine = asdict(part.engine)
     del engine["place"]
-    return {"kind": part.kind, "engine": engine | {"parents": [list(pair) for pair in part.engine.parents]}}
+    way = {"jump": part.target.jump, "identity_file": part.target.identity_file} if part.target is not None else {}
+    return {"kind": part.kind, "engine": engine | {"parents": [list(pair) for pair in part.engine.parents]}, "way": way}
 
 
 def _engine(said: Mapping[str, Any]) -> Engine:
     return Engine(**{**said, "parents": tuple((str(name), str(interface)) for name, interface in said["parents"])})
 
 
-def _bare(target: Target | None, kind: str, engine: Engine | None) -> Target | None:
-    """A target without nodes, for a part that no definition names. Hosts are known from what was written about them."""
+def _bare(kind: str, engine: Engine | None, way: Mapping[str, str]) -> Target | None:
+    """A target without nodes, for a part that no definition names, reached as it was. Hosts are known from what was
+    written about them."""
     if kind != DEFAULT or engine is None:
         return None
-    file = target.file if target is not None else Path()
-    own = Target("remembered", kind, (), file, engines=(engine,))
-    return replace(target, kind=kind, nodes=(), engines=(engine,)) if target is not None else own
+    jump, identity_file = way.get("jump", ""), way.get("identity_file", "")
+    return Target("remembered", kind, (), Path(), jump=jump, identity_file=identity_file, engines=(engine,))

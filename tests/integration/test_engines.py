@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 
 from seter.certificates import Pair, make_authority, make_certificate
 from tests.conftest import Tools
-from tests.lab.engines import Engine
+from tests.lab.engines import Engine, Wire
 from tests.lab.hosts import hosts
 from tests.lab.small import Small, deployment
 
@@ -97,10 +96,8 @@ def two(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]
         f"--tlscert={pairs / 'servercert.pem'}", f"--tlskey={pairs / 'serverkey.pem'}",
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="e-") as folder:
-        engine = Engine(Path(folder) / "e", options)
+        engine = Engine(Path(folder) / "e", options, (Wire(DOOR, INNER, doors), Wire(HERE, THERE)))
         with engine, deployment(built, tmp_path_factory.mktemp("engines"), f"e{os.getpid()}") as small:
-            engine.plug(HERE, THERE)
-            engine.plug(DOOR, INNER, doors)
             made = Two(small, engine, pairs, address)
             made.point(made.tcp)
             yield made
@@ -219,9 +216,6 @@ def test_an_engine_that_is_lost_is_said_of_its_nodes_and_the_others_keep_their_a
     assert time.monotonic() - begun < LOST_WITHIN
     assert two.small.steps() == set()  # w1's files name its peers by the addresses that they had
     two.far.start()
-    two.far.plug(HERE, THERE)
-    with suppress(AssertionError):
-        two.far.plug(DOOR, INNER, f"{two.address.rpartition('.')[0]}.{int(two.address.rpartition('.')[2]) - 1}/31")
     two.small.seter("deploy", "--yes")
     assert two.addresses() == before
     assert "w2 says" in two.page("w1", "w2")

@@ -18,7 +18,7 @@ import pytest
 
 from seter.provisioner.subnets import address
 from tests.conftest import ROOT, Ended, Tools
-from tests.lab.engines import Engine
+from tests.lab.engines import Engine, Wire
 from tests.lab.hosts import USER, Hosts, hosts
 from tests.lab.small_on_hosts import SMALL, definitions, node
 
@@ -85,20 +85,23 @@ def mixed(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mi
     }
     with (
         tempfile.TemporaryDirectory(prefix="e-") as place,
-        Engine(Path(place) / "e") as far,
+        Engine(Path(place) / "e", wires=(Wire(HERE, THERE),)) as far,
         hosts(folder, {"w1": ("front",)}) as lab,
     ):
-        far.plug(HERE, THERE)
-        name = f"{lab.prefix}.front"
-        argv = ["docker", "network", "inspect", name, "--format", "{{.Id}}"]
-        network = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
-        subprocess.run(["ip", "link", "set", HERE, "master", f"br-{network[:12]}"], check=True)
+        join(lab)
         made = Mixed(Tools(ROOT, env), folder, lab, far)
         made.write()
         try:
             yield made
         finally:
             made.seter("destroy", "--yes", "--forget", code=None)
+
+
+def join(lab: Hosts) -> None:
+    """The wire's end here is a port of the bridge that the host is on."""
+    argv = ["docker", "network", "inspect", f"{lab.prefix}.front", "--format", "{{.Id}}"]
+    network = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["ip", "link", "set", HERE, "master", f"br-{network[:12]}"], check=True)
 
 
 def test_a_host_and_containers_are_one_deployment(mixed: Mixed) -> None:
@@ -153,6 +156,9 @@ def test_one_kind_s_nodes_that_cannot_be_reached_hide_no_other(mixed: Mixed) -> 
         assert "w2, x1 cannot be looked at" in refused.err
     finally:
         mixed.far.start()
+        join(mixed.lab)
+    mixed.seter("deploy", "--yes")
+    assert "w2 says hello" in mixed.page("w2")
 
 
 def test_doctor_sees_both(mixed: Mixed) -> None:

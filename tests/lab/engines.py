@@ -22,12 +22,27 @@ from tests.lab.programs import program
 CGROUP = "smie-test-engine"
 
 
+# Waits for an interface, then becomes dockerd. $1 the interface.
+AWAITED = 'until ip link show "$1" up >/dev/null 2>&1; do sleep 0.05; done; shift; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Wire:
+    """From an interface of this machine to one of the engine's; with an address, a prefix of two, they have its lower
+    and its upper one."""
+
+    here: str
+    there: str
+    address: str = ""
+
+
 @dataclass
 class Engine:
     """`folder` has a short path, because sockets are in it. A context manager; it runs when the block begins."""
 
     folder: Path
     options: tuple[str, ...] = ()  # of dockerd, beside its own
+    wires: tuple[Wire, ...] = ()  # there before dockerd, as a machine's interfaces are
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -47,25 +62,27 @@ class Engine:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
+            awaited = ("sh", "-c", AWAITED, "sh", self.wires[-1].there) if self.wires else ()
             self.process = subprocess.Popen(
-                (*alone, program("dockerd"), *own), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                (*alone, *awaited, program("dockerd"), *own), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        for wire in self.wires:
+            self._plug(wire)
         end = time.monotonic() + 60
         while not self._answers():
             said = (self.folder / "log").read_text()[-2000:]
             assert self.process.poll() is None and time.monotonic() < end, f"dockerd does not answer:\n{said}"
             time.sleep(0.1)
 
-    def plug(self, here: str, there: str, address: str = "") -> None:
-        """A wire from an interface of this machine to one of the engine's; with an address, a prefix of two, they have
-        its lower and its upper one. It goes with the engine."""
+    def _plug(self, wire: Wire) -> None:
+        """It goes with the engine."""
         assert self.process is not None
-        inside = ("nsenter", "--net", "--target", str(self.process.pid), "--")
         pid = str(self.process.pid)
-        _ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", pid)
-        for argv, name, place in (((), here, 0), (inside, there, 1)):
-            if address:
-                _ip("address", "add", f"{ip_network(address)[place]}/31", "dev", name, before=argv)
+        inside = ("nsenter", "--net", "--target", pid, "--")
+        _ip("link", "add", wire.here, "type", "veth", "peer", "name", wire.there, "netns", pid)
+        for argv, name, place in (((), wire.here, 0), (inside, wire.there, 1)):
+            if wire.address:
+                _ip("address", "add", f"{ip_network(wire.address)[place]}/31", "dev", name, before=argv)
             _ip("link", "set", name, "up", before=argv)
 
     def lose(self) -> None:

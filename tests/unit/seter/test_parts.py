@@ -35,7 +35,7 @@ FRONT = Subnets("10.213.1.0/24", "fd00::/64")
 TREE = NodeTree({}, {}, "", "", state=())
 # What the interface has beside what goes to a node's own part.
 OF_ALL = {"of", "observe", "refuse_foreign", "taken", "free_subnets", "ensure_network", "remove_network", "load",
-          "examinations", "halt", "destroy"}  # fmt: skip
+          "examinations", "halt", "destroy", "owners"}  # fmt: skip
 
 
 def shape(node: str, number: int) -> NodeShape:
@@ -94,7 +94,8 @@ def standing_for(world: World, name: str) -> Provisioner:
 
     own: dict[str, Any] = {
         "observe": observe, "ensure": ensure, "ensure_network": ensure_network, "remove_network": remove_network,
-        "destroy": destroy, "taken": lambda self: (), "examinations": lambda self: {}, "of": None,
+        "destroy": destroy, "taken": lambda self: (), "examinations": lambda self: {}, "owners": lambda self: {},
+        "of": None,
     }  # fmt: skip
     methods = {method: noting(method) for method in public() if method not in own}
     made: Provisioner = type("Standing", (Provisioner,), {**methods, **own})()
@@ -130,6 +131,7 @@ def test_every_call_about_a_node_goes_to_its_own_part(tmp_path: Path, node: str,
         "loaded": ("web", ""), "cluster_done": ("web", ""), "set_aside": ("web", 1), "go_back": ((),),
         "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()),
         "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",),
+        "claim": ("other",),
     }  # fmt: skip
     named: dict[str, dict[str, Any]] = {
         "try_out": {"user": ""},
