@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 
 from common.engine_shapes import as_interface, engine_faults, engine_shape
 from common.hcl import Literal
+from common.machine_shapes import MACHINE, as_memory
 from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
-from common.system import Engine, Network, Node, Power, Service
+from common.system import Engine, Machine, Network, Node, Power, Service
 from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersDraft
 from common.values import (
     Wrong,
     as_address,
+    as_count,
     as_flag,
     as_label,
     as_port,
@@ -111,6 +113,8 @@ def _node(
     host_key: str = "",
     kind: str = "",
     engine: str = "",
+    memory: int = 0,
+    cores: int = 0,
 ) -> Node:
     """The group is the outer block's to say; a port of 0 and an empty kind are the target's."""
     return Node(
@@ -126,6 +130,8 @@ def _node(
         host_key,
         kind=kind,
         engine=engine,
+        memory=memory,
+        cores=cores,
         parameters=parameters.values,
         place=place,
         places=parameters.places,
@@ -174,6 +180,7 @@ POWER = Shape(
     ),
 )
 
+
 NODE = Shape(
     name="node",
     summary="A machine, a virtual machine or a container",
@@ -191,6 +198,8 @@ NODE = Shape(
         HOST_KEY,
         KIND,
         ENGINE_NAME,
+        Setting("memory", "size", as_memory, "Of this one; of `virtual`"),
+        Setting("cores", "number", as_count, "Of this one; of `virtual`"),
     ),
     inner=(Inner(PARAMETERS, "parameters", one=True),),
 )
@@ -242,6 +251,7 @@ class TargetDraft:
     snapshot: str = ""
     experiments: bool = False
     power: Power | None = None
+    machine: Machine | None = None
     networks: tuple[Network, ...] = ()
     engines: tuple[Engine, ...] = ()
     nodes: tuple[NodesDraft, ...] = ()
@@ -300,6 +310,10 @@ def _homeless(target: TargetDraft) -> Iterator[Wrong]:
 def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
     if "container" in target.kinds and not target.image:
         yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
+    if "virtual" in target.kinds and target.machine is None:
+        yield Wrong("nobody makes the nodes of a virtual target", 'add machine "qemu" {}')
+    if "virtual" not in target.kinds and target.machine is not None:
+        yield Wrong(f"a machine block in a {target.kind} target", "leave it out")
     is_metal = "baremetal" in target.kinds
     for network in target.networks:
         where = f'network "{network.name}" of a {" and ".join(target.kinds)} target'
@@ -337,6 +351,7 @@ TARGET = Shape(
         Inner(NODES, "nodes", required=True),
         Inner(EXISTING, "existing"),
         Inner(POWER, "power", one=True),
+        Inner(MACHINE, "machine", one=True),
     ),
     faults=_target_faults,
 )
