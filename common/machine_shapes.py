@@ -14,6 +14,13 @@ ACCELERATORS = ("tcg", "kvm")
 LEAST_MEMORY = 256 << 20  # bytes; less does not boot
 
 
+def as_cores(literal: Literal) -> int:
+    """How many processors a machine has."""
+    if (number := as_count(literal)) < 1:
+        raise Wrong("a machine has at least one core", "write 1 or more")
+    return number
+
+
 def as_memory(literal: Literal) -> int:
     """A size that a machine boots with, in bytes; QEMU and clouds count in MiB."""
     size = as_size(literal)
@@ -36,7 +43,7 @@ MACHINE = Shape(
     take_label=one_of(*MODULES),
     settings=(
         Setting("memory", "size", as_memory, "Of each, where its node does not say"),
-        Setting("cores", "number", as_count, "Of each, where its node does not say"),
+        Setting("cores", "number", as_cores, "Of each, where its node does not say"),
         Setting(
             "accelerator", "choice", one_of(*ACCELERATORS), "Of `qemu`: `tcg` emulates, `kvm` uses the processor's own"
         ),

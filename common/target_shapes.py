@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from common.engine_shapes import as_interface, engine_faults, engine_shape
 from common.hcl import Literal
-from common.machine_shapes import MACHINE, as_memory
+from common.machine_shapes import MACHINE, as_cores, as_memory
 from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
@@ -18,7 +18,6 @@ from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersD
 from common.values import (
     Wrong,
     as_address,
-    as_count,
     as_flag,
     as_label,
     as_port,
@@ -199,7 +198,7 @@ NODE = Shape(
         KIND,
         ENGINE_NAME,
         Setting("memory", "size", as_memory, "Of this one; of `virtual`"),
-        Setting("cores", "number", as_count, "Of this one; of `virtual`"),
+        Setting("cores", "number", as_cores, "Of this one; of `virtual`"),
     ),
     inner=(Inner(PARAMETERS, "parameters", one=True),),
 )
@@ -314,6 +313,9 @@ def _target_faults(target: TargetDraft) -> Iterator[Wrong]:
         yield Wrong("nobody makes the nodes of a virtual target", 'add machine "qemu" {}')
     if "virtual" not in target.kinds and target.machine is not None:
         yield Wrong(f"a machine block in a {target.kind} target", "leave it out")
+    for node in target.members:
+        if (node.memory or node.cores) and (node.kind or target.kind) != "virtual":
+            yield Wrong(f'node "{node.name}" has memory or cores, and is no virtual machine', "leave them out")
     is_metal = "baremetal" in target.kinds
     for network in target.networks:
         where = f'network "{network.name}" of a {" and ".join(target.kinds)} target'
