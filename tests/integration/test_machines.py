@@ -23,7 +23,7 @@ from seter.provisioner.units import LEFT
 from seter.terraform import TerraformFailed
 from tests.conftest import ROOT
 from tests.lab.machine import NODE, Lab
-from tests.lab.programs import program
+from tests.lab.programs import program, with_tools
 
 GONE_WITHIN = 60  # seconds that a program of a run that was ended may take to end
 
@@ -31,6 +31,7 @@ GONE_WITHIN = 60  # seconds that a program of a run that was ended may take to e
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
+    monkeypatch.setenv("PATH", with_tools())
     made = Lab(tmp_path)
     try:
         yield made

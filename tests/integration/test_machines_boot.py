@@ -26,7 +26,7 @@ from seter.provisioner.qemu import Qemu
 from seter.state import Subnets
 from tests.conftest import ROOT, Ended, Tools
 from tests.lab import small_on_machines
-from tests.lab.programs import program
+from tests.lab.programs import program, with_tools
 
 pytestmark = pytest.mark.long
 SLOW = 900.0  # seconds that a deploy may take where processors are emulated
@@ -106,6 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                 "SETER_SYSTEMS": str(systems),
                 "SETER_STATE": str(folder / "state"),
                 "SETER_IDENTITY": str(folder / "identity"),
+                "PATH": with_tools(),
             },
         ),
         folder,

@@ -26,6 +26,7 @@ from seter.state import Subnets
 from seter.terraform import Change, TerraformFailed
 from tests.lab import providers
 from tests.lab.cloud import Cloud, cloud
+from tests.lab.programs import with_tools
 
 DEPLOYMENT = Deployment("lb", "cloud", "t1")
 NETS = Subnets("10.20.0.0/24", "fd00:20::/64")
@@ -93,6 +94,7 @@ def site(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         clouds.write_text(there.clouds())
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds))
         monkeypatch.setenv("SETER_IDENTITY", str(tmp_path / "identity"))
+        monkeypatch.setenv("PATH", with_tools())
         machine = Machine("openstack", flavor="m1.small", cloud="lab", allowed=VIPS, providers=str(mirror))
         made = Site(there, tmp_path, machine)
         with leased(made.keep, "test", report=made.events.append):
