@@ -334,6 +334,7 @@ class _Loading:
             identity_file=draft.identity_file,
             snapshot=draft.snapshot,
             power=draft.power,
+            machine=draft.machine,
             image=draft.image,
             networks=draft.networks,
             engines=draft.engines,

@@ -45,6 +45,7 @@ INSTALL = {
     "zstd": "apt-get install zstd",
     "qemu-system-x86_64": "apt-get install qemu-system-x86 ovmf",
     "qemu-img": "apt-get install qemu-utils",
+    "ip": "apt-get install iproute2",
     "ssh": "apt-get install openssh-client",
     "ssh-keygen": "apt-get install openssh-client",
     "ansible-playbook": "make setup",

@@ -146,6 +146,8 @@ class Node:
     existing: bool = False  # others run it: it is looked at and never touched
     kind: str = ""  # of target that it is of, if that is not the target's own
     engine: str = ""  # of a container: where it runs; empty for the one of DOCKER_HOST
+    memory: int = 0  # of a virtual machine, in bytes; 0 is what the target says
+    cores: int = 0
     parameters: tuple[tuple[str, Value], ...] = ()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
@@ -188,6 +190,23 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What makes virtual machines, their size. `memory` and `disk` in bytes; `disk` is what keeps a node's state."""
+
+    module: str
+    memory: int = 512 << 20
+    cores: int = 1
+    disk: int = 1 << 30
+    accelerator: str = "tcg"
+    flavor: str = ""  # of a cloud, which then says memory and cores
+    cloud: str = ""  # its name in clouds.yaml
+    router: str = ""  # id of the router that networks are joined to; empty for none
+    allowed: tuple[str, ...] = ()  # prefixes that nodes answer for beside their own addresses
+    uri: str = ""  # of libvirt
+    providers: str = ""  # where Terraform gets providers: URL of a network mirror, or a folder
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where a system's nodes come from."""
 
@@ -200,6 +219,7 @@ class Target:
     identity_file: str = ""
     snapshot: str = ""  # of packages, that hosts are installed from; empty for the machine's mirror
     power: Power | None = None
+    machine: Machine | None = None  # virtual targets: what makes the nodes
     image: str = ""  # container targets: the base image that nodes are made of
     networks: tuple[Network, ...] = ()
     engines: tuple[Engine, ...] = ()

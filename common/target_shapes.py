@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from common.engine_shapes import as_interface, engine_faults, engine_shape
 from common.hcl import Literal
+from common.machine_shapes import MACHINE, as_cores, as_memory
 from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
 from common.source_shapes import SOURCE
-from common.system import Engine, Network, Node, Power, Service, Source
+from common.system import Engine, Machine, Network, Node, Power, Service, Source
 from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersDraft
 from common.values import (
     Wrong,
@@ -112,6 +113,8 @@ def _node(
     host_key: str = "",
     kind: str = "",
     engine: str = "",
+    memory: int = 0,
+    cores: int = 0,
 ) -> Node:
     """The group is the outer block's to say; a port of 0 and an empty kind are the target's."""
     return Node(
@@ -127,6 +130,8 @@ def _node(
         host_key,
         kind=kind,
         engine=engine,
+        memory=memory,
+        cores=cores,
         parameters=parameters.values,
         place=place,
         places=parameters.places,
@@ -175,6 +180,7 @@ POWER = Shape(
     ),
 )
 
+
 NODE = Shape(
     name="node",
     summary="A machine, a virtual machine or a container",
@@ -192,6 +198,8 @@ NODE = Shape(
         HOST_KEY,
         KIND,
         ENGINE_NAME,
+        Setting("memory", "size", as_memory, "Of this one; of `virtual`"),
+        Setting("cores", "number", as_cores, "Of this one; of `virtual`"),
     ),
     inner=(Inner(PARAMETERS, "parameters", one=True),),
 )
@@ -243,6 +251,7 @@ class TargetDraft:
     snapshot: str = ""
     experiments: bool = False
     power: Power | None = None
+    machine: Machine | None = None
     networks: tuple[Network, ...] = ()
     engines: tuple[Engine, ...] = ()
     nodes: tuple[NodesDraft, ...] = ()
@@ -311,6 +320,13 @@ def target_faults(target: TargetDraft) -> Iterator[Wrong]:
         yield Wrong("holds no nodes", 'add nodes "…" { … }')
     if "container" in target.kinds and not target.image:
         yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
+    if "virtual" in target.kinds and target.machine is None:
+        yield Wrong("nobody makes the nodes of a virtual target", 'add machine "qemu" {}')
+    if "virtual" not in target.kinds and target.machine is not None:
+        yield Wrong(f"a machine block in a {target.kind} target", "leave it out")
+    for node in target.members:
+        if (node.memory or node.cores) and (node.kind or target.kind) != "virtual":
+            yield Wrong(f'node "{node.name}" has memory or cores, and is no virtual machine', "leave them out")
     is_metal = "baremetal" in target.kinds
     for network in target.networks:
         where = f'network "{network.name}" of a {" and ".join(target.kinds)} target'
@@ -349,6 +365,7 @@ TARGET = Shape(
         Inner(SOURCE, "sources"),
         Inner(EXISTING, "existing"),
         Inner(POWER, "power", one=True),
+        Inner(MACHINE, "machine", one=True),
     ),
     faults=_target_faults,
 )

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.errors import Corrupt
+from common.model import Kind
 from seter.survey import Survey
 
 if TYPE_CHECKING:
     from naust.store.interface import Store
+
+KINDS = (Kind.CONTAINER, Kind.VM)  # of artefacts that nodes run from
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,10 @@ def affected(seen: Survey, query: str) -> Affected:
     from naust.affected import affected as search
     from naust.affected import query as parse
 
-    answer = search(seen.store, parse(query), prefix="container/")
-    by_digest = {each.digest: each for each in answer.affected}
-    held, silent = _digests(seen.store), set(answer.unknown) | {name for name, _ in answer.unreadable}
+    answers = [search(seen.store, parse(query), prefix=f"{kind}/") for kind in KINDS]
+    by_digest = {each.digest: each for answer in answers for each in answer.affected}
+    silent = {name for answer in answers for name in (*answer.unknown, *(name for name, _ in answer.unreadable))}
+    held = _digests(seen.store)
     found, unknown, count = [], [], 0
     for node, role, digest in _running(seen):
         count += 1
@@ -69,11 +73,11 @@ def _running(seen: Survey) -> Iterable[tuple[str, str, str]]:
 
 
 def _digests(store: Store) -> dict[str, str]:
-    """Digest → name with tag, of all container images of the store."""
+    """Digest → name with tag, of all container images and disks of the store."""
     from naust.brief import Brief
     from naust.listing import rows
 
-    found = (row for row in rows(store, "container/") if isinstance(row, Brief))
+    found = (row for kind in KINDS for row in rows(store, f"{kind}/") if isinstance(row, Brief))
     return {row.digest: f"{row.kind}/{row.name}:{row.tag}" for row in found}
 
 

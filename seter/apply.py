@@ -44,6 +44,7 @@ class Apply:
         self._survey = survey
         self._provisioner = survey.provisioner
         self._report = report
+        self._provisioner.tell(report)
         self._traffic = Traffic(survey.blueprint, self._provisioner, report, cut_after)
         self._kept = {node for node, state in survey.observed.nodes.items() if state.kept}
         self._begun: dict[str, float] = {}

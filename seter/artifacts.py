@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.errors import BadDefinition, BadInput, NotFound, Problem
-from common.model import Artifact, Digest, Event
+from common.model import Artifact, Digest, Event, Kind
 
 if TYPE_CHECKING:
     from common.console import Report
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from naust.content.engine import Client
     from naust.manifest import Manifest
     from naust.store.interface import Store
+    from seter.blueprint import Seat
 
 AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, not the engine's
 
@@ -24,7 +25,8 @@ AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, 
 class Image:
     """An artefact, what it consists of, and the id that a container engine gives to its image.
 
-    What is installed on hosts is no image: it has neither manifest nor id, and its digest is a fingerprint."""
+    What is installed on hosts is no image: it has neither manifest nor id, and its digest is a fingerprint. A disk has
+    no id."""
 
     artifact: Artifact
     manifest: Manifest | None
@@ -81,9 +83,21 @@ def _resolve(store: Store, text: str, despite_revoked: bool) -> Image:
         check(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     manifest = parse(data, str(artifact.reference))
+    if artifact.reference.kind == Kind.VM:
+        return Image(artifact, manifest, "")
     if manifest.config is None:
         raise NotFound(f"{artifact.reference} is no container image", resolution="Name one of kind container.")
     return Image(artifact, manifest, str(manifest.config.digest))
+
+
+def refuse_others(seats: Iterable[Seat], kind: Kind) -> None:
+    """Raise BadInput for a role that names an artefact of another kind than its node can run."""
+    for seat in seats:
+        if seat.role.process is not None and not seat.artifact.startswith(f"{kind}/"):
+            raise BadInput(
+                f"{seat.artifact} cannot be run on {seat.node.name}, which boots the disk of its group",
+                resolution=f"Take `artifact` out of role {seat.role.name}; the disk is built with all of a group.",
+            )
 
 
 def verify_all(store: Store, images: Iterable[Image], report: Report) -> None:
@@ -122,7 +136,7 @@ def load_all(store: Store, images: Iterable[Image], report: Report, client: Clie
         report(Event("load", str(image.artifact.reference)))
         load(store, image.artifact, client)
 
-    unique = {image.id: image for image in images if image.manifest is not None}
+    unique = {image.id: image for image in images if image.id}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for _ in threads.map(one, unique.values()):
             pass

@@ -111,7 +111,7 @@ def read_blueprint(
             node,
             use.role,
             resolve(system, group, use, target, node),
-            _artifact(use, target, node),
+            _artifact(system, group, use, target, node),
             resolve_services(system, group, use, target, node),
         )
         for group in system.groups
@@ -122,12 +122,15 @@ def read_blueprint(
     return Blueprint(deployment, system, target, seats, catalog.folder / "roles")
 
 
-def _artifact(use: RoleUse, target: Target, node: Node) -> str:
-    """What the role runs from on this node. What the system names is of one kind; where a target has nodes of several,
-    those of another have what follows from the role's name."""
-    kind = Kind.ROOTFS if target.kind_of(node) == "baremetal" else Kind.CONTAINER
+def _artifact(system: System, group: Group, use: RoleUse, target: Target, node: Node) -> str:
+    """What the role runs from on this node: its own image, what is installed for it on hosts, or the disk that has all
+    roles of its group. What the system names is of one kind; where a target has nodes of several, those of another have
+    what follows from the role's name."""
+    kinds = {"baremetal": Kind.ROOTFS, "virtual": Kind.VM}
+    kind = kinds.get(target.kind_of(node), Kind.CONTAINER)
     is_meant = len(target.kinds) == 1 or use.artifact.startswith(f"{kind}/")
-    return use.artifact if use.artifact and is_meant else f"{kind}/{use.role.name}"
+    own = f"{kind}/{use.role.name}" if kind is not Kind.VM else f"{kind}/{system.name}.{group.name}"
+    return use.artifact if use.artifact and is_meant else own
 
 
 def known_group(blueprint: Blueprint, name: str) -> str:
@@ -167,7 +170,7 @@ def refuse_addresses(target: Target) -> None:
         if target.kind_of(node) != "baremetal" and (node.address or node.address6) and there.isdisjoint(node.networks):
             raise BadInput(
                 f"{node.place}: node {node.name} has an address, "
-                "but the addresses of container nodes are picked when their networks are made",
+                f"but the addresses of {target.kind_of(node)} nodes are picked when their networks are made",
                 resolution="Take the address out; networks = […] says where the node is.",
             )
 

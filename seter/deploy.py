@@ -183,7 +183,7 @@ def _used(seen: Survey) -> dict[str, list[artifacts.Image]]:
     node_image = f"container/{seen.blueprint.target.image}"
     seats, used = seen.blueprint.seat, dict[str, list[artifacts.Image]]()
     for step in seen.plan.steps:
-        if step.act.makes_node and seen.shapes[step.node].image:
+        if step.act.makes_node and seen.shapes[step.node].image and seen.shapes[step.node].machine is None:
             used.setdefault(step.node, []).append(seen.images[node_image])
         if step.act.starts_process:
             used.setdefault(step.node, []).append(seen.image_of(seats[step.node, step.role]))

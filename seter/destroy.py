@@ -15,7 +15,7 @@ from common.model import Kind
 from common.system import Deployment
 from seter.history import History, Run
 from seter.keep import Keep, open_keep
-from seter.keep.interface import LEASE, SECRETS
+from seter.keep.interface import LEASE, MACHINES, SECRETS
 from seter.lease import Claim
 from seter.provisioner.baremetal import SSH
 from seter.provisioner.interface import Provisioner
@@ -61,7 +61,7 @@ def destroy(
 def _forget(keep: Keep) -> None:
     """While the lease is held: afterwards all this may be another run's. The lease goes last."""
     History(keep).forget()
-    for name in (SECRETS, LEASE):
+    for name in (SECRETS, MACHINES, LEASE):
         keep.cells.remove(name)
     shutil.rmtree(keep.folder, ignore_errors=True)
 
@@ -71,6 +71,8 @@ def _provisioner(keep: Keep) -> Provisioner:
     BadInput where a run on another machine has made it of hosts, which this one does not know yet."""
     if Remembered(keep.folder).is_there:
         return parts(keep)
+    if keep.cells.read(MACHINES).data:
+        return provisioner_of("virtual", keep)
     if (keep.folder / SSH).is_dir():
         return provisioner_of("baremetal", keep)
     runs = History(keep)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.console import Report
 from common.errors import NotFound
+from seter.provisioner.machines import Machines
 from seter.record import leased
 from seter.secrets import open_vault, public_key
 from seter.survey import Request
@@ -33,5 +34,6 @@ def operators(
             vault.share(add, remove)
             lease.check()
             vault.save()
+            Machines(request.keep).reseal()
     own, kept = public_key(), open_vault(cells, name).recipients
     return Operators(own, kept or (own,))

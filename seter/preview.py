@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Detail:
     """A step; `because` is why nobody can tell, if so. `before` and `after` are what it starts from: artefacts for what
-    starts a process, else empty."""
+    starts a process, else empty. `machine` is what becomes of the node's machine, where something of ours makes it."""
 
     group: str
     node: str
@@ -47,6 +47,7 @@ class Detail:
     because: str
     before: str
     after: str
+    machine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,15 @@ def _detail(seen: Survey, step: Step) -> Detail:
         before = _named(seen, now.artifact) if now is not None else ""
         after = str(seen.image_of(seen.blueprint.seat[step.node, step.role]).artifact.reference)
     verdict = Verdict.UNTOLD if because else Verdict.CHANGES
-    return Detail(step.group, step.node, step.role, step.act, verdict, step.reason, because, before, after)
+    machine = _machine(seen, step)
+    return Detail(step.group, step.node, step.role, step.act, verdict, step.reason, because, before, after, machine)
+
+
+def _machine(seen: Survey, step: Step) -> tuple[str, ...]:
+    """Asked of whoever makes it, unless the plan looks at nothing."""
+    if seen.opened is None or not (step.act.makes_node or step.act is Act.REMOVE_NODE):
+        return ()
+    return seen.opened.foresee(step.node, seen.shapes.get(step.node))
 
 
 def _unrendered(seen: Survey, step: Step) -> str:

@@ -37,9 +37,12 @@ def leased(
     """Hold the deployment's lease, on all groups or on these. Raises Conflict naming who has it."""
     claim = claim or Claim()
     reason = f"{verb} {keep.deployment}{f' ({claim.reason})' if claim.reason else ''}"
-    with held(
-        keep.cells, str(keep.deployment), groups, replace(claim, reason=reason), report or console.reporter()
-    ) as lease:
+    with (
+        held(
+            keep.cells, str(keep.deployment), groups, replace(claim, reason=reason), report or console.reporter()
+        ) as lease,
+        keep.fenced(lease.check),
+    ):
         yield lease
 
 

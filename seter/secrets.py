@@ -214,7 +214,7 @@ class Vault:
         """Write what was made; nothing happens when nothing was. Raises Conflict if another run wrote meanwhile."""
         if self._changed:
             content = {"format": FORMAT, "values": self._values, "recipients": self.recipients}
-            sealed = _encrypt(json.dumps(content).encode(), self.recipients)
+            sealed = seal(json.dumps(content).encode(), self.recipients)
             self._version = self._cells.swap(SECRETS, sealed, self._version)
             self._changed = False
 
@@ -229,7 +229,7 @@ def open_vault(cells: Cells, deployment: str, earlier: Cells | None = None) -> V
     if not cell.data:
         return Vault(cells, deployment, {}, "")
     what = f"{SECRETS} of {deployment}"
-    content = json.loads(_decrypt(cell.data, what))
+    content = json.loads(unseal(cell.data, what))
     if content["format"] > FORMAT:
         raise BadInput(f"{what} was written by a newer seter", resolution="Use that version, or a newer one.")
     return Vault(cells, deployment, content["values"], cell.version, tuple(content.get("recipients", ())))
@@ -318,14 +318,16 @@ def _recipient(key: str) -> pyrage.x25519.Recipient:
         ) from error
 
 
-def _encrypt(plain: bytes, recipients: Collection[str] = ()) -> bytes:
+def seal(plain: bytes, recipients: Collection[str] = ()) -> bytes:
+    """Encrypted for the operator who runs this, and for these."""
     import pyrage
 
     keys = dict.fromkeys((public_key(), *recipients))
     return bytes(pyrage.encrypt(plain, [_recipient(key) for key in keys], armored=True))
 
 
-def _decrypt(data: bytes, what: str) -> bytes:
+def unseal(data: bytes, what: str) -> bytes:
+    """The reverse. Raises Denied without an identity, Corrupt for another one and for damaged bytes."""
     import pyrage
 
     if not identity_file().exists():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.console import Report
 from common.errors import BadInput
+from common.model import Kind
 from common.role import OnChange, Place, Role
 from common.system import Deployment, Network, Node, Target
 from seter import artifacts
@@ -20,6 +21,7 @@ from seter.ansible import Ansible
 from seter.blueprint import Blueprint, Seat, known_group, process_block, read_blueprint, refuse_addresses, sysctls
 from seter.keep import Keep, open_keep
 from seter.lease import Claim
+from seter.machine import machine_of, made_of
 from seter.plan import Plan, make_plan
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.provisioner.parts import Parts
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 PROVISIONERS = {
     "container": "seter.provisioner.container:ContainerProvisioner",
     "baremetal": "seter.provisioner.baremetal:BaremetalProvisioner",
+    "virtual": "seter.provisioner.virtual:VirtualProvisioner",
 }
 UNRENDERED = "unrendered "  # stands for the digest of files that nobody knows yet
 
@@ -156,6 +159,7 @@ def provisioner_of(
     module, _, name = PROVISIONERS[kind].partition(":")
     made = getattr(import_module(module), name).of(keep.deployment, keep.folder, target, software)
     assert isinstance(made, Provisioner)
+    made.entrust(keep)
     return made
 
 
@@ -214,14 +218,15 @@ def _artifacts(blueprint: Blueprint, store: Store, software: Software, request: 
     others = [seat for seat in blueprint.seats if kind_of(seat.node) != "baremetal"]
     if kinds == ("baremetal",):
         return found
+    artifacts.refuse_others((seat for seat in others if kind_of(seat.node) == "virtual"), Kind.VM)
     return found | artifacts.resolve_all(
         store, _references(blueprint, others), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
     )
 
 
 def _references(blueprint: Blueprint, seats: Sequence[Seat]) -> list[str]:
-    node_image = f"container/{blueprint.target.image}"
-    return [node_image, *(seat.artifact for seat in seats if seat.role.process is not None)]
+    nodes = [f"container/{blueprint.target.image}"] if blueprint.target.image else []
+    return [*nodes, *(seat.artifact for seat in seats if seat.role.process is not None)]
 
 
 def _named(blueprint: Blueprint) -> dict[str, Place]:
@@ -291,13 +296,23 @@ def _rendered(
 
 
 def _shape(blueprint: Blueprint, map: Map, images: Mapping[str, artifacts.Image], node: Node) -> NodeShape:
-    is_made = blueprint.target.image and blueprint.target.kind_of(node) != "baremetal"
-    image = images[f"container/{blueprint.target.image}"].id if is_made else ""
+    image, machine = _node_image(blueprint, images, node), machine_of(blueprint.target, node)
     networks = tuple((name, one["address"], one["address6"]) for name, one in map.addresses(node).items())
     settings = sysctls(node, (seat.role for seat in blueprint.seats_of(node.name)))
     place = map.places[node.name]
-    digest = digest_of("shape 1", node.name, image, networks, settings)
-    return NodeShape(node.name, node.group, place.index, place.number, image, networks, settings, digest)
+    parts = ("shape 1", node.name, image, networks, settings)
+    digest = digest_of(*parts) if machine is None else digest_of(*parts, made_of(machine))
+    return NodeShape(node.name, node.group, place.index, place.number, image, networks, settings, digest, machine)
+
+
+def _node_image(blueprint: Blueprint, images: Mapping[str, artifacts.Image], node: Node) -> str:
+    """What the node itself is made of: an engine's image, or a disk by its digest."""
+    kind = blueprint.target.kind_of(node)
+    if kind == "virtual":
+        disk = images[f"{Kind.VM}/{blueprint.system.name}.{node.group}"].artifact
+        return f"{Kind.VM}/{disk.reference.name}@{disk.digest}"
+    is_made = blueprint.target.image and kind != "baremetal"
+    return images[f"container/{blueprint.target.image}"].id if is_made else ""
 
 
 def _wanted(

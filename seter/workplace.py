@@ -44,6 +44,12 @@ SSH = Program(("ssh",), ("-V",), (8, 4))  # OpenSSH 8.4: environment in ControlP
 ANSIBLE = Program(("ansible-playbook",), ("--version",), (2, 19))
 SMIE = Program(("smie",), ("--version",), (0, 1))
 TERRAFORM = Program(("terraform", "tofu"), ("version",), (1, 6))  # tofu begins there
+# QEMU 5.1 reads SMBIOS strings from files; iproute2 5.0 has JSON for all that we ask.
+QEMU = (
+    Program(("qemu-system-x86_64",), ("--version",), (5, 1)),
+    Program(("qemu-img",), ("--version",), (5, 1)),
+    Program(("ip",), ("-V",), (5, 0)),
+)
 # Kind of target → what its nodes need beside Ansible, which every target needs.
 NEEDED = {"baremetal": (SSH, SMIE), "virtual": (SSH, TERRAFORM)}
 
@@ -71,7 +77,8 @@ def programs_for(target: Target) -> tuple[Program, ...]:
     """The programs that a target's nodes need."""
     over_ssh = any(engine.url.startswith("ssh:") for engine in target.engines)
     needed = (program for kind in target.kinds for program in NEEDED.get(kind, ()))
-    return tuple(dict.fromkeys((ANSIBLE, *needed, *((SSH,) if over_ssh else ()))))
+    emulated = QEMU if target.machine is not None and target.machine.module == "qemu" else ()
+    return tuple(dict.fromkeys((ANSIBLE, *needed, *emulated, *((SSH,) if over_ssh else ()))))
 
 
 def program(wanted: Program) -> Finding:

@@ -9,7 +9,7 @@ from common import console
 
 if TYPE_CHECKING:
     from seter.affected import Affected
-    from seter.preview import Preview
+    from seter.preview import Detail, Preview
 
 
 def show_plan(found: Preview, *, brief: bool) -> None:
@@ -20,12 +20,8 @@ def show_plan(found: Preview, *, brief: bool) -> None:
         console.result(f"{found.deployment}: no change")
         return
     rows = [
-        (
-            step.group, step.node, step.role, step.act.value, step.verdict.value,
-            f"{step.reason}; {step.because}" if step.because else _with_artifact(step.reason, step.before, step.after),
-        )
-        for step in found.steps
-    ]  # fmt: skip
+        (step.group, step.node, step.role, step.act.value, step.verdict.value, _because(step)) for step in found.steps
+    ]
     title = f"{found.deployment}: {len(rows)} steps, compared with {found.basis}"
     console.table(("group", "node", "role", "act", "verdict", "reason"), rows, title=title)
     if not brief:
@@ -44,6 +40,12 @@ def show_affected(found: Affected, json: bool) -> None:
     console.note(f"{len(found.affected)} of {found.looked_at} processes run with {found.query}")
     if found.unknown:
         console.note(f"nobody knows what is in: {', '.join(' '.join(each) for each in found.unknown)}")
+
+
+def _because(step: Detail) -> str:
+    """Why it is done, what it starts from, and what becomes of a machine."""
+    reason = f"{step.reason}; {step.because}" if step.because else ""
+    return "; ".join((reason or _with_artifact(step.reason, step.before, step.after), *step.machine))
 
 
 def _with_artifact(reason: str, before: str, after: str) -> str:

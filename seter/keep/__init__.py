@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import BadInput
+from common.errors import BadInput, Conflict
 from common.system import Deployment
 from seter.keep.interface import Cells
 
@@ -31,6 +33,26 @@ class Keep:
 
     deployment: Deployment
     state: str = DEFAULT
+    _leases: list[Callable[[], None]] = field(default_factory=list, compare=False, repr=False)
+
+    @contextmanager
+    def fenced(self, check: Callable[[], None]) -> Iterator[None]:
+        """A run of this process has the lease while the block runs; `check` raises Conflict once it has it no more."""
+        self._leases.append(check)
+        try:
+            yield
+        finally:
+            self._leases.remove(check)
+
+    def refuse_unleased(self) -> None:
+        """Raise Conflict, or what the lease's own check raises, unless this process still has a lease."""
+        if not self._leases:
+            raise Conflict(
+                f"this run has no lease on {self.deployment}, so it changes nothing of it",
+                resolution="Run seter deploy, which takes the lease.",
+            )
+        for check in tuple(self._leases):
+            check()
 
     @property
     def is_shared(self) -> bool:

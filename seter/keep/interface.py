@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-LEASE, SECRETS = "lease", "secrets.age"  # the cells that there are
+LEASE, SECRETS, MACHINES = "lease", "secrets.age", "machines.age"  # the cells that there are
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from common.console import Report
 from common.errors import Error
 from common.role import Process, Role
-from common.system import Deployment, Target
+from common.system import Deployment, Machine, Target
 from seter import artifacts
 from seter.finding import Question
 from seter.state import Observed, RoleState, Subnets
@@ -22,6 +22,7 @@ from seter.tree import NodeTree
 if TYPE_CHECKING:
     from naust.store.interface import Store
     from seter.artifacts import Image
+    from seter.keep import Keep
     from seter.software import Software
 
 
@@ -37,6 +38,7 @@ class NodeShape:
     networks: tuple[tuple[str, str, str], ...]  # (network, IPv4 address, IPv6 address); the first is the main one
     sysctls: tuple[tuple[str, str], ...]
     digest: str
+    machine: Machine | None = None  # of a virtual machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,17 @@ class Provisioner(ABC):
 
         `folder` is the deployment's on this machine. `software` is what hosts are installed by; only `install` asks for
         it."""
+
+    told: Report | None = None
+
+    def entrust(self, keep: Keep) -> None:
+        """Where the deployment's things are, for a kind of target that keeps something there between runs; what writes
+        there needs the lease. The others need no place."""
+        self.entrusted = keep
+
+    def tell(self, report: Report) -> None:
+        """Whom to tell of what takes long."""
+        self.told = report
 
     @abstractmethod
     def observe(self, key: bytes) -> Observed:
@@ -186,6 +199,11 @@ class Provisioner(ABC):
         """Remove the network; it has no nodes any more."""
 
     # What a kind of target may have.
+
+    def foresee(self, node: str, shape: NodeShape | None) -> tuple[str, ...]:
+        """What making the node in this shape, or removing it, will do to the machine that it is, as who makes it says.
+        Changes nothing."""
+        return ()
 
     def reboot(self, node: str, tree: NodeTree) -> None:
         """The node, whose processes have stopped, is started anew and answers again; what it held it holds. Raises

@@ -161,7 +161,9 @@ class Parts(Provisioner):
     def ensure_network(self, network: str, subnets: Subnets) -> bool:
         """See the interface. In all parts that have nodes on it, or in none that did not have it before."""
         made: list[Provisioner] = []
-        for part in self._of_network(network).values():
+        # Engines make networks of their own; machines join one that is there.
+        order = sorted(self._of_network(network).items(), key=lambda each: self._parts[each[0]].kind == "virtual")
+        for _, part in order:
             if not part.ensure_network(network, subnets):
                 for earlier in made if network not in self._subnets else ():
                     earlier.remove_network(network)
@@ -193,6 +195,15 @@ class Parts(Provisioner):
         self._at(node).claim(node, owner)
 
     # nodes
+
+    def tell(self, report: Report) -> None:
+        """See the interface."""
+        for part in self._alive().values():
+            part.tell(report)
+
+    def foresee(self, node: str, shape: NodeShape | None) -> tuple[str, ...]:
+        """See the interface."""
+        return self._at(node).foresee(node, shape)
 
     def load(self, store: Store, images: Mapping[str, Collection[Image]], report: Report) -> None:
         """See the interface. Each part gets those of its own nodes."""

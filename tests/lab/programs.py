@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,11 @@ def program(name: str) -> str:
     found = shutil.which(name, path=f"{TOOLS}:{ROOT / '.venv' / 'bin'}") or shutil.which(name)
     assert found, f"{name} is not installed: run bin/setup --dev"
     return found
+
+
+def with_tools() -> str:
+    """PATH for what looks for programs itself, Terraform say, where the machine may lack them."""
+    return f"{os.environ['PATH']}:{TOOLS}"
 
 
 def free_port() -> int:

@@ -35,7 +35,7 @@ FRONT = Subnets("10.213.1.0/24", "fd00::/64")
 TREE = NodeTree({}, {}, "", "", state=())
 # What the interface has beside what goes to a node's own part.
 OF_ALL = {"of", "observe", "refuse_foreign", "taken", "free_subnets", "ensure_network", "remove_network", "load",
-          "examinations", "halt", "destroy", "owners"}  # fmt: skip
+          "examinations", "halt", "destroy", "owners", "entrust", "tell"}  # fmt: skip
 
 
 def shape(node: str, number: int) -> NodeShape:
@@ -130,8 +130,8 @@ def test_every_call_about_a_node_goes_to_its_own_part(tmp_path: Path, node: str,
         "execute": ("web", ()), "restart": ("web", 1), "fetch": ("/", None), "put": ("/", None, 1, 1),
         "loaded": ("web", ""), "cluster_done": ("web", ""), "set_aside": ("web", 1), "go_back": ((),),
         "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()),
-        "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",),
-        "claim": ("other",),
+        "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",), "claim": ("other",),
+        "foresee": (None,),
     }  # fmt: skip
     named: dict[str, dict[str, Any]] = {
         "try_out": {"user": ""},

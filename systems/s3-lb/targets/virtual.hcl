@@ -1,0 +1,64 @@
+# An example: virtual machines on this machine, which QEMU emulates. Timers are such that nobody is thought dead who is only
+# slow. Its definitions are checked with all others; it was not deployed as a whole, which takes 8 GiB of memory.
+target "virtual" {
+  kind        = "virtual"
+  experiments = true
+
+  machine "qemu" {
+    memory = "512MiB"
+    disk   = "1GiB"
+  }
+
+  parameters {
+    bfd_interval   = "500ms"
+    bfd_multiplier = 3
+    heartbeat      = "500ms"
+    election       = "5000ms"
+    pages          = "http://127.0.0.1:9599/pages"
+    tickets        = "http://127.0.0.1:9599/tickets"
+    patience       = "10s"
+    page_updates   = "5s"
+  }
+
+  network "fabric" {}
+  network "clients" {}
+
+  nodes "storage" {
+    node "st1" {
+      networks = ["fabric"]
+      memory   = "2GiB"
+    }
+  }
+  nodes "routers" {
+    node "rt1" {
+      networks = ["fabric", "clients"]
+    }
+    node "rt2" {
+      networks = ["fabric", "clients"]
+    }
+  }
+  nodes "gateways" {
+    node "gw1" {
+      networks = ["fabric"]
+      memory   = "768MiB"
+    }
+    node "gw2" {
+      networks = ["fabric"]
+      memory   = "768MiB"
+    }
+    node "gw3" {
+      networks = ["fabric"]
+      memory   = "768MiB"
+    }
+  }
+  nodes "monitoring" {
+    node "mo1" {
+      networks = ["fabric", "clients"]
+    }
+  }
+  nodes "clients" {
+    node "cl1" {
+      networks = ["clients"]
+    }
+  }
+}
