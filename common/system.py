@@ -146,6 +146,7 @@ class Node:
     existing: bool = False  # others run it: it is looked at and never touched
     kind: str = ""  # of target that it is of, if that is not the target's own
     engine: str = ""  # of a container: where it runs; empty for the one of DOCKER_HOST
+    written: bool = False  # its root file system is written to one of two slots of its disk, not installed
     parameters: tuple[tuple[str, Value], ...] = ()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)

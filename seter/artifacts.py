@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.errors import BadDefinition, BadInput, NotFound, Problem
-from common.model import Artifact, Digest, Event
+from common.model import Artifact, Digest, Event, Kind
 
 if TYPE_CHECKING:
     from common.console import Report
@@ -24,7 +24,7 @@ AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, 
 class Image:
     """An artefact, what it consists of, and the id that a container engine gives to its image.
 
-    What is installed on hosts is no image: it has neither manifest nor id, and its digest is a fingerprint."""
+    A root file system has no id. What is installed on hosts has no manifest either, and its digest is a fingerprint."""
 
     artifact: Artifact
     manifest: Manifest | None
@@ -81,6 +81,8 @@ def _resolve(store: Store, text: str, despite_revoked: bool) -> Image:
         check(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     manifest = parse(data, str(artifact.reference))
+    if artifact.reference.kind is Kind.ROOTFS:
+        return Image(artifact, manifest, "")
     if manifest.config is None:
         raise NotFound(f"{artifact.reference} is no container image", resolution="Name one of kind container.")
     return Image(artifact, manifest, str(manifest.config.digest))
@@ -122,7 +124,7 @@ def load_all(store: Store, images: Iterable[Image], report: Report, client: Clie
         report(Event("load", str(image.artifact.reference)))
         load(store, image.artifact, client)
 
-    unique = {image.id: image for image in images if image.manifest is not None}
+    unique = {image.id: image for image in images if image.id}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for _ in threads.map(one, unique.values()):
             pass

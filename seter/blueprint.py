@@ -24,7 +24,7 @@ class Seat:
     node: Node
     role: Role
     parameters: Mapping[str, Value]
-    artifact: str  # `container/traefik`, or with a pinned version; on hosts `rootfs/traefik`
+    artifact: str  # `container/traefik`, or with a pinned version; on hosts `rootfs/traefik` or `rootfs/s3-lb.gateways`
     services: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # all but the first, by name
 
     @property
@@ -103,7 +103,7 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
             node,
             use.role,
             resolve(system, group, use, target, node),
-            _artifact(use, target, node),
+            _artifact(system, group, use, target, node),
             resolve_services(system, group, use, target, node),
         )
         for group in system.groups
@@ -114,12 +114,13 @@ def read_blueprint(deployment: Deployment, systems: Path | None) -> Blueprint:
     return Blueprint(deployment, system, target, seats, catalog.folder / "roles")
 
 
-def _artifact(use: RoleUse, target: Target, node: Node) -> str:
+def _artifact(system: System, group: Group, use: RoleUse, target: Target, node: Node) -> str:
     """What the role runs from on this node. What the system names is of one kind; where a target has nodes of several,
     those of another have what follows from the role's name."""
     kind = Kind.ROOTFS if target.kind_of(node) == "baremetal" else Kind.CONTAINER
     is_meant = len(target.kinds) == 1 or use.artifact.startswith(f"{kind}/")
-    return use.artifact if use.artifact and is_meant else f"{kind}/{use.role.name}"
+    name = f"{system.name}.{group.name}" if node.written else use.role.name
+    return use.artifact if use.artifact and is_meant else f"{kind}/{name}"
 
 
 def known_group(blueprint: Blueprint, name: str) -> str:
