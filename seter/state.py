@@ -75,6 +75,16 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True)
+class InstalledPackage:
+    """A Debian package on a host, and the source package that it was built from."""
+
+    name: str
+    version: str
+    source: str
+    source_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A root file system: the artefact's digest, and SHA-256 in hexadecimal of the packed tar that it consists of."""
 

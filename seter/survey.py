@@ -26,6 +26,7 @@ from seter.provisioner.parts import Parts
 from seter.provisioner.remembered import Remembered, is_divided
 from seter.recorded import left
 from seter.render import Work, describe, make_work, render
+from seter.revoked import refuse_revoked
 from seter.scope import known, limited
 from seter.secrets import Vault, open_vault, refuse_lost_vault
 from seter.software import Software, refuse_pinned
@@ -211,6 +212,8 @@ def _artifacts(blueprint: Blueprint, store: Store, software: Software, request: 
     """What processes run from: images that are pulled, and what is installed on hosts or written to them."""
     kind_of, kinds = blueprint.target.kind_of, blueprint.target.kinds
     found = resolve_software(blueprint, software, request.pins) if "baremetal" in kinds else {}
+    if found and not request.despite_revoked:
+        refuse_revoked(store, {str(image.artifact.digest) for image in found.values()})
     written = [seat for seat in blueprint.seats if seat.node.written]
     refuse_pinned(written)
     others = [seat for seat in blueprint.seats if kind_of(seat.node) != "baremetal"]

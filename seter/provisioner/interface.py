@@ -16,7 +16,7 @@ from common.role import Process, Role
 from common.system import Deployment, Target
 from seter import artifacts
 from seter.finding import Question
-from seter.state import Observed, RoleState, Subnets, Written
+from seter.state import InstalledPackage, Observed, RoleState, Subnets, Written
 from seter.tree import NodeTree
 
 if TYPE_CHECKING:
@@ -227,6 +227,11 @@ class Provisioner(ABC):
         """What `seter doctor` asks, by the name of the engine or host that it is asked about. Each may be called in a
         thread of its own, changes nothing, and raises an Error at most for what it could not foresee."""
         return {}
+
+    def packages(self, node: str) -> tuple[InstalledPackage, ...] | None:
+        """What is installed on a running node, where its processes run from that; None where they run from
+        artefacts. Changes nothing."""
+        return None
 
     # Nodes with two slots for a root file system. What is not there cannot be written.
 

@@ -16,6 +16,7 @@
     keep                      what lies and runs now can be gone back to; JSON: role → which of its starts it is
     back ROLES                files and units as they were kept; JSON: who read other files since, what is not back
     forget [MARKS]            what was kept goes, with MARKS after it is in use again; says `yes` if there was anything
+    packages                  lines: all that are installed, with their sources, tabs between
     sync                      what was written is on disk
     reboot                    the host starts anew
     logs ROLE SECONDS FOLLOW  what the role's process has printed, of the last SECONDS ('' all of it)
@@ -91,6 +92,15 @@ def packages(names: Iterable[str]) -> dict[str, str]:
     lines = said_by("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\n", *wanted).splitlines()
     rows = (line.split("\t") for line in lines)
     return {name: version if state.strip() == "ii" else f"{version} {state}" for name, version, state in rows}
+
+
+def all_packages() -> None:
+    """Name, version, source, its version (dpkg-query(1))."""
+    fields = "${db:Status-Abbrev}\t${Package}\t${Version}\t${source:Package}\t${source:Version}\n"
+    for line in said_by("dpkg-query", "-W", "-f", fields).splitlines():
+        state, _, rest = line.partition("\t")
+        if state.strip() == "ii":
+            sys.stdout.write(f"{rest}\n")
 
 
 def program(path: str) -> str:
@@ -364,7 +374,8 @@ def main(argv: Sequence[str]) -> None:
         plain: dict[str, Callable[..., None]] = {
             "look": look, "unpack": unpack, "ensure": ensure, "stop": stop, "restart": restart, "remove": remove,
             "before": before, "installed": remember, "loaded": loaded, "read": read, "keep": keep, "back": back,
-            "forget": forget, "logs": logs, "sync": os.sync, "reboot": lambda: act("systemctl", "reboot", "--no-block"),
+            "forget": forget, "logs": logs, "packages": all_packages, "sync": os.sync,
+            "reboot": lambda: act("systemctl", "reboot", "--no-block"),
             "switch": lambda *more: act("sh", "-c", sys.stdin.read(), "switch", *more), **onslots.VERBS,
         }  # fmt: skip
         plain[verb](*words)

@@ -12,7 +12,7 @@ from common.role import Role
 from seter.provisioner import hosts
 from seter.provisioner.baremetal import BOOT_WITHIN, COMMAND_WITHIN, BaremetalProvisioner
 from seter.provisioner.sent import program
-from seter.state import Written
+from seter.state import InstalledPackage, Written
 
 WRITTEN_WITHIN = timedelta(minutes=30)  # from the first byte until all is on the disk
 GRACE = timedelta(minutes=2)  # from the boot of a slot until somebody has to be heard
@@ -34,6 +34,13 @@ class SlotProvisioner(BaremetalProvisioner):
                 resolution="Deploy again: that writes it.",
             )
         self._done(node, "installed", data=hosts.as_data(hosts.installed(wanted)))
+
+    def packages(self, node: str) -> tuple[InstalledPackage, ...] | None:
+        """See the interface."""
+        if self._is_written(node):
+            return None
+        rows = (line.split("\t") for line in self._done(node, "packages").splitlines())
+        return tuple(InstalledPackage(*row) for row in rows)
 
     def ready_slot(self, node: str) -> None:
         """See the interface. A slot on trial is left: where the other one is written to, the way back has to run."""

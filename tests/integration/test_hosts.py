@@ -122,6 +122,14 @@ def test_what_was_deployed_is_there_and_nothing_is_left_to_do(place: Field) -> N
     assert said.strip() == "www-data"
 
 
+def test_where_a_package_runs_is_what_hosts_say_themselves(place: Field) -> None:
+    found = place.seter("status", "--affected", "libc6<99", "--json").json()
+    assert found["looked_at"] == 7 and {(each["node"], each["by"]) for each in found["affected"]} == {
+        ("w1", "host"), ("w2", "host"), ("x1", "host"),
+    }  # fmt: skip
+    assert "0 of 7 processes" in place.seter("status", "--affected", "libc6<2").err
+
+
 def test_a_canary_that_fails_goes_back_and_no_other_host_is_touched(place: Field) -> None:
     """Its process exits at once. The same unit with the same files runs afterwards, and nothing is left to do."""
     role = place.folder / "definitions" / "roles" / "web" / "role.hcl"

@@ -169,7 +169,7 @@ def slotted(folder: Path, port: int) -> Iterator[Slotted]:
 def written_by_hand(made: Slotted) -> None:
     """As seter's README says it for the first slot of a machine."""
     image = made.folder / "disk.qcow2"
-    made.tools("naust", "pull", f"vm/{SYSTEM}.servers", "--to", str(image))
+    made.tools("naust", "pull", f"vm/{SYSTEM}.servers", str(image))
     for argv in (
         ("qemu-img", "convert", "-O", "raw", str(image), str(made.disk)),
         ("truncate", f"--size=+{SPARE}", str(made.disk)),
