@@ -144,12 +144,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that is there of a deployment. `unreachable` has nodes that did not answer, and why."""
+    """Everything that is there of a deployment. `unreachable` has nodes that did not answer, and why; `ahead` the
+    seconds that the clocks of machines are ahead of ours, where it is another one's."""
 
     networks: Mapping[str, Subnets]
     nodes: Mapping[str, NodeState]
     places: Mapping[str, Place]
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, float] = field(default_factory=dict)
 
 
 OWED = "owed"  # mark of a cluster step that was done once and has to be done again; '' if it never was

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any, BinaryIO, TypeVar
 
 from common.console import Report
@@ -82,11 +82,14 @@ class BaremetalProvisioner(BreakableHosts):
         off = {name for name, error in dead.items() if self._power is not None and isinstance(error, Unavailable)}
         states |= {name: hosts.stopped(known[name]) for name in off if name in known}
         places = {name: hosts.place(mark) for name, mark in marks.items()}
-        return Observed({}, states, places, {name: dead[name].message for name in dead if name not in off})
+        lost = {name: dead[name].message for name in dead if name not in off}
+        return Observed({}, states, places, lost, {name: found["ahead"] for name, found in alive.items()})
 
     def _look(self, node: str) -> dict[str, Any] | Error:
+        asked = time()
         try:
-            return dict(json.loads(self._call(node, "look").stdout))
+            said = dict(json.loads(self._call(node, "look").stdout))
+            return said | {"ahead": hosts.ahead(said, asked, time())}
         except Error as error:
             return error
 

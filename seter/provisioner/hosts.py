@@ -76,6 +76,13 @@ def installed(roles: Iterable[tuple[Role, str]]) -> dict[str, dict[str, object]]
     }
 
 
+def ahead(said: Said, asked: float, answered: float) -> float:
+    """Whole seconds that the host's clock is ahead of ours at least, by times of ours before and after it was asked;
+    negative where it is behind."""
+    clock = float(said.get("clock", asked))
+    return float(round(min(clock - asked, 0.0) or max(clock - answered, 0.0)))
+
+
 def as_data(document: object) -> bytes:
     """For the input of a program on a host."""
     return json.dumps(document).encode()

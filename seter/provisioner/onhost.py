@@ -36,6 +36,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def look() -> None:
     mark = text_of(MARK)
     about: dict[str, Any] = {
         "identity": identity(),
+        "clock": time.time(),
         "release": release(),
         "lacks": [name for name in NEEDED if shutil.which(name) is None],
         "mark": json.loads(mark) if mark else {},

@@ -139,6 +139,8 @@ def slotted(folder: Path, port: int) -> Iterator[Slotted]:
     """The machine is on, from an image that was written by hand; it, its disk and its artefacts go with the block."""
     systems = definitions(folder)
     shutil.move(systems / "small", systems / SYSTEM)
+    role = systems / "roles" / "web" / "role.hcl"
+    role.write_text(role.read_text().replace('["test", "-r"', '["/usr/bin/test", "-r"'))
     (systems / SYSTEM / "system.hcl").write_text(SYSTEM_HCL.format(name=SYSTEM, confirm=CONFIRM))
     target = TARGET_HCL.format(key=folder / "machine" / "key", port=port)
     shutil.rmtree(systems / SYSTEM / "targets")
