@@ -98,6 +98,8 @@ def write_slot(artifact: str, digest: str, grace: str, within: str) -> None:
     act("mount", "-t", "ext4", part.device, str(NEW))
     try:
         unpack(digest)
+        # As at a first boot, which this is none of: the machine has its id already (systemd.preset(5)).
+        act("systemctl", f"--root={NEW}", "preset-all", "--preset-mode=enable-only", "--quiet")
         carry_over(NEW)
         plant(NEW, idle, artifact, grace, within)
         plant_state(NEW, parts["state"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from common.machine.emulated import Hardware, Machine, booted
+from common.machine.emulated import NAME, Hardware, Machine, booted
 from tests.conftest import ROOT, Ended, Tools
 from tests.lab.programs import program
 from tests.lab.small_on_hosts import INSTALL, definitions
@@ -53,7 +53,7 @@ class Slotted:
         """Its power comes, and SSH answers."""
         opened = booted(
             self.disk, self.folder / "machine", Hardware(memory=768), lasting=True, port=self.port,
-            sockets=Path("/tmp"), within=timedelta(minutes=6),
+            within=timedelta(minutes=6),
         )  # fmt: skip
         self.machine = self.power.enter_context(opened)
         return self.machine
@@ -65,7 +65,11 @@ class Slotted:
     def run(self, command: str) -> str:
         """A command there, past seter."""
         assert self.machine is not None
-        return self.machine.run(command).stdout.strip()
+        # A connection of its own: one that is shared may be of an earlier boot.
+        own = ["ssh", "-F", str(self.machine.configuration), "-o", "ControlPath=none", "-o", "ServerAliveInterval=5"]
+        ended = subprocess.run([*own, NAME, "--", command], capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, f"{command}: {ended.stderr}"
+        return ended.stdout.strip()
 
     def build(self, kind: str, number: int) -> None:
         """The newest root file system of the group is this one."""
@@ -139,6 +143,7 @@ def slotted(folder: Path, port: int) -> Iterator[Slotted]:
     """The machine is on, from an image that was written by hand; it, its disk and its artefacts go with the block."""
     systems = definitions(folder)
     shutil.move(systems / "small", systems / SYSTEM)
+    shutil.copyfile(ROOT / "systems" / "bases" / "disk-tools.hcl", systems / "bases" / "disk-tools.hcl")
     role = systems / "roles" / "web" / "role.hcl"
     role.write_text(role.read_text().replace('["test", "-r"', '["/usr/bin/test", "-r"'))
     (systems / SYSTEM / "system.hcl").write_text(SYSTEM_HCL.format(name=SYSTEM, confirm=CONFIRM))
