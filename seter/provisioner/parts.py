@@ -8,7 +8,7 @@ when definitions are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from seter.finding import Finding, Question, failed
 from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
 from seter.provisioner.remembered import Part, Remembered, parts_of
 from seter.provisioner.subnets import free
-from seter.state import NodeState, Observed, Place, RoleState, Subnets
+from seter.state import InstalledPackage, NodeState, Observed, Place, RoleState, Subnets, Written
 from seter.tree import NodeTree
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ class Parts(Provisioner):
                 places.setdefault(node, place)
         answered = {name: said for name, said in seen.items() if not isinstance(said, Error)}
         self._memory.keep(self._parts, answered)
-        return Observed(self._networks(answered), nodes, places, {k: why for k, why in lost.items() if k not in nodes})
+        ahead = {node: by for said in answered.values() for node, by in said.ahead.items()}
+        unreachable = {node: why for node, why in lost.items() if node not in nodes}
+        return Observed(self._networks(answered), nodes, places, unreachable, ahead)
 
     def _networks(self, seen: Mapping[str, Observed]) -> dict[str, Subnets]:
         self._subnets = {network: each for said in seen.values() for network, each in said.networks.items()}
@@ -299,6 +301,28 @@ class Parts(Provisioner):
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
         """See the interface."""
         self._at(node).limit(node, role, cores=cores, memory=memory)
+
+    # slots
+
+    def packages(self, node: str) -> tuple[InstalledPackage, ...] | None:
+        """See the interface."""
+        return self._at(node).packages(node)
+
+    def ready_slot(self, node: str) -> None:
+        """See the interface."""
+        self._at(node).ready_slot(node)
+
+    def write_slot(self, node: str, system: Written, data: Iterable[bytes], within: timedelta) -> None:
+        """See the interface."""
+        self._at(node).write_slot(node, system, data, within)
+
+    def boot_slot(self, node: str, system: Written, order: Sequence[tuple[str, int]], *, keep: bool) -> None:
+        """See the interface."""
+        self._at(node).boot_slot(node, system, order, keep=keep)
+
+    def confirm_slot(self, node: str) -> None:
+        """See the interface."""
+        self._at(node).confirm_slot(node)
 
     # going back
 
