@@ -60,7 +60,8 @@ class Partition(NamedTuple):
     @property
     def identifier(self) -> str:
         """Of the partition, in the table."""
-        return said_by("blkid", "--probe", "--match-tag", "PART_ENTRY_UUID", "--output", "value", self.device).strip()
+        words = ("blkid", "--probe", "--match-tag", "PART_ENTRY_UUID", "--output", "value", self.device)
+        return said_by(*words).strip() or sys.exit(f"nobody can tell the identifier of {self.device}")
 
 
 def partitions(number: int | None = None, blocks: Path = BLOCKS) -> dict[str, Partition]:
@@ -82,6 +83,14 @@ def booted(parts: Mapping[str, Partition]) -> str:
         return ""
     number = Path("/").stat().st_dev
     return next((slot for slot in OTHER if parts[f"root-{slot}"].number == number), "")
+
+
+def running() -> tuple[dict[str, Partition], str]:
+    """The disk's partitions, and the slot that runs. Ends with a complaint where there are no two."""
+    parts = partitions()
+    if not (slot := booted(parts)):
+        sys.exit("its disk has no two slots, or it was not booted from one of them")
+    return parts, slot
 
 
 def default(esp: Path, variables: Path = VARIABLES) -> str:
@@ -128,9 +137,7 @@ def slots() -> dict[str, str]:
 
 def ready() -> None:
     """The state of roles is on the partition that both slots have, from here on."""
-    parts = partitions()
-    if not (slot := booted(parts)):
-        sys.exit("its disk has no two slots, or it was not booted from one of them")
+    parts, slot = running()
     if not VARIABLES.is_dir() or not any(VARIABLES.iterdir()):
         sys.exit("its firmware keeps no variables, so it cannot boot a slot once")
     if "state" not in parts:
@@ -141,7 +148,9 @@ def ready() -> None:
         plant_state(Path("/"), parts["state"])
         act("systemctl", "daemon-reload")
         act("systemctl", "start", MOUNT)
-    sys.stdout.write("" if default(esp_of(parts)) == slot else "trial")
+    if not (chosen := default(esp_of(parts))):
+        sys.exit("its boot loader does not say which slot boots without a word")
+    sys.stdout.write("" if chosen == slot else "trial")
 
 
 def plant_state(root: Path, part: Partition) -> None:
@@ -163,16 +172,15 @@ def enable(units: Path, unit: str, target: str) -> None:
 
 def boot(keep: str, *order: str) -> None:
     """Once. What ran before is noted where both slots see it."""
-    parts = partitions()
-    slot = booted(parts)
+    parts, slot = running()
     if not (esp_of(parts) / f"loader/entries/{OTHER[slot]}.conf").is_file():
         sys.exit(f"slot {OTHER[slot]} is not written whole")
+    act("bootctl", "set-oneshot", f"{OTHER[slot]}.conf")
     if keep:
         write(NOTE, slot)
     else:
         NOTE.unlink(missing_ok=True)
     stop_all(order)
-    act("bootctl", "set-oneshot", f"{OTHER[slot]}.conf")
     os.sync()
 
 
@@ -201,20 +209,19 @@ def choose(slot: str, esp: Path) -> None:
 
 def confirm() -> None:
     """Twice is once."""
-    parts = partitions()
-    if slot := booted(parts):
-        esp = esp_of(parts)
-        if default(esp) != slot:
-            choose(slot, esp)
-        write(RUN / "confirmed", "")
+    parts, slot = running()
+    esp = esp_of(parts)
+    if default(esp) != slot:
+        choose(slot, esp)
+    write(RUN / "confirmed", "")
 
 
 def back(*order: str) -> None:
     """What was stopped in the slot of before starts again, or starts with it."""
-    before, parts = text_of(NOTE), partitions()
-    if not before:
+    if not (before := text_of(NOTE)):
         return
-    if before == booted(parts):
+    parts, slot = running()
+    if before == slot:
         for role in order:
             if (UNITS / f"seter-{role}.service").exists():
                 subprocess.run(["systemctl", "start", f"seter-{role}.service"], check=False)

@@ -28,12 +28,11 @@ from seter.provisioner.onslots import (
     OTHER,
     RUN,
     VARIABLES,
-    booted,
     enable,
     esp_of,
     mounted,
-    partitions,
     plant_state,
+    running,
 )
 
 NEW = RUN / "slot"  # where it is mounted
@@ -83,9 +82,7 @@ def write_slot(artifact: str, digest: str, grace: str, within: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit("another run is writing to it; that one ends when its connection does")
-    parts = partitions()
-    if not (slot := booted(parts)):
-        sys.exit("its disk has no two slots, or it was not booted from one of them")
+    parts, slot = running()
     esp = esp_of(parts)
     idle = OTHER[slot]
     part = parts[f"root-{idle}"]

@@ -44,15 +44,22 @@ class SlotProvisioner(BaremetalProvisioner):
 
     def ready_slot(self, node: str) -> None:
         """See the interface. A slot on trial is left: where the other one is written to, the way back has to run."""
+        if self._is_on_trial(node):
+            self._restart(node)
+            if self._is_on_trial(node):
+                raise Error(
+                    f"{node} boots a slot that is not the one that its boot loader names",
+                    resolution="See its boot menu and its firmware; nothing was written.",
+                )
+
+    def _is_on_trial(self, node: str) -> bool:
         result = self._call(node, "slot-ready")
         if result.code:
             raise BadInput(
                 f"the host {node} cannot be written: {result.stderr.strip()}",
                 resolution="Set its disk up as seter/README.md says (A/B disks), or take `written` out of the target.",
             )
-        if result.stdout == "trial":
-            self._restart(node)
-            self.ready_slot(node)
+        return result.stdout == "trial"
 
     def write_slot(self, node: str, system: Written, data: Iterable[bytes], within: timedelta) -> None:
         """See the interface."""
