@@ -31,7 +31,7 @@ from seter.provisioner.onnode import ROOT, STATE, UNITS, act, said_by, text_of, 
 BLOCKS = Path("/sys/dev/block")
 VARIABLES = Path("/sys/firmware/efi/efivars")
 DEFAULT = "LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-ABOUT = "slot.json"  # below /etc/seter: which artefact the slot was written from
+ABOUT = Path("/etc/seter-slot.json")  # which artefact the slot was written from; stays when the node is emptied
 NOTE = STATE / ".before-slot"  # which slot ran before a roll-out that has not ended
 RUN = Path("/run/seter")
 ESP = RUN / "esp"  # where it is mounted if nobody else did
@@ -126,7 +126,7 @@ def slots() -> dict[str, str]:
     parts = partitions()
     if not (slot := booted(parts)):
         return {}
-    about = text_of(ROOT / ABOUT)
+    about = text_of(ABOUT)
     return {
         "booted": slot,
         "default": default(esp_of(parts)),

@@ -43,7 +43,7 @@ OWN = (
     "etc/sysctl.d/90-seter.conf",
 )  # fmt: skip
 # Of /etc/seter: they are about the slot that they lie in.
-LEFT = ("before", "before.next", "installed", "enabled-before", "loaded", ABOUT)
+LEFT = ("before", "before.next", "installed", "enabled-before", "loaded")
 # $1 this slot, $2 seconds until somebody has to be heard, $3 seconds that nobody may be heard afterwards. Times are
 # those since the boot: clocks may be wrong. What does not come down in a minute is reset by the kernel.
 WATCH = f"""#!/bin/sh
@@ -163,7 +163,7 @@ def let_in(root: Path, user: str) -> None:
 def plant(root: Path, slot: str, artifact: str, grace: str, within: str) -> None:
     """What the slot is, and what boots the other one when nobody confirms it."""
     folder, units = root / ROOT.relative_to("/"), root / UNITS.relative_to("/")
-    write(folder / ABOUT, json.dumps({"artifact": artifact}))
+    write(root / ABOUT.relative_to("/"), json.dumps({"artifact": artifact}))
     if int(within):
         write(folder / GUARD, WATCH)
         write(units / f"{GUARD}.service", GUARD_UNIT.format(slot=slot, grace=grace, within=within))

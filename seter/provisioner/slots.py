@@ -11,8 +11,10 @@ from common.errors import BadInput, Error, Unavailable
 from common.role import Role
 from seter.provisioner import hosts
 from seter.provisioner.baremetal import BOOT_WITHIN, COMMAND_WITHIN, BaremetalProvisioner
+from seter.provisioner.interface import NodeShape
 from seter.provisioner.sent import program
 from seter.state import InstalledPackage, Written
+from seter.tree import NodeTree
 
 WRITTEN_WITHIN = timedelta(minutes=30)  # from the first byte until all is on the disk
 GRACE = timedelta(minutes=2)  # from the boot of a slot until somebody has to be heard
@@ -22,6 +24,13 @@ TRIED_WITHIN = 2 * BOOT_WITHIN + GRACE
 
 class SlotProvisioner(BaremetalProvisioner):
     """The hosts of one deployment, those among them that are written."""
+
+    def ensure(self, shape: NodeShape, tree: NodeTree) -> None:
+        """See the interface. What roles keep is on the partition of both slots, also after the node was emptied."""
+        if self._is_written(shape.name):
+            self._started(shape.name)
+            self._is_on_trial(shape.name)
+        super().ensure(shape, tree)
 
     def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
         """See the interface. What is written is there when its slot runs; it is looked at, and remembered as it is."""

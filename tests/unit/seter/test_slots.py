@@ -183,7 +183,7 @@ def test_what_arrives_is_unpacked_and_what_is_cut_off_or_changed_is_refused(
 
 def test_a_slot_says_what_it_is_and_has_somebody_who_waits_to_be_heard(tmp_path: Path) -> None:
     onwriting.plant(tmp_path, "b", "sha256:x", "120", "60")
-    assert json.loads((tmp_path / "etc/seter/slot.json").read_text()) == {"artifact": "sha256:x"}
+    assert json.loads((tmp_path / "etc/seter-slot.json").read_text()) == {"artifact": "sha256:x"}
     unit = tmp_path / "etc/systemd/system/sysinit.target.wants/confirm-slot.service"
     assert "/etc/seter/confirm-slot b 120 60\n" in unit.read_text()
     nobody = tmp_path / "nobody"
