@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,7 +116,7 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    input: bytes | None = None,
+    input: bytes | Iterable[bytes] | None = None,
     on_line: OnLine | None = None,
     timeout: timedelta | None = None,
     grace: timedelta = timedelta(seconds=60),
@@ -135,7 +135,7 @@ def run(
     readers = [_Reader(process.stdout, "stdout", on_line), _Reader(process.stderr, "stderr", on_line)]
     try:
         if input is not None:
-            _feed(process, input)
+            _feed(process, (input,) if isinstance(input, bytes) else input, halt)
         _wait(process, timeout, halt)
     except subprocess.TimeoutExpired as late:
         stop(process, grace)
@@ -199,10 +199,13 @@ def _wait(process: subprocess.Popen[bytes], timeout: timedelta | None, halt: thr
     process.wait(seconds)
 
 
-def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
+def _feed(process: subprocess.Popen[bytes], data: Iterable[bytes], halt: threading.Event | None) -> None:
     assert process.stdin is not None
     try:
-        process.stdin.write(data)
+        for piece in data:
+            if halt is not None and halt.is_set():
+                raise KeyboardInterrupt
+            process.stdin.write(piece)
         process.stdin.close()
     except BrokenPipeError:  # it ended without reading; its status says why
         pass

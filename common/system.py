@@ -148,6 +148,7 @@ class Node:
     engine: str = ""  # of a container: where it runs; empty for the one of DOCKER_HOST
     memory: int = 0  # of a virtual machine, in bytes; 0 is what the target says
     cores: int = 0
+    written: bool = False  # its root file system is written to one of two slots of its disk, not installed
     parameters: tuple[tuple[str, Value], ...] = ()
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)

@@ -213,6 +213,7 @@ class NodesDraft:
     kind: str = ""
     engine: str = ""
     nodes: tuple[Node, ...] = ()
+    written: bool = False
     place: Place = NOWHERE
 
 
@@ -222,7 +223,16 @@ NODES = Shape(
     make=NodesDraft,
     label="group",
     label_summary="name of a group of the system",
-    settings=(KIND, ENGINE_NAME),
+    settings=(
+        KIND,
+        ENGINE_NAME,
+        Setting(
+            "written",
+            "flag",
+            as_flag,
+            "The group's root file system is written to the idle slot of each disk, not installed; of `baremetal`",
+        ),
+    ),
     inner=(Inner(NODE, "nodes", required=True),),
 )
 
@@ -278,6 +288,7 @@ class TargetDraft:
                 port=node.port or self.port,
                 kind=node.kind or each.kind or self.kind,
                 engine=node.engine or each.engine,
+                written=each.written,
             )
             for each in self.blocks
             for node in each.nodes
@@ -338,6 +349,8 @@ def target_faults(target: TargetDraft) -> Iterator[Wrong]:
     yield from _homeless(target) if is_metal and target.networks else ()
     if not is_metal and target.existing:
         yield Wrong(f"nodes that others run in a {target.kind} target", "leave `existing` out")
+    for each in (each for each in target.nodes if each.written and (each.kind or target.kind) != "baremetal"):
+        yield Wrong(f'nodes "{each.group}" are written, which only `baremetal` can be', "leave `written` out")
 
 
 TARGET = Shape(

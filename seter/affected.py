@@ -1,22 +1,25 @@
 """`seter status --affected`: on which nodes a package runs in a version, by what really runs; and what is revoked.
 
-What an artefact contains is naust's to know (its SBOM, or the list of its inputs).
+What an artefact contains is naust's to know (its SBOM, or the list of its inputs), what is installed on a host the
+host's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.errors import Corrupt
-from common.model import Kind
+from seter.revoked import KINDS, digests, revoked_of
+from seter.state import InstalledPackage
 from seter.survey import Survey
 
 if TYPE_CHECKING:
-    from naust.store.interface import Store
+    from naust.affected import Hit, Wanted
 
-KINDS = (Kind.CONTAINER, Kind.VM)  # of artefacts that nodes run from
+AT_ONCE = 16  # nodes that are asked
+BY_HOST = "host"  # how it is known what is installed on a host: it says so itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +50,63 @@ def affected(seen: Survey, query: str) -> Affected:
     from naust.affected import affected as search
     from naust.affected import query as parse
 
-    answers = [search(seen.store, parse(query), prefix=f"{kind}/") for kind in KINDS]
+    wanted = parse(query)
+    answers = [search(seen.store, wanted, prefix=f"{kind}/") for kind in KINDS]
     by_digest = {each.digest: each for answer in answers for each in answer.affected}
     silent = {name for answer in answers for name in (*answer.unknown, *(name for name, _ in answer.unreadable))}
-    held = _digests(seen.store)
+    held, installed = digests(seen.store), _installed(seen)
     found, unknown, count = [], [], 0
     for node, role, digest in _running(seen):
         count += 1
         name = held.get(digest)
-        if digest in by_digest:
+        if node in installed:
+            contains, is_known = _on_host(seen, node, role, digest, installed[node], wanted)
+            found += [contains] if contains is not None else []
+            unknown += [] if contains is not None or is_known else [(node, role)]
+        elif digest in by_digest:
             each = by_digest[digest]
-            hits = tuple(f"{hit.package} {hit.version}{'' if hit.certain else ' ?'}" for hit in each.hits)
-            found.append(Contains(node, role, f"{each.name}:{each.tag}", hits, each.by))
+            found.append(Contains(node, role, f"{each.name}:{each.tag}", _shown(each.hits), each.by))
         elif name is None or name in silent:
             unknown.append((node, role))
     return Affected(query, tuple(found), tuple(unknown), count)
+
+
+def _shown(hits: Iterable[Hit]) -> tuple[str, ...]:
+    return tuple(f"{hit.package} {hit.version}{'' if hit.certain else ' ?'}" for hit in hits)
+
+
+def _installed(seen: Survey) -> dict[str, tuple[InstalledPackage, ...]]:
+    """Nodes whose processes run from what is installed there, and all that is."""
+    names = [name for name, state in seen.observed.nodes.items() if state.running]
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        there = threads.map(seen.provisioner.packages, names)
+        return {name: packages for name, packages in zip(names, there, strict=True) if packages is not None}
+
+
+def _on_host(
+    seen: Survey,
+    node: str,
+    role: str,
+    artifact: str,
+    installed: Iterable[InstalledPackage],
+    wanted: Sequence[Wanted],
+) -> tuple[Contains | None, bool]:
+    """What the host says is installed, which all its processes share, and the role's own program; and whether that is
+    all. Which program it was is known while the role is as the definitions have it."""
+    from naust.affected import match
+    from naust.proof.sbom import Package
+
+    packages = [Package("deb", each.name, each.version, each.source, each.source_version) for each in installed]
+    seat = seen.blueprint.seat.get((node, role))
+    is_known = seat is not None and artifact == str(seen.image_of(seat).artifact.digest)
+    if seat is not None and is_known and seat.role.software:
+        kind, _, whole = seat.role.software.partition(":")
+        name, _, version = whole.partition("==")
+        packages.append(Package(kind, name, version))
+    hits = dict.fromkeys(hit for one in packages for each in wanted if (hit := match(one, each)) is not None)
+    if not hits:
+        return None, is_known
+    return Contains(node, role, "installed", _shown(hits), BY_HOST), is_known
 
 
 def _running(seen: Survey) -> Iterable[tuple[str, str, str]]:
@@ -72,27 +117,7 @@ def _running(seen: Survey) -> Iterable[tuple[str, str, str]]:
                 yield node, role, there.artifact
 
 
-def _digests(store: Store) -> dict[str, str]:
-    """Digest → name with tag, of all container images and disks of the store."""
-    from naust.brief import Brief
-    from naust.listing import rows
-
-    found = (row for kind in KINDS for row in rows(store, f"{kind}/") if isinstance(row, Brief))
-    return {row.digest: f"{row.kind}/{row.name}:{row.tag}" for row in found}
-
-
 def revoked(seen: Survey) -> Mapping[str, str]:
     """Digests of what runs, or should, and was revoked; and the word on it. What the store lacks is not known."""
-    from naust.listing import resolve
-    from naust.revoke import check
-
-    held = _digests(seen.store)
     asked = {digest for _, _, digest in _running(seen)} | {str(each.artifact.digest) for each in seen.images.values()}
-    found = {}
-    for digest in asked & held.keys():
-        try:
-            check(seen.store, resolve(seen.store, held[digest]))
-        except Corrupt as error:
-            why = error.details.splitlines()[:1]
-            found[digest] = ": ".join((error.message, *why))
-    return found
+    return revoked_of(seen.store, asked)

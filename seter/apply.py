@@ -23,6 +23,7 @@ from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 from seter.throughout import Throughout
 from seter.traffic import CUT_AFTER, Traffic, stopped
+from seter.written import Slots
 
 NODES_AT_ONCE = 8
 STOP_WITHIN = 10  # seconds, of a process that no definition knows any more
@@ -49,6 +50,7 @@ class Apply:
         self._kept = {node for node, state in survey.observed.nodes.items() if state.kept}
         self._begun: dict[str, float] = {}
         self._guard = Hearing(survey, report)
+        self._slots = Slots(survey, self._guard, report)
         self._throughout = Throughout(survey, report)
         self._shut: frozenset[str] = frozenset()  # nodes that let nothing through before either
         self._held: frozenset[str] = frozenset()  # checks of the system that held before anything was touched
@@ -87,6 +89,11 @@ class Apply:
         tree, acts = self._survey.trees[node], {step.act for step in steps}
         makes = any(act.makes_node for act in acts)
         starting = [step.role for step in steps if step.act.starts_process]
+        if Act.WRITE_SLOT in acts:
+            self._write_slot(node, acts, starting, keep=keep)
+            return
+        if Act.KEEP_SLOT in acts:
+            self._slots.tried(node)
         kept = keep and self._lives_on(node, acts) and self._provisioner.keep(node)
         if not makes:
             self._install(node, starting)
@@ -112,6 +119,14 @@ class Apply:
             self._provisioner.switch(node, tree)
         elif any(act.starts_process for act in acts):
             self._provisioner.folders(node, tree)
+
+    def _write_slot(self, node: str, acts: Collection[Act], starting: Sequence[str], *, keep: bool) -> None:
+        """What runs now lives on in the other slot."""
+        kept = keep and Act.MAKE_NODE not in acts
+        if kept:
+            self._kept.add(node)
+        self._slots.write(node, acts, self._stop_order(node), keep=kept)
+        self._install(node, starting)
 
     def _lives_on(self, node: str, acts: Collection[Act]) -> bool:
         """Whether what runs on it now could run again: also when it is made anew, if the old one can be set aside."""
@@ -259,7 +274,8 @@ class Apply:
         self._guard.conclude(found)
         failures = _by_node(found)
         through = [node for node in nodes if node not in failures and node not in self._shut]
-        return failures | _by_node(checks.check_through(self._survey, through, self._report))
+        failures |= _by_node(checks.check_through(self._survey, through, self._report))
+        return failures | self._failures(self._slots.confirm, [node for node in nodes if node not in failures])
 
     def watch(self, nodes: Sequence[str], length: timedelta, without: Collection[str]) -> Failures:
         """See `seter.holding`."""
@@ -304,6 +320,7 @@ class Apply:
 
     def _node_back(self, node: str) -> None:
         self._report(Event("back", node, "what ran before comes back"))
+        self._guard.release(node)
         for role in self._provisioner.go_back(node, self._stop_order(node)):
             self._reread(node, role)
         self._provisioner.forget(node, gone_back=True)

@@ -25,8 +25,8 @@ AT_ONCE = 2  # artefacts read and hashed at once: that is our processor's work, 
 class Image:
     """An artefact, what it consists of, and the id that a container engine gives to its image.
 
-    What is installed on hosts is no image: it has neither manifest nor id, and its digest is a fingerprint. A disk has
-    no id."""
+    A root file system or a disk has no id. What is installed on hosts has no manifest either, and its digest is a
+    fingerprint."""
 
     artifact: Artifact
     manifest: Manifest | None
@@ -83,7 +83,7 @@ def _resolve(store: Store, text: str, despite_revoked: bool) -> Image:
         check(store, artifact)
     data = store.manifest(name_of(artifact.reference), str(artifact.digest))
     manifest = parse(data, str(artifact.reference))
-    if artifact.reference.kind == Kind.VM:
+    if artifact.reference.kind in (Kind.ROOTFS, Kind.VM):
         return Image(artifact, manifest, "")
     if manifest.config is None:
         raise NotFound(f"{artifact.reference} is no container image", resolution="Name one of kind container.")

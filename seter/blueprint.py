@@ -27,7 +27,7 @@ class Seat:
     node: Node
     role: Role
     parameters: Mapping[str, Value]
-    artifact: str  # `container/traefik`, or with a pinned version; on hosts `rootfs/traefik`
+    artifact: str  # `container/traefik`, or with a pinned version; on hosts `rootfs/traefik` or `rootfs/s3-lb.gateways`
     services: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # all but the first, by name
 
     @property
@@ -123,13 +123,14 @@ def read_blueprint(
 
 
 def _artifact(system: System, group: Group, use: RoleUse, target: Target, node: Node) -> str:
-    """What the role runs from on this node: its own image, what is installed for it on hosts, or the disk that has all
-    roles of its group. What the system names is of one kind; where a target has nodes of several, those of another have
-    what follows from the role's name."""
+    """What the role runs from on this node: its own image, what is installed for it on hosts, or the disk or root file
+    system that has all roles of its group. What the system names is of one kind; where a target has nodes of several,
+    those of another have what follows from the role's name."""
     kinds = {"baremetal": Kind.ROOTFS, "virtual": Kind.VM}
     kind = kinds.get(target.kind_of(node), Kind.CONTAINER)
     is_meant = len(target.kinds) == 1 or use.artifact.startswith(f"{kind}/")
-    own = f"{kind}/{use.role.name}" if kind is not Kind.VM else f"{kind}/{system.name}.{group.name}"
+    whole = kind is Kind.VM or node.written
+    own = f"{kind}/{system.name}.{group.name}" if whole else f"{kind}/{use.role.name}"
     return use.artifact if use.artifact and is_meant else own
 
 

@@ -17,6 +17,7 @@ from common.model import Event
 from common.progress import Board, Job
 from seter import artifacts, record
 from seter.apply import AddressesTaken, Apply
+from seter.clocks import refuse_clocks
 from seter.fenced import Fenced
 from seter.lease import Lease
 from seter.lost import refuse_lost, tell_lost
@@ -67,6 +68,7 @@ def deploy(
     for left in reversed(range(TRIES)):
         seen = survey(request, report)
         refuse_lost(seen)
+        refuse_clocks(seen)
         if seen.plan.is_empty and request.saved:
             confirm(seen.plan)
         if seen.plan.is_empty:

@@ -27,6 +27,7 @@ class Hearing:
         self._survey, self._report = survey, report
         self._within = survey.blueprint.system.rollout.confirm.total_seconds()
         self._waiting: dict[str, threading.Event] = {}
+        self._trials: dict[str, threading.Event] = {}
 
     def arm(self, node: str, steps: Sequence[Step]) -> None:
         """Before a change of the node, if it may cut it off."""
@@ -37,6 +38,22 @@ class Hearing:
             self._waiting[node] = threading.Event()
             threading.Thread(target=self._tell, args=(node, self._waiting[node]), daemon=True).start()
 
+    def expect(self, node: str) -> None:
+        """It boots something else by itself unless it is told, from now until it is released."""
+        self._trials[node] = threading.Event()
+        if self._within:
+            self._report(Event("guard", node, f"boots its other slot if it hears nothing for {self._within:.0f} s"))
+            threading.Thread(target=self._tell, args=(node, self._trials[node]), daemon=True).start()
+
+    def expects(self, node: str) -> bool:
+        """Whether it is expected and not released."""
+        return node in self._trials
+
+    def release(self, node: str) -> None:
+        """It need not be told any more. Twice is once."""
+        if node in self._trials:
+            self._trials.pop(node).set()
+
     def conclude(self, found: Iterable[Found]) -> None:
         """Nodes of which a check holds can be reached."""
         for node in {one.node for one in found if one.verdict.ok} & self._waiting.keys():
@@ -45,7 +62,7 @@ class Hearing:
 
     def close(self) -> None:
         """Nobody tells them anything any more."""
-        for told in self._waiting.values():
+        for told in (*self._waiting.values(), *self._trials.values()):
             told.set()
 
     def _tell(self, node: str, done: threading.Event) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from common.role import OnChange
 from seter.state import (
+    CHANGED,
     NodeState,
     Observed,
     RoleState,
@@ -28,6 +29,8 @@ class Act(StrEnum):
     REPLACE_NODE = "replace node"
     REBOOT_NODE = "reboot node"
     EMPTY_NODE = "replace node and its state"
+    WRITE_SLOT = "write slot"
+    KEEP_SLOT = "keep slot"
     WRITE_FILES = "write files"
     REMOVE_ROLE = "remove role"
     START = "start"
@@ -40,7 +43,7 @@ class Act(StrEnum):
     @property
     def makes_node(self) -> bool:
         """After it the node is a new one: nothing of what ran on it runs any more."""
-        return self in (Act.MAKE_NODE, Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE)
+        return self in (Act.MAKE_NODE, Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.WRITE_SLOT)
 
     @property
     def starts_process(self) -> bool:
@@ -50,7 +53,7 @@ class Act(StrEnum):
     @property
     def stops_process(self) -> bool:
         """A process that runs now will not run for a moment, or for good."""
-        stops_all = (Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE)
+        stops_all = (Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE, Act.WRITE_SLOT)
         return self in (Act.RESTART, Act.REMOVE_ROLE, *stops_all)
 
     @property
@@ -157,16 +160,33 @@ def _node_steps(group: WantedGroup, wanted: NodeState, seen: NodeState | None) -
     """Steps of one node; the caller fills in group and node."""
     if seen is None:
         yield Step(Act.MAKE_NODE, "", "", after=wanted.shape, reason="there is none")
+        if wanted.system:
+            reason = "nobody knows what it runs: its idle slot will be written, and rebooted into"
+            yield Step(Act.WRITE_SLOT, "", "", after=wanted.system, reason=reason)
         yield from _all_starts(group, wanted, "its node is new")
+    elif wanted.system and seen.running and seen.system != wanted.system:
+        what = "its packages or programs were changed" if seen.system.startswith(CHANGED) else "its system differs"
+        where = f"slot {written_slot(seen)}" if seen.slot else "its idle slot"
+        reason = f"{what}: will be written to {where} and rebooted"
+        yield Step(Act.WRITE_SLOT, "", "", before=seen.system, after=wanted.system, reason=reason)
+        yield from _all_starts(group, wanted, "its system is another one then")
     elif seen.shape != wanted.shape or not seen.running:
         reason = "it has stopped" if seen.shape == wanted.shape else "its image, addresses or kernel settings differ"
         yield Step(Act.REPLACE_NODE, "", "", before=seen.shape, after=wanted.shape, reason=reason)
         yield from _all_starts(group, wanted, "its node is made anew")
     else:
+        if wanted.system and seen.on_trial:
+            yield Step(Act.KEEP_SLOT, "", "", after=seen.slot, reason=f"slot {seen.slot} is booted this once")
         yield from _file_steps(wanted, seen)
         yield from _role_removals(wanted, seen)
         for role in group.roles:
             yield from _role_steps(role, wanted, seen)
+
+
+def written_slot(seen: NodeState) -> str:
+    """Where another system goes: the slot that a boot without a word does not take."""
+    other = {"a": "b", "b": "a"}.get(seen.slot, "")
+    return seen.slot if seen.on_trial else other
 
 
 def _all_starts(group: WantedGroup, wanted: NodeState, reason: str) -> Iterator[Step]:

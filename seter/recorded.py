@@ -100,7 +100,8 @@ def write_states(observed: Observed, inputs: Mapping[tuple[str, str], str]) -> b
 
     def of_node(node: NodeState) -> list[object]:
         roles = [[name, *(getattr(state, each.name) for each in fields(state))] for name, state in node.roles]
-        return [node.shape, node.files, node.secrets, node.running, node.identity, list(node.cluster), roles]
+        own = [node.system] if node.system else []
+        return [node.shape, node.files, node.secrets, node.running, node.identity, list(node.cluster), roles, *own]
 
     nodes = {name: of_node(node) for name, node in observed.nodes.items()}
     networks = {name: asdict(subnets) for name, subnets in observed.networks.items()}
@@ -124,7 +125,15 @@ def read_states(data: bytes, what: str) -> tuple[Observed, dict[tuple[str, str],
 
 
 def _node(
-    shape: str, files: str, secrets: str, running: bool, identity: str, cluster: list[list[str]], roles: list[list[Any]]
+    shape: str,
+    files: str,
+    secrets: str,
+    running: bool,
+    identity: str,
+    cluster: list[list[str]],
+    roles: list[list[Any]],
+    system: str = "",
 ) -> NodeState:
     states = tuple((name, RoleState(*state)) for name, *state in roles)
-    return NodeState(shape, files, secrets, states, running, identity, tuple((role, mark) for role, mark in cluster))
+    marks = tuple((role, mark) for role, mark in cluster)
+    return NodeState(shape, files, secrets, states, running, identity, marks, system=system)

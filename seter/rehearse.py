@@ -54,7 +54,7 @@ class _Rehearsal(Acts):
         self._note([network], ["make network"], ())
 
     def prepare(self, nodes: Sequence[str], steps: Sequence[Step], *, keep: bool) -> Failures:
-        acts = (Act.RELOAD, Act.WRITE_FILES)
+        acts = (Act.RELOAD, Act.WRITE_FILES, Act.KEEP_SLOT)
         self._up -= {step.node for step in steps if step.act not in acts}
         does = dict.fromkeys(f"{step.act} {step.role}".rstrip() for step in steps)
         self._note(nodes, does, [group.name for group in self._groups if set(nodes) & set(group.nodes)])

@@ -13,7 +13,7 @@ import re
 import shlex
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from common.model import Artifact, Digest, Event, Kind, Reference
 from common.run import CommandFailed, environment, find, run
 from seter.ansible import LEASH
 from seter.artifacts import Image
-from seter.blueprint import Blueprint
+from seter.blueprint import Blueprint, Seat
 
 PASSED_ON = ("SMIE_CACHE", "SMIE_SNAPSHOT", "NAUST_STORE", "SETER_SYSTEMS", "SSL_CERT_FILE")
 ASKING = timedelta(minutes=5)
@@ -89,7 +89,18 @@ def resolve_all(blueprint: Blueprint, software: Software, pins: Mapping[str, str
     Raises BadInput for one that the system pins, since a host is pinned by its snapshot; Conflict for one that is not
     what it was in that run; and as `Software.fingerprints` does."""
     on_hosts = (seat for seat in blueprint.seats if blueprint.target.kind_of(seat.node) == "baremetal")
-    seats = [seat for seat in on_hosts if seat.role.process is not None]
+    seats = [seat for seat in on_hosts if seat.role.process is not None and not seat.node.written]
+    refuse_pinned(seats)
+    roles = tuple(dict.fromkeys(seat.role.name for seat in seats))
+    groups = tuple(dict.fromkeys(f"{blueprint.system.name}.{seat.node.group}" for seat in seats))
+    found = software.fingerprints((*roles, *groups)) if seats else {}
+    images = {f"{Kind.ROOTFS}/{role}": _image(role, *found[role]) for role in roles}
+    _refuse_moved(images, pins or {})
+    return images
+
+
+def refuse_pinned(seats: Iterable[Seat]) -> None:
+    """Raise BadInput for a role of which the system names an artefact: hosts do not run roles one by one."""
     for seat in seats:
         if not seat.artifact.startswith(f"{Kind.ROOTFS}/"):
             raise BadInput(
@@ -97,12 +108,6 @@ def resolve_all(blueprint: Blueprint, software: Software, pins: Mapping[str, str
                 resolution=f"Take `artifact` out of role {seat.role.name}; `snapshot` of the target pins what is "
                 "installed.",
             )
-    roles = tuple(dict.fromkeys(seat.role.name for seat in seats))
-    groups = tuple(dict.fromkeys(f"{blueprint.system.name}.{seat.node.group}" for seat in seats))
-    found = software.fingerprints((*roles, *groups)) if seats else {}
-    images = {f"{Kind.ROOTFS}/{role}": _image(role, *found[role]) for role in roles}
-    _refuse_moved(images, pins or {})
-    return images
 
 
 def _refuse_moved(images: Mapping[str, Image], pins: Mapping[str, str]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from common.role import OnChange
 
+CHANGED = "changed: "  # begins what stands for the digest of an artefact that is not as it was left
+
 
 def digest_of(*parts: object) -> str:
     """SHA-256 over the JSON of these parts; mappings are sorted, so equal content gives equal digests."""
@@ -57,6 +59,9 @@ class NodeState:
     cluster: tuple[tuple[str, str], ...] = ()
     kept: bool = False  # a roll-out that has not ended yet can put it back to what ran before
     alone: bool = False  # it has begun to go back by itself, since it heard nothing
+    system: str = ""  # digest of the root file system that is booted; '' where none is written
+    slot: str = ""  # a or b: the one that is booted; '' where there are none
+    on_trial: bool = False  # that one is booted this once: without a word the next boot is of the other
 
     def role(self, name: str) -> RoleState | None:
         """The role of this name, or None."""
@@ -67,6 +72,24 @@ class NodeState:
         """The node runs and so does every process on it."""
         processes = [state for _, state in self.roles if state.has_process]
         return self.running and bool(processes) and all(state.running for state in processes)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPackage:
+    """A Debian package on a host, and the source package that it was built from."""
+
+    name: str
+    version: str
+    source: str
+    source_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A root file system: the artefact's digest, and SHA-256 in hexadecimal of the packed tar that it consists of."""
+
+    artifact: str
+    blob: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +144,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that is there of a deployment. `unreachable` has nodes that did not answer, and why."""
+    """Everything that is there of a deployment. `unreachable` has nodes that did not answer, and why; `ahead` the
+    seconds that the clocks of machines are ahead of ours, where it is another one's."""
 
     networks: Mapping[str, Subnets]
     nodes: Mapping[str, NodeState]
     places: Mapping[str, Place]
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, float] = field(default_factory=dict)
 
 
 OWED = "owed"  # mark of a cluster step that was done once and has to be done again; '' if it never was

@@ -28,9 +28,10 @@ from seter.provisioner.parts import Parts
 from seter.provisioner.remembered import Remembered, is_divided
 from seter.recorded import left
 from seter.render import Work, describe, make_work, render
+from seter.revoked import refuse_revoked
 from seter.scope import known, limited
 from seter.secrets import Vault, open_vault, refuse_lost_vault
-from seter.software import Software
+from seter.software import Software, refuse_pinned
 from seter.software import resolve_all as resolve_software
 from seter.state import NodeState, Observed, RoleState, Subnets, Wanted, WantedGroup, WantedRole, digest_of
 from seter.tree import File, NodeTree, files_digest, read_folder
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 # Kind of target → where its nodes come from.
 PROVISIONERS = {
     "container": "seter.provisioner.container:ContainerProvisioner",
-    "baremetal": "seter.provisioner.baremetal:BaremetalProvisioner",
+    "baremetal": "seter.provisioner.slots:SlotProvisioner",
     "virtual": "seter.provisioner.virtual:VirtualProvisioner",
 }
 UNRENDERED = "unrendered "  # stands for the digest of files that nobody knows yet
@@ -212,15 +213,20 @@ def _provided(provisioner: Provisioner | None) -> Provisioner:
 
 
 def _artifacts(blueprint: Blueprint, store: Store, software: Software, request: Request) -> dict[str, artifacts.Image]:
-    """What processes run from: images that are pulled, and what is installed on hosts."""
+    """What processes run from: images that are pulled, and what is installed on hosts or written to them."""
     kind_of, kinds = blueprint.target.kind_of, blueprint.target.kinds
     found = resolve_software(blueprint, software, request.pins) if "baremetal" in kinds else {}
+    if found and not request.despite_revoked:
+        refuse_revoked(store, {str(image.artifact.digest) for image in found.values()})
+    written = [seat for seat in blueprint.seats if seat.node.written]
+    refuse_pinned(written)
     others = [seat for seat in blueprint.seats if kind_of(seat.node) != "baremetal"]
-    if kinds == ("baremetal",):
-        return found
     artifacts.refuse_others((seat for seat in others if kind_of(seat.node) == "virtual"), Kind.VM)
+    names = [*(seat.artifact for seat in written), *(_references(blueprint, others) if others else ())]
+    if not names:
+        return found
     return found | artifacts.resolve_all(
-        store, _references(blueprint, others), _named(blueprint), request.pins, despite_revoked=request.despite_revoked
+        store, names, _named(blueprint), request.pins, despite_revoked=request.despite_revoked
     )
 
 
@@ -329,7 +335,10 @@ def _wanted(
         roles = tuple(
             (seat.role.name, _role_state(seat, tree, images, vault.key)) for seat in blueprint.seats_of(node.name)
         )
-        nodes[node.name] = NodeState(shapes[node.name].digest, tree.files_digest, tree.secrets_digest, roles)
+        seats = blueprint.seats_of(node.name) if node.written else ()
+        system = str(images[seats[0].artifact].artifact.digest) if seats else ""
+        digests = shapes[node.name].digest, tree.files_digest, tree.secrets_digest
+        nodes[node.name] = NodeState(*digests, roles, system=system)
     networks = tuple(network.name for network in blueprint.target.made_networks())
     groups = tuple(_group(blueprint, map, group.name) for group in blueprint.groups)
     return Wanted(str(blueprint.deployment), networks, groups, nodes)

@@ -2,8 +2,9 @@
 
 Nothing of it is left: QEMU ends with the block that it was started in, or with the thread that started it if that is
 killed (PR_SET_PDEATHSIG, prctl(2)); the disk is not written, changes go to a file that nobody sees (`snapshot=on`) and
-that goes with QEMU. Its network is QEMU's own (`-netdev user`), from which there is no way out. What differs between
-machines comes by systemd credentials in the SMBIOS tables (systemd.system-credentials(7), systemd 254 and newer).
+that goes with QEMU. Only a machine that is to last keeps its disk and its firmware's variables, as when power was cut.
+Its network is QEMU's own (`-netdev user`), from which there is no way out. What differs between machines comes by
+systemd credentials in the SMBIOS tables (systemd.system-credentials(7), systemd 254 and newer).
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def booted(
     reboots: bool = True,
     until: str = "",
     sockets: Path | None = None,
+    lasting: bool = False,
+    port: int = 0,
     within: timedelta = ANSWER,
     halt: threading.Event | None = None,
 ) -> Iterator[Machine]:
@@ -111,7 +114,9 @@ def booted(
 
     Without `reboots` it dies when it wants to start anew, as a kernel that found no root does. With `until` it is
     waited for that text on its console instead, for a machine that no network reaches. `sockets` is a folder with a
-    short path: where `folder` is a deep one, connections are shared only if one is given.
+    short path: where `folder` is a deep one, connections are shared only if one is given. A `lasting` machine writes to
+    its disk, and takes its firmware's variables and its key from `folder` when it is booted again; the end of the block
+    cuts its power. SSH listens on this `port` of the loopback, else on a free one.
 
     Raises Missing without QEMU or its firmware, DoesNotAnswer, KeyboardInterrupt once `halt` is set.
     """
@@ -119,11 +124,13 @@ def booted(
         raise Missing("there is no UEFI firmware for QEMU", resolution="Install it: apt-get install ovmf")
     hardware, machine, off = hardware or Hardware(), Machine(folder), threading.Event()
     folder.mkdir(mode=0o700, exist_ok=True)
-    port, public = _free_port(), _key(machine)
+    port, public = port or _free_port(), _key(machine)
     told = {"ssh.authorized_keys.root": public, **(credentials or {})}
-    (folder / "variables.fd").write_bytes(VARIABLES.read_bytes())
+    if not lasting or not (folder / "variables.fd").exists():
+        (folder / "variables.fd").write_bytes(VARIABLES.read_bytes())
     _configure(machine, port, sockets or folder)
-    command = (*argv(hardware, disk.resolve(), folder, port, told), *(() if reboots else ("-no-reboot",)))
+    command = argv(hardware, disk.resolve(), folder, port, told, lasting=lasting)
+    command = (*command, *(() if reboots else ("-no-reboot",)))
     runner = threading.Thread(target=_power, args=(machine, command, off), daemon=True)
     runner.start()
     try:
@@ -134,8 +141,11 @@ def booted(
         runner.join()
 
 
-def argv(hardware: Hardware, disk: Path, folder: Path, port: int, credentials: Mapping[str, str]) -> tuple[str, ...]:
+def argv(
+    hardware: Hardware, disk: Path, folder: Path, port: int, credentials: Mapping[str, str], *, lasting: bool = False
+) -> tuple[str, ...]:
     """QEMU's command. Raises KeyError for a kind of disk that is not known."""
+    kept = "" if lasting else "snapshot=on,"
     form = "qcow2" if disk.suffix == ".qcow2" else "raw"
     drive = {
         "virtio": ("-device", "virtio-blk-pci,drive=disk,bootindex=1"),
@@ -150,7 +160,7 @@ def argv(hardware: Hardware, disk: Path, folder: Path, port: int, credentials: M
         "-smp", str(hardware.cores), "-m", str(hardware.memory),
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}",
         "-drive", f"if=pflash,unit=1,format=raw,file={folder / 'variables.fd'}",
-        "-drive", f"if=none,id=disk,format={form},snapshot=on,file={disk}", *drive,
+        "-drive", f"if=none,id=disk,format={form},{kept}file={disk}", *drive,
         "-serial", f"file:{folder / CONSOLE}", "-device", "virtio-rng-pci",
         *(word for text in _credentials(credentials) for word in ("-smbios", text)),
         *_network(hardware.nics, port),
@@ -243,7 +253,8 @@ def _silent(machine: Machine, until: str, late: timedelta | None, refused: str) 
 
 def _key(machine: Machine) -> str:
     path = machine.folder / "key"
-    run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)))
+    if not path.exists():
+        run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)))
     return path.with_suffix(".pub").read_text()
 
 

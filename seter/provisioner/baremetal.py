@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any, BinaryIO, TypeVar
 
 from common.console import Report
@@ -28,6 +26,7 @@ from common.system import Deployment, Power, Target
 from seter.provisioner import hosts
 from seter.provisioner.breaking_hosts import BreakableHosts
 from seter.provisioner.interface import Answer, Joined, NodeShape
+from seter.provisioner.sent import program
 from seter.provisioner.ssh import Ssh
 from seter.software import Software
 from seter.state import Observed, RoleState, Subnets
@@ -42,12 +41,6 @@ COMMAND_WITHIN = timedelta(minutes=10)
 POWER_WITHIN = timedelta(minutes=2)
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@cache
-def program() -> str:
-    """What runs on hosts."""
-    return resources.files("seter.provisioner").joinpath("onhost.py").read_text(encoding="utf-8")
 
 
 class BaremetalProvisioner(BreakableHosts):
@@ -89,11 +82,14 @@ class BaremetalProvisioner(BreakableHosts):
         off = {name for name, error in dead.items() if self._power is not None and isinstance(error, Unavailable)}
         states |= {name: hosts.stopped(known[name]) for name in off if name in known}
         places = {name: hosts.place(mark) for name, mark in marks.items()}
-        return Observed({}, states, places, {name: dead[name].message for name in dead if name not in off})
+        lost = {name: dead[name].message for name in dead if name not in off}
+        return Observed({}, states, places, lost, {name: found["ahead"] for name, found in alive.items()})
 
     def _look(self, node: str) -> dict[str, Any] | Error:
+        asked = time()
         try:
-            return dict(json.loads(self._call(node, "look").stdout))
+            said = dict(json.loads(self._call(node, "look").stdout))
+            return said | {"ahead": hosts.ahead(said, asked, time())}
         except Error as error:
             return error
 
@@ -149,7 +145,7 @@ class BaremetalProvisioner(BreakableHosts):
         self._done(shape.name, "ensure", data=document)
         self.lay(shape.name, tree)
         self.switch(shape.name, tree)
-        self.forget(shape.name)  # none of that could run on a new node
+        self._done(shape.name, "forget")  # none of that could run on a new node
 
     def _started(self, node: str) -> dict[str, Any]:
         """What the host says, once it answers; one without power is given it."""
@@ -178,7 +174,7 @@ class BaremetalProvisioner(BreakableHosts):
         for name in names:
             self._software.install(name, node, self._ssh.users[node], self._ssh.config, report, self._ssh.halt)
         if missing:
-            self._done(node, "installed", data=json.dumps(hosts.installed(missing)).encode())
+            self._done(node, "installed", data=hosts.as_data(hosts.installed(missing)))
 
     def lay(self, node: str, tree: NodeTree) -> str:
         """See the interface."""
@@ -285,16 +281,20 @@ class BaremetalProvisioner(BreakableHosts):
         else:
             with suppress(Unavailable):  # it may be gone before it has answered
                 self._done(node, "reboot")
-            self._ssh.forget(node)
-        deadline = monotonic() + BOOT_WITHIN.total_seconds()
+        self._await(node, before)
+        self.folders(node, tree)
+
+    def _await(self, node: str, before: str, within: timedelta = BOOT_WITHIN) -> None:
+        """Until it answers in another life. Raises Unavailable."""
+        self._ssh.forget(node)
+        deadline = monotonic() + within.total_seconds()
         while not self._is_back(node, before):
             if monotonic() > deadline:
                 raise Unavailable(
-                    f"{node} has not come back within {BOOT_WITHIN.total_seconds():.0f} s after its reboot",
+                    f"{node} has not come back within {within.total_seconds():.0f} s after its reboot",
                     resolution="See to it by its console, then run seter deploy.",
                 )
             sleep(PAUSE)
-        self.folders(node, tree)
 
     def _is_back(self, node: str, before: str) -> bool:
         """Whether it answers in another life."""

@@ -16,7 +16,7 @@ from common.role import Role
 from common.system import Deployment
 from seter.provisioner.interface import NodeShape
 from seter.software import programs_of
-from seter.state import NodeState, Place, RoleState
+from seter.state import CHANGED, NodeState, Place, RoleState
 from seter.tree import Lying, files_digest, read_archive, tree_digest
 
 RELEASE = ("debian", "trixie")  # ID and VERSION_CODENAME of os-release(5): what roles' packages are of
@@ -76,6 +76,18 @@ def installed(roles: Iterable[tuple[Role, str]]) -> dict[str, dict[str, object]]
     }
 
 
+def ahead(said: Said, asked: float, answered: float) -> float:
+    """Whole seconds that the host's clock is ahead of ours at least, by times of ours before and after it was asked;
+    negative where it is behind."""
+    clock = float(said.get("clock", asked))
+    return float(round(min(clock - asked, 0.0) or max(clock - answered, 0.0)))
+
+
+def as_data(document: object) -> bytes:
+    """For the input of a program on a host."""
+    return json.dumps(document).encode()
+
+
 def came_back(node: str, said: Said) -> tuple[str, ...]:
     """Roles that have to read their files again, of what `onhost back` printed. Raises Error for a host that runs what
     it ran before only in part: packages do not go back."""
@@ -101,6 +113,7 @@ def node_state(said: Said, key: bytes) -> NodeState:
     """One node, from what its host said."""
     lying = read_archive(base64.b64decode(said["lying"])) if said.get("lying") else NOTHING
     names = sorted(set(said["units"]) | set(lying.files) | set(lying.secrets))
+    slots = said.get("slots", {})
     return NodeState(
         shape=str(said["mark"].get("shape", "")),
         files=tree_digest(lying.files),
@@ -109,8 +122,18 @@ def node_state(said: Said, key: bytes) -> NodeState:
         running=True,
         identity=str(said["identity"]),
         cluster=tuple(sorted(lying.cluster.items())),
-        kept=lying.kept,
+        kept=lying.kept or bool(slots.get("before")),
+        system=_system(said, slots),
+        slot=slots.get("booted", ""),
+        on_trial=bool(slots) and slots["default"] != slots["booted"],
     )
+
+
+def _system(said: Said, slots: Mapping[str, str]) -> str:
+    """Of what the slot was written, unless it is not as it was left then."""
+    differs = [name for found in said["installed"].values() for name in found["differs"]]
+    written = slots.get("artifact", "")
+    return f"{CHANGED}{', '.join(dict.fromkeys(differs))}" if written and differs else written
 
 
 def _role_state(name: str, said: Said, lying: Lying) -> RoleState:
@@ -121,7 +144,7 @@ def _role_state(name: str, said: Said, lying: Lying) -> RoleState:
     process, start, artifact = parse_read(unit["read"])
     installed = said["installed"].get(name, {"artifact": "", "differs": []})
     if installed["differs"]:
-        artifact, start = f"changed: {', '.join(installed['differs'])}", "changed"
+        artifact, start = f"{CHANGED}{', '.join(installed['differs'])}", "changed"
     elif installed["artifact"] != artifact:
         start = "another artefact"
     return RoleState(artifact, files, process or "unknown", start, runs(unit))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from common.console import Report
-from common.errors import Error
+from common.errors import BadInput, Error
 from common.role import Process, Role
 from common.system import Deployment, Machine, Target
 from seter import artifacts
 from seter.finding import Question
-from seter.state import Observed, RoleState, Subnets
+from seter.state import InstalledPackage, Observed, RoleState, Subnets, Written
 from seter.tree import NodeTree
 
 if TYPE_CHECKING:
@@ -256,6 +256,32 @@ class Provisioner(ABC):
         raise Error(
             f"{node} cannot change its deployment", resolution="Make it anew: destroy it there, deploy it here."
         )
+
+    def packages(self, node: str) -> tuple[InstalledPackage, ...] | None:
+        """What is installed on a running node, where its processes run from that; None where they run from
+        artefacts. Changes nothing."""
+        return None
+
+    # Nodes with two slots for a root file system. What is not there cannot be written.
+
+    def ready_slot(self, node: str) -> None:
+        """The idle slot may be written: the one that runs is the one that boots without a word. Raises BadInput for a
+        node that cannot be written."""
+        raise BadInput(f"{node} cannot be written: nodes of its kind cannot", resolution="Take `written` out.")
+
+    def write_slot(self, node: str, system: Written, data: Iterable[bytes], within: timedelta) -> None:
+        """The idle slot holds this root file system, a packed tar. Once it is booted the node leaves it by itself when
+        nobody is `heard` for `within`; 0 for never. Cut off, nothing boots it."""
+        self.ready_slot(node)
+
+    def boot_slot(self, node: str, system: Written, order: Sequence[tuple[str, int]], *, keep: bool) -> None:
+        """Processes stop, in the reverse of this order, and the node has booted the slot that was written, once. With
+        `keep` it can `go_back` from then on. Raises Error for one that came back in the slot of before, Unavailable."""
+        self.ready_slot(node)
+
+    def confirm_slot(self, node: str) -> None:
+        """The slot that runs boots without a word from now on. Twice is once."""
+        self.ready_slot(node)
 
     # Whether a node that is made anew can be gone back to whole: `ensure` leaves the one that is kept.
     sets_nodes_aside = False

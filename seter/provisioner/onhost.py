@@ -16,11 +16,12 @@
     keep                      what lies and runs now can be gone back to; JSON: role → which of its starts it is
     back ROLES                files and units as they were kept; JSON: who read other files since, what is not back
     forget [MARKS]            what was kept goes, with MARKS after it is in use again; says `yes` if there was anything
+    packages                  lines: all that are installed, with their sources, tabs between
     sync                      what was written is on disk
     reboot                    the host starts anew
     logs ROLE SECONDS FOLLOW  what the role's process has printed, of the last SECONDS ('' all of it)
 
-It stands alone: nothing of seter is there.
+Verbs that begin with `slot-` are in `onslots`. Nothing of seter is there but these two files and `onnode`.
 """
 
 from __future__ import annotations
@@ -35,49 +36,25 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT, STATE, READ = Path("/etc/seter"), Path("/var/lib/seter"), Path("/run/seter/process")
+from seter.provisioner import onslots
+from seter.provisioner.onnode import ROOT, STATE, UNITS, act, said_by, text_of, write
+
+READ = Path("/run/seter/process")
 MARK, INSTALLED = ROOT / "host.json", ROOT / "installed"
 BEFORE = ROOT / "enabled-before"
 KEPT = ROOT / "before"
 RAN = KEPT / "containers"  # as `seter.tree.KEPT_LIST` has it: what is kept is there when this file is
-SETTINGS, UNITS = Path("/etc/sysctl.d/90-seter.conf"), Path("/etc/systemd/system")
+SETTINGS = Path("/etc/sysctl.d/90-seter.conf")
 NOT_RUNNING, NO_FILE = 69, 66  # sysexits.h: EX_UNAVAILABLE, EX_NOINPUT
 NEEDED = ("systemctl", "tar", "setpriv", "nsenter", "dpkg-query", "sysctl")
 # What a process of a role may do, but for its capabilities: nothing is written but what is given to it.
 SANDBOX = ("ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "NoNewPrivileges=yes")
 PIECE = 57 << 10  # bytes
-
-
-def text_of(path: Path) -> str:
-    """The file's content, '' if there is none."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
-
-
-def said_by(*argv: str) -> str:
-    """What a command printed, whatever its status."""
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=50).stdout
-
-
-def act(*argv: str) -> None:
-    """A command that has to succeed; else we end with its complaint."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr.strip() or f"{argv[0]} ended with status {done.returncode}")
 
 
 def identity() -> str:
@@ -116,6 +93,15 @@ def packages(names: Iterable[str]) -> dict[str, str]:
     lines = said_by("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\n", *wanted).splitlines()
     rows = (line.split("\t") for line in lines)
     return {name: version if state.strip() == "ii" else f"{version} {state}" for name, version, state in rows}
+
+
+def all_packages() -> None:
+    """Name, version, source, its version (dpkg-query(1))."""
+    fields = "${db:Status-Abbrev}\t${Package}\t${Version}\t${source:Package}\t${source:Version}\n"
+    for line in said_by("dpkg-query", "-W", "-f", fields).splitlines():
+        state, _, rest = line.partition("\t")
+        if state.strip() == "ii":
+            sys.stdout.write(f"{rest}\n")
 
 
 def program(path: str) -> str:
@@ -161,9 +147,11 @@ def look() -> None:
     mark = text_of(MARK)
     about: dict[str, Any] = {
         "identity": identity(),
+        "clock": time.time(),
         "release": release(),
         "lacks": [name for name in NEEDED if shutil.which(name) is None],
         "mark": json.loads(mark) if mark else {},
+        "slots": onslots.slots(),
     }
     if mark:
         about |= {"units": units(roles()), "installed": installed(), "lying": lying()}
@@ -282,6 +270,7 @@ def remove() -> None:
     for path in (ROOT, STATE, Path("/run/seter"), *(Path("/run", name) for name in sockets)):
         shutil.rmtree(path, ignore_errors=True)
     SETTINGS.unlink(missing_ok=True)
+    onslots.remove()
 
 
 def keep() -> None:
@@ -387,8 +376,9 @@ def main(argv: Sequence[str]) -> None:
         plain: dict[str, Callable[..., None]] = {
             "look": look, "unpack": unpack, "ensure": ensure, "stop": stop, "restart": restart, "remove": remove,
             "before": before, "installed": remember, "loaded": loaded, "read": read, "keep": keep, "back": back,
-            "forget": forget, "logs": logs, "sync": os.sync, "reboot": lambda: act("systemctl", "reboot", "--no-block"),
-            "switch": lambda *more: act("sh", "-c", sys.stdin.read(), "switch", *more),
+            "forget": forget, "logs": logs, "packages": all_packages, "sync": os.sync,
+            "reboot": lambda: act("systemctl", "reboot", "--no-block"),
+            "switch": lambda *more: act("sh", "-c", sys.stdin.read(), "switch", *more), **onslots.VERBS,
         }  # fmt: skip
         plain[verb](*words)
 

@@ -8,23 +8,22 @@ when definitions are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from common.console import Report
 from common.errors import Conflict, Error, Partial
-from common.role import Process, Role
 from common.system import Deployment, Target
 from seter.finding import Finding, Question, failed, in_short
-from seter.provisioner.interface import Answer, Joined, NodeShape, Provisioner
+from seter.provisioner.handed_on import HandedOn
+from seter.provisioner.interface import NodeShape, Provisioner
 from seter.provisioner.remembered import Part, Remembered, parts_of
 from seter.provisioner.subnets import free
-from seter.state import NodeState, Observed, Place, RoleState, Subnets
+from seter.state import NodeState, Observed, Place, Subnets
 from seter.tree import NodeTree
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ Opening = Callable[[str, Target | None], Provisioner]  # (kind, what of the targ
 T = TypeVar("T")
 
 
-class Parts(Provisioner):
+class Parts(HandedOn):
     """All nodes of one deployment, in their parts."""
 
     def __init__(self, deployment: Deployment, memory: Remembered, parts: Mapping[str, Part], opening: Opening) -> None:
@@ -122,7 +121,9 @@ class Parts(Provisioner):
                 places.setdefault(node, place)
         answered = {name: said for name, said in seen.items() if not isinstance(said, Error)}
         self._memory.keep(self._parts, answered)
-        return Observed(self._networks(answered), nodes, places, {k: why for k, why in lost.items() if k not in nodes})
+        ahead = {node: by for said in answered.values() for node, by in said.ahead.items()}
+        unreachable = {node: why for node, why in lost.items() if node not in nodes}
+        return Observed(self._networks(answered), nodes, places, unreachable, ahead)
 
     def _networks(self, seen: Mapping[str, Observed]) -> dict[str, Subnets]:
         self._subnets = {network: each for said in seen.values() for network, each in said.networks.items()}
@@ -234,124 +235,6 @@ class Parts(Provisioner):
         self._at(node).remove(node)
         self._found.pop(node, None)
         self._memory.forget(node)
-
-    # processes
-
-    def join(self, node: str, role: str) -> Joined:
-        """See the interface."""
-        return self._at(node).join(node, role)
-
-    def means(self, node: str) -> Mapping[str, object]:
-        """See the interface."""
-        return self._at(node).means(node)
-
-    def inside(self, node: str, role: str) -> Mapping[str, object]:
-        """See the interface."""
-        return self._at(node).inside(node, role)
-
-    def started(self, node: str, role: str, process: Process, state: RoleState, image: str) -> Mapping[str, object]:
-        """See the interface."""
-        return self._at(node).started(node, role, process, state, image)
-
-    def install(self, node: str, wanted: Sequence[tuple[Role, str]], report: Report) -> None:
-        """See the interface."""
-        self._at(node).install(node, wanted, report)
-
-    def remove_role(self, node: str, role: str, within: int) -> None:
-        """See the interface."""
-        self._at(node).remove_role(node, role, within)
-
-    def execute(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Answer:
-        """See the interface."""
-        return self._at(node).execute(node, role, argv, user=user)
-
-    def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:
-        """See the interface."""
-        return self._at(node).try_out(node, image, argv, user=user)
-
-    def restart(self, node: str, role: str, within: int) -> None:
-        """See the interface."""
-        self._at(node).restart(node, role, within)
-
-    def fetch(self, node: str, path: str, sink: BinaryIO) -> int:
-        """See the interface."""
-        return self._at(node).fetch(node, path, sink)
-
-    def put(self, node: str, path: str, source: BinaryIO, size: int, uid: int) -> None:
-        """See the interface."""
-        self._at(node).put(node, path, source, size, uid)
-
-    def loaded(self, node: str, role: str, process: str) -> None:
-        """See the interface."""
-        self._at(node).loaded(node, role, process)
-
-    def cluster_done(self, node: str, role: str, mark: str) -> None:
-        """See the interface."""
-        self._at(node).cluster_done(node, role, mark)
-
-    def reboot(self, node: str, tree: NodeTree) -> None:
-        """See the interface."""
-        self._at(node).reboot(node, tree)
-
-    def logs(self, node: str, role: str, *, since: timedelta | None, follow: bool) -> Iterator[bytes]:
-        """See the interface."""
-        return self._at(node).logs(node, role, since=since, follow=follow)
-
-    # breaking
-
-    def stream(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Iterator[bytes]:
-        """See the interface."""
-        return self._at(node).stream(node, role, argv, user=user)
-
-    def freeze(self, node: str, role: str = "") -> None:
-        """See the interface."""
-        self._at(node).freeze(node, role)
-
-    def thaw(self, node: str, role: str = "") -> None:
-        """See the interface."""
-        self._at(node).thaw(node, role)
-
-    def end(self, node: str, role: str) -> None:
-        """See the interface."""
-        self._at(node).end(node, role)
-
-    def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
-        """See the interface."""
-        self._at(node).limit(node, role, cores=cores, memory=memory)
-
-    # going back
-
-    def sets_aside(self, node: str) -> bool:
-        """See the interface."""
-        return self._at(node).sets_aside(node)
-
-    def keep(self, node: str) -> bool:
-        """See the interface."""
-        return self._at(node).keep(node)
-
-    def set_aside(self, node: str, role: str, within: int) -> None:
-        """See the interface."""
-        self._at(node).set_aside(node, role, within)
-
-    def go_back(self, node: str, order: Sequence[tuple[str, int]]) -> tuple[str, ...]:
-        """See the interface."""
-        return self._at(node).go_back(node, order)
-
-    def arm(self, node: str, roles: Collection[str], within: int) -> bool:
-        """See the interface."""
-        return self._at(node).arm(node, roles, within)
-
-    def heard(self, node: str) -> bool:
-        """See the interface."""
-        return self._at(node).heard(node)
-
-    def disarm(self, node: str) -> bool:
-        """See the interface."""
-        return self._at(node).disarm(node)
-
-    def forget(self, node: str, *, gone_back: bool = False) -> bool:
-        """See the interface."""
-        return self._at(node).forget(node, gone_back=gone_back)
 
     # the end
 

@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from math import inf
 from pathlib import Path
 
@@ -155,6 +156,19 @@ class Ssh:
             raise error
         return timedelta(seconds=time.monotonic() - begun)
 
+    def send(
+        self, node: str, program: str, words: Sequence[str], data: Iterable[bytes], within: timedelta = CALL_WITHIN
+    ) -> Result:
+        """As `call`, for input that comes in pieces; so it is tried once, over the connection that there is."""
+        source = program.encode()
+        argv = remote(self.config, node, ["python3", "-IS", "-c", BOOT, str(len(source)), *words], self.users[node])
+        with self._slots[node]:
+            result = self._run(node, argv, chain((source,), data), within, 0.0)
+        if (error := refused(node, result)) is not None:
+            self._open.discard(node)
+            raise error
+        return result
+
     def stream(self, node: str, program: str, words: Sequence[str]) -> Iterator[bytes]:
         """As `call`, but what the program prints comes in pieces, for as long as it runs. Raises CommandFailed too."""
         source = program.encode()
@@ -178,7 +192,9 @@ class Ssh:
             self._open.add(node)
         return result
 
-    def _run(self, node: str, argv: Sequence[str], data: bytes, within: timedelta, patience: float = inf) -> Result:
+    def _run(
+        self, node: str, argv: Sequence[str], data: bytes | Iterable[bytes], within: timedelta, patience: float = inf
+    ) -> Result:
         """A connection that was dropped is tried again, for so many seconds."""
         begun = time.monotonic()
         for left in reversed(range(TRIES)):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import Conflict, Error, Missing, NotFound
+from common.errors import BadInput, Conflict, Error, Missing, NotFound
 from seter.provisioner.interface import Provisioner
 from seter.provisioner.subnets import address
 from seter.state import Place, Subnets
@@ -554,3 +554,23 @@ def test_removing_a_network_spares_one_whose_name_begins_the_same(provisioner: P
         assert provisioner.ensure_network(name, provisioner.free_subnets(name, POOL, 24))
     provisioner.remove_network("one")
     assert set(provisioner.observe(KEY).networks) == {"one-more"}
+
+
+def test_what_is_installed_is_said_where_processes_run_from_it(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    there = provisioner.packages("n1")
+    assert (there is not None) == (field.kind == "baremetal")
+    assert there is None or {"systemd", "libc6"} <= {each.name for each in there}
+    assert there is None or {each.source for each in there if each.name == "libc6"} == {"glibc"}
+
+
+def test_a_node_whose_disk_has_no_two_slots_is_not_written(
+    provisioner: Provisioner, field: Field, nets: dict[str, Subnets]
+) -> None:
+    provisioner.ensure(field.shape(nets), tree())
+    before = provisioner.observe(KEY)
+    with pytest.raises(BadInput, match="n1 cannot be written"):
+        provisioner.ready_slot("n1")
+    assert provisioner.observe(KEY) == before

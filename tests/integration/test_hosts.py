@@ -6,6 +6,7 @@ The tests run in the order of the file on one deployment; each leaves it as it f
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from smie.otherwise import library
 from tests.conftest import ROOT, Ended, Tools
-from tests.lab.hosts import Hosts, hosts
+from tests.lab.hosts import Host, Hosts, hosts
+from tests.lab.programs import program
 from tests.lab.small_on_hosts import definitions, power, target
+from tests.lab.starts import Counted
 
 GROUPS = {"servers": ["w1", "w2"], "extra": ["x1"]}
 NETWORKS = {"w1": ("front", "back"), "w2": ("front",), "x1": ("back",)}
@@ -120,6 +124,14 @@ def test_what_was_deployed_is_there_and_nothing_is_left_to_do(place: Field) -> N
     assert place.lab["w1"].run("stat", "-c", "%a %U", "/etc/seter/secrets/web/token") == "400 www-data"
     said = place.seter("exec", "w1", "web", "--", "id", "-un").out
     assert said.strip() == "www-data"
+
+
+def test_where_a_package_runs_is_what_hosts_say_themselves(place: Field) -> None:
+    found = place.seter("status", "--affected", "libc6<99", "--json").json()
+    assert found["looked_at"] == 7 and {(each["node"], each["by"]) for each in found["affected"]} == {
+        ("w1", "host"), ("w2", "host"), ("x1", "host"),
+    }  # fmt: skip
+    assert "0 of 7 processes" in place.seter("status", "--affected", "libc6<2").err
 
 
 def test_a_canary_that_fails_goes_back_and_no_other_host_is_touched(place: Field) -> None:
@@ -310,6 +322,133 @@ def test_hosts_behind_another_one_are_reached_over_it(place: Field) -> None:
     ]
     assert "no change" in place.seter("deploy", "--yes").out
     place.point()
+
+
+STILL = ("FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC")  # both names of it are in use
+PORTRAIT = """cd /etc/seter && find -L now secrets cluster installed -type f -exec sha256sum {} + | sort
+readlink now secrets; ls; cat /run/seter/process/* /etc/systemd/system/seter-*
+systemctl is-active seter-* && systemctl is-enabled $(cd /etc/systemd/system && ls seter-*)"""
+
+
+def portrait(place: Field) -> dict[str, str]:
+    """What a person could tell of the hosts who had not seen how it came about."""
+    return {name: host.run("sh", "-c", PORTRAIT) for name, host in place.lab.machines.items()}
+
+
+@pytest.fixture(scope="module")
+def ends(place: Field) -> dict[str, dict[str, str]]:
+    """What two undisturbed deploys leave."""
+    found = {}
+    for word in ("one", "two"):
+        place.greet(word)
+        place.seter("deploy", "--yes")
+        found[word] = portrait(place)
+    return found
+
+
+def sweep(place: Field, ends: dict[str, dict[str, str]], sample: int, folder: Path) -> tuple[int, int]:
+    """Deploys that are killed as a program begins, at so many points, or all of them with 0; each is finished by the
+    next. How many points there are, and at how many something was killed."""
+    counted, env = Counted.made(folder / "counted"), place.tools.env
+    argv = ("seter", "deploy", "small", "--target", "metal", "--yes")
+    place.greet("one")
+    code, starts, said = counted.run(argv, env)
+    assert code == 0 and {"ssh", "ansible-playbook", "smie"} <= set(starts), (starts, said)
+    points = range(1, len(starts) + 1)
+    chosen = sorted(random.Random(8).sample(points, sample)) if sample else points
+    killed = 0
+    for number, point in enumerate(chosen):
+        word = ("two", "one")[number % 2]
+        place.greet(word)
+        code, _, said = counted.run(argv, env, killed_at=point)
+        assert code in (0, -signal.SIGKILL), (point, code, said)
+        killed += code != 0
+        place.seter("deploy", "--yes")
+        assert portrait(place) == ends[word], f"killed at start {point}, {starts[point - 1]}"
+        assert place.steps() == set(), f"killed at start {point}, {starts[point - 1]}"
+    return len(starts), killed
+
+
+def test_a_deploy_that_is_killed_as_it_starts_a_program_is_finished_by_the_next(
+    place: Field, ends: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    points, killed = sweep(place, ends, 3, tmp_path)
+    assert points > 3 and killed >= 2  # now and then a deploy needs fewer
+
+
+@pytest.mark.long
+def test_a_deploy_that_is_killed_at_every_program_that_it_starts_ends_as_an_undisturbed_one(
+    place: Field, ends: dict[str, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points, killed = sweep(place, ends, 0, tmp_path)
+    with capsys.disabled():
+        print(f"\n{points} programs, killed at {killed}")
+    assert killed >= points * 9 // 10  # now and then a deploy needs fewer
+
+
+def test_a_wrong_clock_is_told_before_anything_is_touched(place: Field) -> None:
+    """Of this machine, then of a host: what seter runs there tells the time by its own Python."""
+    place.greet("hello")
+    later = {"LD_PRELOAD": str(library()), "FAKETIME": "+40d"} | dict.fromkeys(STILL, "1")
+    ended = place.tools("seter", "deploy", "small", "--target", "metal", "--yes", code=7, **later)
+    assert "this machine's clock seems to be wrong" in ended.err, ended.err
+    with faketime_on(place.lab["w2"]):
+        ended = place.seter("deploy", "--yes", code=7)
+    assert "the clock of w2 seems to be wrong" in ended.err and "behind this machine's" in ended.err, ended.err
+    place.seter("deploy", "--yes")
+    assert place.steps() == set()
+
+
+@contextmanager
+def faketime_on(host: Host) -> Iterator[None]:
+    """Python there believes that it is forty days ago."""
+    subprocess.run([program("docker"), "cp", str(library()), f"{host.container}:/root/faketime.so"], check=True)
+    wrapper = '#!/bin/sh\nLD_PRELOAD=/root/faketime.so FAKETIME=-40d exec /usr/bin/python3.13 "$@"\n'
+    host.run(
+        "sh",
+        "-c",
+        "cat >/root/python3 && chmod 755 /root/python3 && ln -sf /root/python3 /usr/bin/python3",
+        given=wrapper,
+    )
+    try:
+        yield
+    finally:
+        host.run("ln", "-sf", "python3.13", "/usr/bin/python3")
+
+
+@pytest.mark.long
+def test_a_line_that_goes_silent_in_the_middle_is_noticed_in_time_and_the_next_deploy_finishes(place: Field) -> None:
+    place.greet("good day")
+    with place.deploying() as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "w1: switched" in line)
+        drop("w1", place.lab, ["add rule inet lab in tcp dport 22 drop"])
+        started = time.monotonic()
+        try:
+            rest = process.stderr.read()
+            code = process.wait(300)
+        finally:
+            place.lab["w1"].run("nft", "delete", "table", "inet", "lab")
+        assert code in (1, 5, 6, 9) and time.monotonic() - started < 2 * STILL_WITHIN, rest
+        (said,) = (line for line in rest.splitlines() if line.startswith("error: "))
+        assert "w1" in said, rest
+    await_ssh(place, "w1")
+    assert place.steps() == set()
+    assert "good day" in place.lab["w2"].run("cat", "/etc/seter/now/web/index.html")
+
+
+@pytest.mark.long
+def test_a_host_that_reboots_while_it_is_changed_is_finished_by_the_next_deploy(place: Field) -> None:
+    place.greet("good luck")
+    with place.deploying() as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "w1: switched" in line)
+        place.lab["w1"].power("restart")
+        rest = process.stderr.read()
+        assert process.wait(300) in (0, 1, 5, 6, 9), rest
+    await_ssh(place, "w1")
+    assert place.steps() == set()
+    assert "good luck" in place.lab["w1"].run("cat", "/etc/seter/now/web/index.html")
 
 
 def test_what_is_taken_down_is_gone_also_without_definitions(place: Field) -> None:

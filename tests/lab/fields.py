@@ -10,10 +10,10 @@ from pathlib import Path
 
 from common.role import Process
 from common.system import Deployment, Engine, Network, Node, Power, Target
-from seter.provisioner.baremetal import BaremetalProvisioner
 from seter.provisioner.container import ContainerProvisioner
 from seter.provisioner.interface import NodeShape, Provisioner
 from seter.provisioner.parts import Parts
+from seter.provisioner.slots import SlotProvisioner
 from seter.provisioner.subnets import address
 from seter.state import RoleState, Subnets
 from tests.lab.hosts import USER, Hosts
@@ -154,8 +154,8 @@ class Machines(Field):
         more = {"user": USER, "identity_file": str(self.lab.key), "power": power, "networks": networks}
         return Target("baremetal", "baremetal", (node,), Path("baremetal.hcl"), **more)
 
-    def provisioner(self, instance: str) -> BaremetalProvisioner:
-        return BaremetalProvisioner.of(self.deployment(instance), self.lab.folder / instance, self.target(), None)
+    def provisioner(self, instance: str) -> SlotProvisioner:
+        return SlotProvisioner.of(self.deployment(instance), self.lab.folder / instance, self.target(), None)
 
     def inside(self, instance: str, *argv: str) -> str:
         return self.lab[NODE].run(*argv)

@@ -28,8 +28,10 @@ def definitions(folder: Path) -> Path:
         (role.parent / "tasks" / "install.yml").write_text(INSTALL)
     for name in ("debian-13-host.hcl", "debian-13-host"):
         source = ROOT / "systems" / "bases" / name
-        copy = shutil.copytree if source.is_dir() else shutil.copyfile
-        copy(source, systems / "bases" / name)
+        if source.is_dir():
+            shutil.copytree(source, systems / "bases" / name, symlinks=True)
+        else:
+            shutil.copyfile(source, systems / "bases" / name)
     base = systems / "bases" / "debian-13.hcl"
     base.write_text(base.read_text().replace("{\n", '{\n  host = "debian-13-host"\n', 1))
     system = systems / "small" / "system.hcl"

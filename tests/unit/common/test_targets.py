@@ -70,6 +70,21 @@ def test_a_target_of_hosts_says_where_they_are_and_how_they_are_reached(definiti
     assert target.power == Power(("ipmitool", "{node}", "off"), ("ipmitool", "{node}", "on"))
 
 
+def test_hosts_of_a_group_are_installed_unless_they_are_to_be_written(definitions: Definitions) -> None:
+    definitions.write(FILE, METAL.replace('  nodes "edge" {', '  nodes "edge" {\n    written = true'))
+    assert [node.written for node in definitions.catalog.target("lab", "metal").nodes] == [True, False]
+    definitions.write(FILE, METAL)
+    assert not any(node.written for node in definitions.catalog.target("lab", "metal").nodes)
+
+
+def test_only_hosts_are_written(definitions: Definitions) -> None:
+    definitions.write(
+        FILE, METAL.replace('  nodes "edge" {', '  nodes "edge" {\n    kind = "container"\n    written = true')
+    )
+    with pytest.raises(Exception, match='nodes "edge" are written, which only `baremetal` can be'):
+        definitions.catalog.target("lab", "metal")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

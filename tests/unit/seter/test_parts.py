@@ -131,12 +131,13 @@ def test_every_call_about_a_node_goes_to_its_own_part(tmp_path: Path, node: str,
         "loaded": ("web", ""), "cluster_done": ("web", ""), "set_aside": ("web", 1), "go_back": ((),),
         "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()),
         "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",), "claim": ("other",),
-        "foresee": (None,),
+        "foresee": (None,), "write_slot": (None, (), None), "boot_slot": (None, ()),
     }  # fmt: skip
     named: dict[str, dict[str, Any]] = {
         "try_out": {"user": ""},
         "logs": {"since": None, "follow": False},
         "limit": {"cores": 0.0, "memory": 0},
+        "boot_slot": {"keep": False},
     }
     methods = [name for name in public() if name not in OF_ALL | {"ensure"}]
     for method in methods:

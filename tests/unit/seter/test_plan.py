@@ -155,7 +155,7 @@ def test_plans_that_do_the_same_have_the_same_fingerprint() -> None:
 
 def test_only_acts_that_stop_something_need_a_withdrawal() -> None:
     needing = {act for act in Act if act.needs_withdrawal}
-    nodes = {Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE}
+    nodes = {Act.REPLACE_NODE, Act.REBOOT_NODE, Act.EMPTY_NODE, Act.REMOVE_NODE, Act.WRITE_SLOT}
     assert needing == {Act.RESTART, Act.REMOVE_ROLE, *nodes}
 
 
