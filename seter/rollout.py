@@ -157,7 +157,10 @@ class Rollout:
         if first or not owed:
             # Before the next is taken out. What the plan changes may be what keeps a node out: it is swapped first.
             self._admit_again(node for node in group.nodes if node in down or node not in touched)
-        self._swap_all(group, [node for node in touched if node not in down], with_cluster=owed and not first)
+        rest = [node for node in touched if node not in down]
+        if not owed:
+            rest.sort(key=lambda node: node not in self._left_out)  # who is out already takes nothing from the others
+        self._swap_all(group, rest, with_cluster=owed and not first)
         if not first and (not down or len(down) < len(touched)):
             self._set_up(group)
 

@@ -234,6 +234,15 @@ def test_where_its_own_processes_have_to_start_it_comes_with_the_first_of_them()
     assert lines.index("check a") < lines.index("withdraw b") < lines.index("admit b")
 
 
+def test_a_node_that_a_cut_roll_out_left_out_of_traffic_comes_first() -> None:
+    one = group("one", "a", "b", "c")
+    there = {node: state() for node in one.nodes}
+    lines = told([one], restart(one, "a", "b", "c"), there, Diary(), unfinished=["b"])
+    assert [line for line in lines if line.startswith(("withdraw", "admit"))] == [
+        *("withdraw b", "admit b", "withdraw a", "admit a", "withdraw c", "admit c"),
+    ]
+
+
 def test_a_cluster_step_that_was_done_before_comes_after_the_last_node() -> None:
     one = group("one", "a", "b")
     steps = [*restart(one, "a", "b"), Step(Act.CLUSTER, "one", "a", "etcd")]
