@@ -23,6 +23,7 @@ def small(built: Tools, tmp_path: Path) -> Iterator[Small]:
         yield made
 
 
+@pytest.mark.long
 def test_containers_whose_record_was_lost_are_ours_again_with_the_secrets_that_they_have(small: Small) -> None:
     token, before = small.seter(*TOKEN).out, small.containers()
     shutil.rmtree(small.folder / "state")

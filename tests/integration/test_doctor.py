@@ -89,6 +89,7 @@ def undone(practice: Practice, node: str, do: str, undo: str) -> Iterator[None]:
         practice.lab[node].run("sh", "-c", undo)
 
 
+@pytest.mark.long
 def test_three_hosts_with_three_faults_are_three_findings(practice: Practice) -> None:
     """A dead one, one without sudo, one whose disk is full and which belongs to somebody else."""
     lab, full = practice.lab, "mount -t tmpfs -o size=1m tmpfs /tmp && mkdir -p /etc/seter"
@@ -110,6 +111,7 @@ def test_three_hosts_with_three_faults_are_three_findings(practice: Practice) ->
     assert "other/metal/main" in found["x1", "mark"]
 
 
+@pytest.mark.long
 def test_a_host_key_that_has_changed_is_found_though_a_connection_is_open(practice: Practice) -> None:
     keep = "cd /etc/ssh && cp -p ssh_host_ed25519_key ssh_host_ed25519_key.pub /root"
     anew = "rm ssh_host_*_key* && ssh-keygen -A >/dev/null && kill -HUP $(cat /run/sshd.pid)"
@@ -119,11 +121,13 @@ def test_a_host_key_that_has_changed_is_found_though_a_connection_is_open(practi
     assert set(found) == {("w2", "ssh")} and "another host key" in found["w2", "ssh"]
 
 
+@pytest.mark.long
 def test_a_host_without_python_is_told(practice: Practice) -> None:
     with undone(practice, "x1", "mv /usr/bin/python3 /usr/bin/python3.off", "mv /usr/bin/python3.off /usr/bin/python3"):
         assert set(practice.failing()) == {("x1", "python3")}
 
 
+@pytest.mark.long
 def test_a_clock_of_ours_that_is_wrong_differs_from_every_host_s(practice: Practice) -> None:
     ours = {"LD_PRELOAD": str(library()), "FAKETIME": "-10m", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1"}
     found = practice.failing(**ours)
@@ -131,6 +135,7 @@ def test_a_clock_of_ours_that_is_wrong_differs_from_every_host_s(practice: Pract
     assert all("before this machine's" in says for says in found.values())
 
 
+@pytest.mark.long
 def test_keys_that_others_can_read_and_one_that_is_not_there(practice: Practice) -> None:
     practice.lab.key.chmod(0o644)
     (practice.folder / "identity").write_text("AGE-SECRET-KEY-1\n")
