@@ -22,6 +22,8 @@ from tests.lab.engines import Engine, Wire
 from tests.lab.hosts import USER, Hosts, hosts
 from tests.lab.small_on_hosts import SMALL, definitions, node
 
+pytestmark = pytest.mark.long
+
 HERE, THERE = (f"{name}{os.getpid() % 100000}" for name in ("sma", "smb"))
 NUMBERS = {"w2": 60, "x1": 61}  # host parts of the containers' addresses
 LOST_WITHIN = 60.0  # seconds
@@ -114,7 +116,6 @@ def test_a_host_and_containers_are_one_deployment(mixed: Mixed) -> None:
     mixed.seter("verify")
 
 
-@pytest.mark.long
 def test_a_change_is_rolled_out_over_both_and_one_that_fails_goes_back_on_both(mixed: Mixed) -> None:
     mixed.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "both"')
     mixed.seter("deploy", "--yes")
@@ -129,7 +130,6 @@ def test_a_change_is_rolled_out_over_both_and_one_that_fails_goes_back_on_both(m
     assert "w1 says hello" in mixed.page("w1") and "w2 says hello" in mixed.page("w2")
 
 
-@pytest.mark.long
 def test_an_earlier_run_is_gone_back_to_on_both(mixed: Mixed) -> None:
     runs = [run["number"] for run in mixed.seter("history", "--json").json() if run["result"] == "done"]
     mixed.edit("small/system.hcl", 'greeting = "hello"', 'greeting = "later"')
@@ -140,7 +140,6 @@ def test_an_earlier_run_is_gone_back_to_on_both(mixed: Mixed) -> None:
     assert "no change" in mixed.seter("deploy", "--yes").out
 
 
-@pytest.mark.long
 def test_one_kind_s_nodes_that_cannot_be_reached_hide_no_other(mixed: Mixed) -> None:
     host = mixed.lab["w1"]
     host.power("pause")
@@ -164,14 +163,12 @@ def test_one_kind_s_nodes_that_cannot_be_reached_hide_no_other(mixed: Mixed) -> 
     assert "w2 says hello" in mixed.page("w2")
 
 
-@pytest.mark.long
 def test_doctor_sees_both(mixed: Mixed) -> None:
     found = mixed.seter("doctor", "--json", code=None).json()["findings"]
     assert {each["subject"] for each in found} >= {"w1", "far"}
     assert [each for each in found if each["state"] == "fail"] == []
 
 
-@pytest.mark.long
 def test_both_are_taken_down(mixed: Mixed) -> None:
     mixed.seter("destroy", "--yes")
     assert mixed.lab["w1"].run("sh", "-c", "ls -d /etc/seter 2>/dev/null || true") == ""
