@@ -78,6 +78,8 @@ class Engine:
         """It goes with the engine."""
         assert self.process is not None
         pid = str(self.process.pid)
+        while Path("/proc", pid, "ns", "net").readlink() == Path("/proc/self/ns/net").readlink():
+            time.sleep(0.01)  # unshare(1) has not got to it yet
         inside = ("nsenter", "--net", "--target", pid, "--")
         _ip("link", "add", wire.here, "type", "veth", "peer", "name", wire.there, "netns", pid)
         for argv, name, place in (((), wire.here, 0), (inside, wire.there, 1)):
