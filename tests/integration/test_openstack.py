@@ -140,6 +140,7 @@ def test_what_a_machine_is_told_is_its_user_data_and_is_in_no_state(site: Site) 
         assert not path.is_file() or b"PRIVATE KEY" not in path.read_bytes()
 
 
+@pytest.mark.long
 def test_one_that_is_off_is_seen_and_started_again(site: Site) -> None:
     site.up()
     server = site.one("server")
@@ -149,6 +150,7 @@ def test_one_that_is_off_is_seen_and_started_again(site: Site) -> None:
     assert site.life is Life.ON and site.one("server")["id"] == server["id"]
 
 
+@pytest.mark.long
 def test_one_that_was_deleted_by_hand_is_seen_and_made_again_with_its_volume(site: Site) -> None:
     site.up()
     volume = site.one("volume")["id"]
@@ -167,6 +169,7 @@ def test_another_artefact_is_another_server_with_the_volume_of_before(site: Site
     assert site.one("server")["block_device_mapping_v2"][0]["uuid"] in site.cloud.uploads
 
 
+@pytest.mark.long
 def test_other_virtual_addresses_change_the_port_alone(site: Site) -> None:
     site.up()
     server = site.one("server")["id"]
@@ -176,6 +179,7 @@ def test_other_virtual_addresses_change_the_port_alone(site: Site) -> None:
     assert [each["ip_address"] for each in site.one("port")["allowed_address_pairs"]] == [VIPS[0]]
 
 
+@pytest.mark.long
 def test_what_the_cloud_refuses_is_told_in_its_words(site: Site) -> None:
     site.machine = replace(site.machine, flavor="m1.huge")
     with pytest.raises(TerraformFailed, match="node-gw1"):
