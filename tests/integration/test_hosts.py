@@ -372,8 +372,8 @@ def sweep(place: Field, ends: dict[str, dict[str, str]], sample: int, folder: Pa
 def test_a_deploy_that_is_killed_as_it_starts_a_program_is_finished_by_the_next(
     place: Field, ends: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
-    points, killed = sweep(place, ends, 3, tmp_path)
-    assert points > 3 and killed >= 2  # now and then a deploy needs fewer
+    points, killed = sweep(place, ends, 2, tmp_path)
+    assert points > 2 and killed >= 1  # now and then a deploy needs fewer
 
 
 @pytest.mark.long
