@@ -24,7 +24,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slotted]:
 
 
 def acts(place: Slotted) -> list[str]:
-    return [step["act"] for step in place.seter("plan", "--json").json()["steps"]]
+    """But for the cluster step, which each new life of a node is owed."""
+    return [step["act"] for step in place.seter("plan", "--json").json()["steps"] if step["act"] != "cluster"]
+
+
+def serves_again(place: Slotted) -> bool:
+    """All that ran before its power was cut starts by itself."""
+    end = time.monotonic() + 60
+    while found := acts(place):
+        if time.monotonic() > end:
+            raise AssertionError(found)
+        time.sleep(2)
+    return True
 
 
 def await_slot(place: Slotted, slot: str) -> None:
@@ -76,7 +87,7 @@ def test_another_artefact_is_written_to_the_other_slot_booted_once_and_kept(plac
     assert "a.conf" in place.run("bootctl list --json=short | tr '{' '\\n' | grep '\"isDefault\":true'")
     place.off()
     place.on()
-    assert place.slot() == ("a", "2") and acts(place) == []
+    assert place.slot() == ("a", "2") and serves_again(place)
 
 
 def test_a_slot_whose_root_does_not_start_is_left_by_the_kernel_and_all_is_as_before(place: Slotted) -> None:
