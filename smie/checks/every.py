@@ -30,7 +30,13 @@ for each in TOOLS; do command -v $each >/dev/null && echo tool $each; done
 awk -F: '$2 !~ /^[!*]/ { print "password", $1 }' /etc/shadow
 awk -F: '{ print "user", $1, $3 }' /etc/passwd
 dpkg-query --show --showformat '${db:Status-Abbrev} package ${Package} ${Version}\n' | sed -n 's/^ii  *//p'
-for each in PROGRAMS; do found=$(command -v "$each") && [ -x "$found" ] && echo program $each; done
+for each in PROGRAMS; do
+    case "$each" in  # no program is found by what the shell itself can do, such as test
+    */*) found=$each ;;
+    *) found=$(IFS=:; for folder in $PATH; do [ ! -x "$folder/$each" ] || { echo "$folder/$each"; break; }; done) ;;
+    esac
+    [ -x "$found" ] && echo program $each
+done
 exit 0
 """
 KNOWN_FILES = ("/root/.bashrc", "/root/.profile")

@@ -130,7 +130,7 @@ class House:
             if isinstance(given := task.words.get("vars"), Lined):
                 names |= set(given)
         if folder.name == PROCESS:
-            names |= OF_INSTALL | {"process", "access", "docker_host"}
+            names |= OF_INSTALL | {"process", "access", "docker_host", "docker_tls"}
         return frozenset(names)
 
     def readers(self, folder: Folder) -> Iterator[Reading]:
