@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,13 +17,15 @@ from typing import Any
 from common.errors import Corrupt
 
 FORMAT = 1
+LINK = 0o120000  # S_IFLNK of inode(7)
 SKIPPED = ("__pycache__", "checks")  # made by Python; read by builds alone
 LEVEL = 6  # of gzip; 9 is three times as slow for 1 % less
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file of a definition: permissions, and its content; what is not UTF-8 has no text."""
+    """A file of a definition: permissions, and its content; what is not UTF-8 has no text. A link, which has LINK for
+    its mode, has the place that it points to: bases mask units of systemd by links to /dev/null."""
 
     mode: int
     data: bytes
@@ -38,10 +41,13 @@ Definition = Mapping[str, Text]  # by path below the folder of definitions
 
 def read_definition(systems: Path, system: str) -> dict[str, Text]:
     """The files of a system in a folder of definitions."""
-    return {
-        path.relative_to(systems).as_posix(): Text(path.stat().st_mode & 0o777, path.read_bytes())
-        for path in sorted(_files(systems, system))
-    }
+    return {path.relative_to(systems).as_posix(): _text(path) for path in sorted(_files(systems, system))}
+
+
+def _text(path: Path) -> Text:
+    if path.is_file():
+        return Text(path.stat().st_mode & 0o777, path.read_bytes())
+    return Text(LINK, os.fsencode(path.readlink()))
 
 
 def _files(systems: Path, system: str) -> Iterator[Path]:
@@ -49,7 +55,8 @@ def _files(systems: Path, system: str) -> Iterator[Path]:
     yield from systems.glob(f"{system}/targets/*.hcl")
     for folder in ("bases", "roles"):  # of bases all: what hosts are installed from follows from their files too
         for path in (systems / folder).rglob("*"):
-            if path.is_file() and not set(path.relative_to(systems).parts) & set(SKIPPED):
+            is_kept = path.is_file() or (path.is_symlink() and not path.is_dir())
+            if is_kept and not set(path.relative_to(systems).parts) & set(SKIPPED):
                 yield path
 
 
@@ -63,18 +70,28 @@ def unpack(data: bytes, what: str) -> dict[str, Text]:
     """The reverse. Raises Corrupt for what is none, such as paths that lead elsewhere."""
     try:
         files = unpacked(data, what)["files"]
-        return {_checked(path): Text(int(mode) & 0o777, _read(*written)) for path, (mode, *written) in files.items()}
+        return {
+            _checked(path): Text(int(mode) & (0o777 | LINK), _read(*written))
+            for path, (mode, *written) in files.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(what, error) from error
 
 
 def lay_out(definition: Definition, folder: Path) -> None:
-    """Write the files below a folder that is there."""
-    for path, text in definition.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.data)
-        file.chmod(text.mode)
+    """Write the files below a folder that is there; links last, so that nothing is written through one. Raises Corrupt
+    for what cannot be together."""
+    try:
+        for path, text in sorted(definition.items(), key=lambda each: each[1].mode == LINK):
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if text.mode == LINK:
+                file.symlink_to(os.fsdecode(text.data))
+            else:
+                file.write_bytes(text.data)
+                file.chmod(text.mode & 0o777)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise _damaged("a definition", error) from error
 
 
 def packed(content: Mapping[str, object]) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.errors import BadInput, Corrupt, Error
 from common.model import Secret
 from common.system import Deployment
-from seter.definition import Text, lay_out, pack, packed, read_definition, unpack, unpacked
+from seter.definition import LINK, Text, lay_out, pack, packed, read_definition, unpack, unpacked
 from seter.history import configuration, masked, number_of
 from seter.keep import open_keep
 from seter.record import last
@@ -34,6 +34,26 @@ def test_a_definition_comes_out_as_it_went_in(tmp_path: Path) -> None:
     assert {"small/system.hcl", "small/targets/container.hcl", "roles/web/tasks/configure.yml"} <= set(read)
     lay_out(unpack(pack(read), "it"), tmp_path)
     assert read_definition(tmp_path, "small") == read
+
+
+def test_a_link_to_what_is_no_file_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    """A base masks units of systemd so."""
+    (tmp_path / "one/small").mkdir(parents=True)
+    (tmp_path / "one/small/system.hcl").touch()
+    (tmp_path / "one/bases/host").mkdir(parents=True)
+    (tmp_path / "one/bases/host/masked.service").symlink_to("/dev/null")
+    read = unpack(pack(read_definition(tmp_path / "one", "small")), "it")
+    (tmp_path / "two").mkdir()
+    lay_out(read, tmp_path / "two")
+    assert (tmp_path / "two/bases/host/masked.service").readlink() == Path("/dev/null")
+    assert read_definition(tmp_path / "two", "small") == read
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(Corrupt):
+        lay_out({"a": Text(LINK, b".."), "a/b": Text(0o644, b"outside")}, tmp_path / "in")
+    assert not (tmp_path / "b").exists()
 
 
 def test_the_same_definition_has_the_same_bytes_and_what_is_no_text_is_kept_too() -> None:
