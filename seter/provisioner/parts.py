@@ -61,7 +61,7 @@ class Parts(HandedOn):
     @classmethod
     def of(cls, deployment: Deployment, folder: Path, target: Target | None, software: Software | None) -> Parts:
         """Not made so: `made` needs to know how parts are opened."""
-        raise NotImplementedError
+        raise TypeError("who opens parts has to be said: Parts.made")
 
     @classmethod
     def made(cls, deployment: Deployment, folder: Path, target: Target | None, opening: Opening) -> Parts:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
+from socketserver import BaseServer
 
 from common.errors import Error
 from seter.provisioner.machines import Machines, with_state
@@ -95,9 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, states: States, *more: object) -> None:
+    def __init__(self, states: States, request: socket, address: tuple[str, int], server: BaseServer) -> None:
         self._states = states
-        super().__init__(*more)  # type: ignore[arg-type]  # request, address, server, as the server passes them
+        super().__init__(request, address, server)
 
     def do_GET(self) -> None:
         self._answer(lambda _: self._states.get())

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, Running
 
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "objects": 30, "operations": {"GET": 60, "PUT": 25, "HEAD": 5, "DELETE": 5, "LIST": 4, "MULTIPART": 1},
     "sizes": [{"at_least": 1, "at_most": 100_000, "weight": 1}],
 }  # fmt: skip
@@ -25,7 +25,7 @@ def test_all_operations_are_served_and_every_answer_says_which_radosgw_gave_it(r
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     found: dict[str, Any] = json.loads(ended.stdout)
     assert found["failed"] == 0, found["failures"][:3]
-    assert found["operations"].keys() == PROFILE["operations"].keys()  # type: ignore[attr-defined]
+    assert found["operations"].keys() == PROFILE["operations"].keys()
     assert "" not in found["gateways"] and len(found["gateways"]) == 3
     assert found["ways"].keys() == set(found["addresses"]) and len(found["addresses"]) == 2
     assert "objects stay" not in ended.stderr

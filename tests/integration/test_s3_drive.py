@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3_drive import Way, drive
@@ -36,8 +37,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, 
         yield service, process, folder
 
 
-def driven(way: Way, profile: Profile, seconds: float) -> dict[str, object]:
-    found: dict[str, object] = json.loads(json.dumps(document(*drive(way, profile, seconds, 1.0, stream=False))))
+def driven(way: Way, profile: Profile, seconds: float) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(document(*drive(way, profile, seconds, 1.0, stream=False))))
     return found
 
 
@@ -72,9 +73,9 @@ def test_a_mix_of_all_operations_is_carried_out_verified_and_removed(
     profile = Profile(rate=60, objects=30, operations=MIX, sizes=(Sizes(1, 70_000, 9.0), Sizes(200_000, 400_000, 1.0)))
     found = driven(Way(server[0], (ADDRESS,), {ADDRESS: "gw1"}), profile, 7.0)
     assert (found["failed"], found["failures"]) == (0, [])
-    assert found["operations"].keys() == MIX.keys()  # type: ignore[attr-defined]
+    assert found["operations"].keys() == MIX.keys()
     assert the(found, "ok") == found["planned"] == the(found, "latency", "count") == the(found, "gateways", "gw1", "ok")
-    assert sum(each["planned"] for each in found["timeline"]) == found["planned"]  # type: ignore[attr-defined]
+    assert sum(each["planned"] for each in found["timeline"]) == found["planned"]
     assert kept(server[2]) == []
 
 
@@ -232,5 +233,5 @@ def test_every_answer_with_a_wrong_byte_is_a_failure_with_its_place(
         found = driven(Way(service_at(FALSE, server[2]), (FALSE,)), profile, 4.0)
         assert between.changed > 10
     assert found["failed"] == between.changed
-    reasons = [each["reason"] for each in found["failures"]]  # type: ignore[attr-defined]
+    reasons = [each["reason"] for each in found["failures"]]
     assert all("has another content from byte" in reason for reason in reasons), reasons

@@ -210,7 +210,7 @@ def test_a_node_is_confirmed_only_after_it_was_tried(acts: set[Act], monkeypatch
         shapes={"m1": None},
         trees={"m1": None},
     )
-    slots = Slots(survey, heard, lambda event: None)  # type: ignore[arg-type]
+    slots = Slots(survey, heard, lambda event: None)
     slots.confirm("m1")
     assert asked.calls == []
     slots.write("m1", acts, ORDER, keep=True)
