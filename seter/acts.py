@@ -94,6 +94,10 @@ class Acts(Protocol):
         Between two nodes the second is meant: what was broken before may be just what this roll-out mends.
         """
 
+    def let_go(self) -> None:
+        """What runs through the whole roll-out is of no more use: it may have met what now goes back. One that ended
+        badly is told of."""
+
     def can_go_back(self, node: str) -> bool:
         """What ran on it before is kept."""
         return False

@@ -300,6 +300,11 @@ class Apply:
         found = checks.check_system(self._survey, self._report, only_complete=True, names=names, without=without)
         self._conclude([*found, *(self._throughout.end() if all_of_them else self._throughout.broken())])
 
+    def let_go(self) -> None:
+        """See `seter.acts`."""
+        self._throughout.broken()
+        self._throughout.abandon()
+
     def close(self) -> None:
         """Nothing that runs beside the roll-out goes on."""
         self._throughout.abandon()

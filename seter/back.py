@@ -61,6 +61,7 @@ class Back:
         ) from cause
 
     def _go_back(self, way: Way, able: Sequence[str], untouched: Sequence[str]) -> None:
+        self._acts.let_go()
         away = [node for node in able if node in way.out or node in way.failed]
         _all_do(self._acts.go_back, away)
         _all_do(self._acts.check, away)

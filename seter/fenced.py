@@ -85,3 +85,6 @@ class Fenced(Acts):
 
     def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
         self._acts.check_system(all_of_them=all_of_them, without=without)
+
+    def let_go(self) -> None:
+        self._acts.let_go()

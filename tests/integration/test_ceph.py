@@ -78,7 +78,7 @@ def test_what_is_stored_outlives_a_disk_and_a_monitor(cluster: Cluster) -> None:
     try:
         client = second.bucket("").signer.client
         soon(lambda: read(client, "kept") == content, 60, "what was stored before")
-        client.put_object(Bucket=BUCKET, Key="later", Body=content)
+        soon(lambda: written(client, "later", content), 60, "what is stored meanwhile")
         assert read(client, "later") == content
     finally:
         cluster.docker("start", *lost)
@@ -92,6 +92,15 @@ def read(client: Any, key: str) -> bytes:
     except (ReadTimeoutError, ClientError):
         return b""
     return found
+
+
+def written(client: Any, key: str, content: bytes) -> bool:
+    """A part of the disks' data is not written until the monitors have found the dead one out."""
+    try:
+        client.put_object(Bucket=BUCKET, Key=key, Body=content)
+    except (ReadTimeoutError, ClientError):
+        return False
+    return True
 
 
 def test_a_second_deploy_changes_nothing(cluster: Cluster) -> None:

@@ -88,6 +88,9 @@ class Diary:
     def check_system(self, *, all_of_them: bool, without: Collection[str] = ()) -> None:
         self._write(f"check {'all' if all_of_them else 'system'}{' without ' if without else ''}{' '.join(without)}")
 
+    def let_go(self) -> None:
+        self._write("let go")
+
     def can_go_back(self, node: str) -> bool:
         return node in self.kept
 
@@ -326,7 +329,8 @@ def test_a_canary_that_fails_goes_back_and_no_second_node_is_touched() -> None:
     error = ended(diary, BACK)
     assert (error.exit_code, type(error)) == (6, RolledBack)
     assert diary.lines[1:] == [
-        *("withdraw a", "prepare a", "start traefik on a", "back a", "check a", "admit a", "check system"),
+        *("withdraw a", "prepare a", "start traefik on a", "let go"),
+        *("back a", "check a", "admit a", "check system"),
     ]
 
 
@@ -344,7 +348,7 @@ def test_nodes_that_had_come_through_go_back_too_one_after_the_other_in_the_reve
 def test_what_shows_only_while_it_is_watched_is_a_failure_too() -> None:
     diary = Diary("watch a")
     assert isinstance(ended(diary, replace(BACK, watch=timedelta(seconds=1))), RolledBack)
-    assert diary.lines[diary.lines.index("watch a") + 1 :] == ["back a", "check a", "admit a", "check system"]
+    assert diary.lines[diary.lines.index("watch a") + 1 :] == ["let go", "back a", "check a", "admit a", "check system"]
 
 
 def test_a_system_whose_checks_stop_holding_after_a_node_is_that_nodes_failure() -> None:
@@ -402,7 +406,7 @@ def test_what_fails_last_goes_back_whole_and_what_was_set_up_is_so_again() -> No
     steps = [*restart(FIVE, "a", "b"), Step(Act.CLUSTER, "five", "a", "etcd")]
     assert isinstance(ended(diary, BACK, steps), RolledBack)
     assert diary.lines[diary.lines.index("check all") + 1 :] == [
-        *("withdraw b", "back b", "check b", "admit b", "withdraw a", "back a", "check a", "admit a"),
+        *("let go", "withdraw b", "back b", "check b", "admit b", "withdraw a", "back a", "check a", "admit a"),
         *("cluster back etcd of five again", "check system"),
     ]
     diary = Diary("prepare a")
