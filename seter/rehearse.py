@@ -50,6 +50,9 @@ class _Rehearsal(Acts):
     def done(self, nodes: Sequence[str]) -> None:
         """Changes nothing."""
 
+    def let_go(self) -> None:
+        """Nothing goes back."""
+
     def make_network(self, network: str) -> None:
         self._note([network], ["make network"], ())
 
