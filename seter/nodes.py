@@ -60,6 +60,16 @@ def rebooting(request: Request, names: Sequence[str], group: str) -> Request:
     return with_changes(request, adjust=lambda plan, state, _: _rebooted(plan, state, wanted))
 
 
+def restarting(request: Request, role: str) -> Request:
+    """A request that makes a role's process anew on all its nodes, as an update does. Raises BadInput for a role that
+    no node has."""
+    blueprint = read_blueprint(request.deployment, request.systems, request.state)
+    names = {seat.role.name for node in blueprint.nodes for seat in blueprint.seats_of(node.name)}
+    if role not in names:
+        raise no_such(f"role {role!r}", role, sorted(names))
+    return with_changes(request, adjust=lambda plan, state, _: _restarted(plan, state, role))
+
+
 def _node(blueprint: Blueprint, name: str) -> Node:
     for node in blueprint.nodes:
         if node.name == name:
@@ -85,6 +95,19 @@ def _rebooted(plan: Plan, wanted: Wanted, names: Sequence[str]) -> Plan:
         # Members that come back with an empty memory need it again.
         steps += _cluster_steps(group, [node for node in group.nodes if node in names])
     return Plan(plan.deployment, tuple(steps))
+
+
+def _restarted(plan: Plan, wanted: Wanted, role: str) -> Plan:
+    _refuse_changes(plan)
+    states = [(group, node, wanted.nodes[node].role(role)) for group in wanted.groups for node in group.nodes]
+    return Plan(
+        plan.deployment,
+        tuple(
+            Step(Act.RESTART, group.name, node, role, state.process, state.process, "it was asked for")
+            for group, node, state in states
+            if state is not None
+        ),
+    )
 
 
 def _replaced(plan: Plan, wanted: Wanted, observed: Observed, name: str) -> Plan:

@@ -20,7 +20,7 @@ from seter.chaos.ledger import Due
 from seter.chaos.scene import Scene, current
 from seter.deploy import deploy
 from seter.drain import drain as let_out
-from seter.nodes import rebooting
+from seter.nodes import rebooting, restarting
 from seter.restore import restore as bring_back
 
 SLICE = 0.25  # seconds of a process that stutters: it stands still for a share of each
@@ -168,6 +168,36 @@ def reboot(node: str) -> str:
     with scene.changing(what, node, Due("heal", {}, f"deploy: {node} runs")):
         request = replace(rebooting(scene.request, [node], ""), verb="reboot")
         deploy(request, report=scene.report, confirm=lambda plan: True)
+    return what
+
+
+def update(role: str) -> str:
+    """The role's process is made anew on each of its nodes, one node after the other, as an update does it. Raises
+    BadInput for a role that no node has."""
+    scene = current()
+    what = f"{role} is made anew on each of its nodes"
+    with scene.changing(what, "", Due("heal", {}, f"deploy: {role} runs")):
+        request = replace(restarting(scene.request, role), verb="update")
+        deploy(request, report=scene.report, confirm=lambda plan: True)
+    return what
+
+
+def shift_clock(node: str, seconds: int) -> str:
+    """The node's clock jumps by so many seconds; what keeps its time is not told. The way back sets it to ours."""
+    scene = current()
+    what = f"the clock of {scene.node(node)} jumps by {seconds} s"
+    with scene.changing(what, node, Due("set_clock", {"node": node}, f"the clock of {node} is right")):
+        scene.seen.provisioner.set_clock(node, time.time() + seconds)
+    return what
+
+
+def fill_disk(node: str, folder: str = "/var/lib") -> str:
+    """Nothing is left for anybody but root on the file system of this folder of the node."""
+    scene = current()
+    what = f"the disk of {scene.node(node)} is full"
+    due = Due("empty_disk", {"node": node, "folder": folder}, f"{node} has room on its disk")
+    with scene.changing(what, node, due):
+        scene.seen.provisioner.fill(node, folder, full=True)
     return what
 
 

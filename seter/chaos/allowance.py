@@ -19,7 +19,9 @@ _LOAD = {"seconds", "rate", "connections"}
 _CONNECTIONS = ("new", "kept")
 _STOP = {"percent", "seconds"}
 _ALLOW = {"failed", "failed_for", "back_within"}
-NEEDS = frozenset({"clock", "disk"})  # what nodes of some kinds do not have of their own
+# What nodes of some kinds do not have of their own; and ROLE.PARAMETER, which the system has to have set.
+NEEDS = frozenset({"clock", "disk"})
+_SET = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,60}")
 LONGEST = 600  # seconds of load
 MOST = 300  # requests a second
@@ -109,8 +111,11 @@ def read_terms(extensions: object, where: str) -> Terms:
     _known(load, _LOAD, f"{where}: load")
     _known(allow, _ALLOW, f"{where}: allow")
     needs = said.get("needs", [])
-    if not isinstance(needs, list) or not NEEDS.issuperset(str(each) for each in needs):
-        raise BadInput(f"{where}: needs is {needs!r}", resolution=f"Give a list of: {', '.join(sorted(NEEDS))}.")
+    if not isinstance(needs, list) or not all(each in NEEDS or _SET.fullmatch(str(each)) for each in needs):
+        raise BadInput(
+            f"{where}: needs is {needs!r}",
+            resolution=f"Give a list of: {', '.join(sorted(NEEDS))}, ROLE.PARAMETER.",
+        )
     default = said.get("default", False)
     if not isinstance(default, bool):
         raise BadInput(f"{where}: default is {default!r}", resolution="Write true or false.")

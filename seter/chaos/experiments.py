@@ -11,10 +11,12 @@ from typing import Any
 
 from common.errors import BadInput
 from common.system import System, Target
+from seter.blueprint import Blueprint
 from seter.chaos import toolkit
-from seter.chaos.allowance import Terms, is_name, read_terms
+from seter.chaos.allowance import NEEDS, Terms, is_name, read_terms
 
 FOLDER = "chaos"
+OF_THE_ENGINE = frozenset({"container"})  # kinds whose nodes have their machine's clock and disk
 _PLACE = re.compile(r"\$\{([a-z][a-z0-9_]*)_([0-9]+)\}")
 
 
@@ -69,6 +71,27 @@ def places(target: Target) -> dict[str, str]:
             counted[node.group] = counted.get(node.group, 0) + 1
             named[f"{node.group.replace('-', '_')}_{counted[node.group]}"] = node.name
     return named
+
+
+def missing(blueprint: Blueprint, experiment: Experiment) -> str:
+    """What a deployment lacks of what an experiment needs, as people read it; empty if nothing."""
+    needs, target = experiment.terms.needs, blueprint.target
+    kinds = {target.kind_of(node) for node in target.nodes if node.name in experiment.touches}
+    given = {
+        f"{seat.role.name}.{name}"
+        for node in blueprint.nodes
+        for seat in blueprint.seats_of(node.name)
+        for name, value in seat.parameters.items()
+        if value
+    }
+    own = [need for need in needs if need in NEEDS and OF_THE_ENGINE.intersection(kinds)]
+    unset = [need for need in needs if need not in NEEDS and need not in given]
+    return "; ".join(
+        [
+            *([f"nodes of kind container have no {' and no '.join(own)} of their own"] if own else []),
+            *([f"{' and '.join(unset)} not set here"] if unset else []),
+        ]
+    )
 
 
 def _read(file: Path, nodes: Mapping[str, str], homes: Mapping[str, tuple[str, ...]]) -> Experiment:

@@ -16,7 +16,7 @@ from common.errors import Conflict, Error
 from common.model import Event
 from seter.chaos import toolkit, undo
 from seter.chaos.allowance import Mark
-from seter.chaos.experiments import Experiment, chosen
+from seter.chaos.experiments import Experiment, chosen, missing
 from seter.chaos.ledger import Ledger
 from seter.chaos.scene import Scene, on
 from seter.chaos.watching import Hops, Watching
@@ -73,13 +73,9 @@ def chaos(
     seen = survey(request, report)
     make_cast(seen.blueprint.system, seen.blueprint.target)
     wanted = chosen(seen.blueprint.system, seen.blueprint.target, names, every=every)
-    fit = [each for each in wanted if not each.terms.needs]
-    kind = seen.blueprint.target.kind
-    left_out = tuple(
-        (each, f"nodes of kind {kind} have no {' and no '.join(each.terms.needs)} of their own")
-        for each in wanted
-        if each.terms.needs
-    )
+    asked = [(each, missing(seen.blueprint, each)) for each in wanted]
+    fit = [each for each, lack in asked if not lack]
+    left_out = tuple((each, lack) for each, lack in asked if lack)
     confirm(fit)
     for each, why in left_out:
         report(Event("left out", each.name, why))

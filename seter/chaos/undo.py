@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from common.errors import Error, NotFound
@@ -45,6 +46,16 @@ def execute(node: str, role: str, argv: list[str], user: str) -> None:
         )
 
 
+def set_clock(node: str) -> None:
+    """To the time of this machine."""
+    current().seen.provisioner.set_clock(node, time.time())
+
+
+def empty_disk(node: str, folder: str) -> None:
+    """What filled it is gone."""
+    current().seen.provisioner.fill(node, folder, full=False)
+
+
 def undrain(node: str) -> None:
     """Traffic comes again."""
     scene = current()
@@ -58,4 +69,6 @@ WAYS: dict[str, Callable[..., None]] = {
     "unlimit": unlimit,
     "execute": execute,
     "undrain": undrain,
+    "set_clock": set_clock,
+    "empty_disk": empty_disk,
 }

@@ -38,6 +38,14 @@ class BreakableHosts(Claimed):
         """See the interface. By the unit's own limits, until it starts anew."""
         self._break(node, "limit", role, f"{cores * 100:.0f}%" if cores else "", str(memory or ""))
 
+    def set_clock(self, node: str, when: float) -> None:
+        """See the interface. Of a physical host the hardware's clock stays as it is."""
+        self._break(node, "clock", f"{when:.3f}")
+
+    def fill(self, node: str, folder: str, *, full: bool) -> None:
+        """See the interface."""
+        self._break(node, "fill" if full else "empty", folder)
+
     def _break(self, node: str, verb: str, *words: str) -> Result:
         result = self._ssh.call(node, _program(), (verb, *words), b"")
         if result.code == NOT_RUNNING:

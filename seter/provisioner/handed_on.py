@@ -105,6 +105,14 @@ class HandedOn(Provisioner):
         """See the interface."""
         self._at(node).limit(node, role, cores=cores, memory=memory)
 
+    def set_clock(self, node: str, when: float) -> None:
+        """See the interface."""
+        self._at(node).set_clock(node, when)
+
+    def fill(self, node: str, folder: str, *, full: bool) -> None:
+        """See the interface."""
+        self._at(node).fill(node, folder, full=full)
+
     # slots
 
     def packages(self, node: str) -> tuple[InstalledPackage, ...] | None:

@@ -241,6 +241,16 @@ class Provisioner(ABC):
         NotFound if none runs."""
         raise _unbreakable(node)
 
+    def set_clock(self, node: str, when: float) -> None:
+        """The node's clock says this Unix time from now on; what keeps it right is not told. Only where a node has a
+        clock of its own."""
+        raise _unbreakable(node)
+
+    def fill(self, node: str, folder: str, *, full: bool) -> None:
+        """Nothing is left for others than root on the folder's file system, or what took it is gone. Only where a node
+        has a disk of its own."""
+        raise _unbreakable(node)
+
     def examinations(self) -> Mapping[str, Question]:
         """What `seter doctor` asks, by the name of the engine or host that it is asked about. Each may be called in a
         thread of its own, changes nothing, and raises an Error at most for what it could not foresee."""

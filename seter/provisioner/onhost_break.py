@@ -2,18 +2,24 @@
 
     freeze | thaw | end ROLE…        a signal to every process of the units (systemctl(1), kill)
     limit ROLE QUOTA MEMORY          CPUQuota and MemoryMax, empty for none, until the unit starts anew
+    clock SECONDS                    since 1970
+    fill | empty FOLDER              a file takes all that others than root may still use of its file system, or goes
 
 Exit codes: 0 done, 69 the unit does not run.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 SIGNALS = {"freeze": "SIGSTOP", "thaw": "SIGCONT", "end": "SIGKILL"}
 NOT_RUNNING = 69
+FILLER = "seter-experiment.fill"
 
 
 def running(roles: Sequence[str]) -> list[str]:
@@ -25,9 +31,34 @@ def running(roles: Sequence[str]) -> list[str]:
     return [words[0] for words in lines if words and words[3:4] != ["exited"]]
 
 
+def fill(folder: str) -> None:
+    """What is left is asked for again, since others write meanwhile."""
+    file = os.open(Path(folder, FILLER), os.O_WRONLY | os.O_CREAT, 0o600)
+    taken = os.fstat(file).st_size
+    while left := os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize:
+        os.posix_fallocate(file, taken, left)
+        taken += left
+    os.close(file)
+
+
+def empty(folder: str) -> None:
+    """Again is no fault."""
+    Path(folder, FILLER).unlink(missing_ok=True)
+
+
+def clock(seconds: str) -> None:
+    """The kernel's (clock_settime(2))."""
+    time.clock_settime(time.CLOCK_REALTIME, float(seconds))
+
+
+OTHERS = {"fill": fill, "empty": empty, "clock": clock}
+
+
 def main(argv: Sequence[str]) -> None:
     """See the beginning."""
     verb, *words = argv
+    if verb in OTHERS:
+        return OTHERS[verb](words[0])
     units = running(words[:1] if verb == "limit" else words)
     if not units:
         sys.exit(0 if verb in ("freeze", "thaw") else NOT_RUNNING)

@@ -14,16 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.catalog import Catalog
-from common.errors import BadInput, Corrupt
-from common.system import System, Target
+from common.errors import BadInput, Conflict, Corrupt
+from common.system import Deployment, System, Target
+from seter.blueprint import known_group, read_blueprint
 from seter.chaos import actions, toolkit
 from seter.chaos.allowance import Allowance, Mark, Stop, distrusted, judge, read_terms
-from seter.chaos.experiments import all_of, chosen
+from seter.chaos.experiments import all_of, chosen, missing
 from seter.chaos.ledger import FILE, Due, Ledger
 from seter.chaos.watching import documents
+from seter.nodes import restarting
+from seter.plan import Plan
+from seter.state import NodeState, Observed, RoleState, Wanted, WantedGroup
+from seter.survey import Request
 from tests.conftest import ROOT
 
 START = 1_000_000.0
+SEEN = Observed({}, {}, {})
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +149,8 @@ def test_what_an_experiment_may_cost_is_read() -> None:
         extension(load={"connections": "some"}),
         extension(needs=["a miracle"]),
         extension(needs="clock"),
+        extension(needs=["acme."]),
+        extension(needs=[3]),
         extension(stop={"percent": 101}),
         extension(stop={"share": 3}),
         extension(default="yes"),
@@ -249,3 +257,33 @@ def test_actions_are_for_experiments_of_seter_alone() -> None:
 def test_every_file_is_a_valid_experiment_for_the_chaos_toolkit_itself(definition: tuple[System, Target]) -> None:
     files = sorted((definition[0].folder / "chaos").glob("*.yaml"))
     assert files and all(toolkit.load(file)["title"] for file in files)
+
+
+def test_an_experiment_is_left_out_where_its_nodes_lack_what_it_needs() -> None:
+    def found(target: str) -> dict[str, str]:
+        blueprint = read_blueprint(Deployment("s3-lb", target), ROOT / "systems")
+        why = {each.name: missing(blueprint, each) for each in all_of(blueprint.system, blueprint.target)}
+        return {name: lack for name, lack in why.items() if lack}
+
+    assert found("container") == {
+        "acme-away": "acme.directory not set here",
+        "clock-jump": "nodes of kind container have no clock of their own",
+        "disk-full": "nodes of kind container have no disk of their own",
+    }
+    assert set(found("virtual")) == {"acme-away"}
+
+
+def test_an_update_makes_the_role_anew_on_each_of_its_nodes_in_order() -> None:
+    request = Request(Deployment("s3-lb", "container"), ROOT / "systems")
+    blueprint = read_blueprint(request.deployment, request.systems)
+    roles = (("traefik", RoleState("a", "b", "c", "d")), ("etcd", RoleState("a", "b", "c", "d")))
+    nodes = {node.name: NodeState("", "", "", roles) for node in blueprint.nodes_of(known_group(blueprint, "gateways"))}
+    wanted = Wanted("s3-lb.container", (), (WantedGroup("gateways", (), tuple(nodes)),), nodes)
+    adjust = restarting(request, "traefik").adjust
+    assert adjust is not None
+    plan = adjust(Plan("s3-lb.container", ()), wanted, SEEN)
+    assert [str(step) for step in plan.steps] == [f"{node} traefik: restart, it was asked for" for node in nodes]
+    with pytest.raises(Conflict, match="steps are due"):
+        adjust(plan, wanted, SEEN)
+    with pytest.raises(BadInput, match="trefik"):
+        restarting(request, "trefik")

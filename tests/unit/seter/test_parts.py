@@ -131,12 +131,14 @@ def test_every_call_about_a_node_goes_to_its_own_part(tmp_path: Path, node: str,
         "loaded": ("web", ""), "cluster_done": ("web", ""), "set_aside": ("web", 1), "go_back": ((),),
         "arm": ((), 1), "try_out": ("", ()), "logs": ("web",), "stream": ("web", ()),
         "freeze": ("web",), "thaw": ("web",), "end": ("web",), "limit": ("web",), "claim": ("other",),
+        "set_clock": (1.0,), "fill": ("/",),
         "foresee": (None,), "write_slot": (None, (), None), "boot_slot": (None, ()),
     }  # fmt: skip
     named: dict[str, dict[str, Any]] = {
         "try_out": {"user": ""},
         "logs": {"since": None, "follow": False},
         "limit": {"cores": 0.0, "memory": 0},
+        "fill": {"full": True},
         "boot_slot": {"keep": False},
     }
     methods = [name for name in public() if name not in OF_ALL | {"ensure"}]

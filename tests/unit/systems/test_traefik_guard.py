@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import traefik_etcd
 import traefik_guard
 import traefik_schema
 from traefik_etcd import Etcd, Failed, Seen, digest_of
 from traefik_guard import Config, Guard, State, merged
 
+from seter.certificates import CERTIFICATE_LIFE, make_authority, make_certificate
 from tests.unit.systems.traefik_trees import POOL, good_tree
 
 ALWAYS = {"tls": {"stores": {"default": {"defaultCertificate": {"certFile": "/a", "keyFile": "/b"}}}}}
@@ -70,6 +73,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
     monkeypatch.setattr(traefik_guard, "read", found.read)
     monkeypatch.setattr(traefik_guard, "pair_problems", lambda tree, folder: [])
+    monkeypatch.setattr(traefik_guard, "ended", lambda tree, before, folder: [])
     return found
 
 
@@ -129,6 +133,52 @@ def test_a_certificate_without_its_key_is_refused(
     one = guard(tmp_path)
     one.look()
     assert one.state.refused == "no pair" and given(tmp_path) == ALWAYS
+
+
+def certificate(days: int) -> tuple[str, str]:
+    """One that was made so many days from now, and its key."""
+    made = make_certificate(make_authority("test"), "s3", ["s3.example.test"], datetime.now(UTC) + timedelta(days=days))
+    return made.certificate, made.key
+
+
+def with_certificate(pair: tuple[str, str]) -> dict[str, str]:
+    place = "tls/certificates/00"
+    rest = {key: value for key, value in good_tree().items() if not key.startswith("tls/certificates/")}
+    return rest | {f"{place}/certFile": pair[0], f"{place}/keyFile": pair[1]}
+
+
+@pytest.mark.parametrize(
+    ("days", "why"), [(-CERTIFICATE_LIFE.days - 1, "certificate has expired"), (2, "certificate is not yet valid")]
+)
+def test_a_new_certificate_that_no_client_would_take_is_refused(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, days: int, why: str
+) -> None:
+    monkeypatch.setattr(traefik_guard, "ended", traefik_etcd.ended)
+    store.tree = with_certificate(certificate(0))
+    one = guard(tmp_path)
+    one.look()
+    before = given(tmp_path)
+    assert one.state.in_step, one.state.refused
+    store.tree, store.revision = with_certificate(certificate(days)), 6
+    one.look()
+    assert given(tmp_path) == before and one.state.refused.endswith(why)
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("applied.json", "tree.yml")] == []
+    store.tree, store.revision = with_certificate(certificate(-1)), 7
+    one.look()
+    assert one.state.in_step and given(tmp_path) != before
+
+
+def test_a_certificate_that_ends_while_it_is_served_holds_up_no_other_change(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = certificate(-CERTIFICATE_LIFE.days - 1)
+    store.tree = with_certificate(served)
+    one = guard(tmp_path)
+    one.look()
+    monkeypatch.setattr(traefik_guard, "ended", traefik_etcd.ended)
+    store.tree, store.revision = with_certificate(served) | {f"{POOL}/passHostHeader": "false"}, 6
+    one.look()
+    assert one.state.in_step and one.state.applied == 6
 
 
 def test_a_guard_that_starts_without_etcd_leaves_the_last_good_tree(

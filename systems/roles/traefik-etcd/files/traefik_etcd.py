@@ -8,6 +8,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,40 @@ def pair_problems(tree: Mapping[str, str], folder: Path) -> list[str]:
         finally:
             certificate.unlink()
     return found
+
+
+def ended(tree: Mapping[str, str], before: Mapping[str, str], folder: Path) -> list[str]:
+    """Certificates that are not valid now, as a client finds them, and that are not among those `before`: one that
+    ends while it is served holds up no other change."""
+    found = []
+    for key in sorted(key for key in tree if key.endswith("/certFile") and tree[key] not in before.values()):
+        pair = folder / "pair"
+        pair.touch(0o600)
+        pair.write_text(tree[key] + "\n" + tree.get(key.replace("/certFile", "/keyFile"), ""))
+        try:
+            _shake_hands(pair)
+        except ssl.SSLCertVerificationError as error:
+            found.append(f"{key}: no client would take this certificate: {error.verify_message}")
+        finally:
+            pair.unlink()
+    return found
+
+
+def _shake_hands(pair: Path) -> None:
+    """In memory, with a client that trusts just this certificate. Raises ssl.SSLCertVerificationError, with OpenSSL's
+    words (X509_STORE_CTX_get_error(3))."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pair)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(pair)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asks = client.wrap_bio(to_client, to_server)
+    answers = server.wrap_bio(to_server, to_client, server_side=True)
+    for side in (asks, answers, asks):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
 
 
 def digest_of(tree: Mapping[str, str]) -> str:

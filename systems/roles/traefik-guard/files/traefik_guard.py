@@ -7,9 +7,10 @@
 
 Options before the verb: --config FILE. Exit codes: 0 done, 1 not in step or failed, 2 wrong file or usage.
 
-A tree that is empty, or wrong for the Traefik of this node, is refused whole: Traefik goes on with the last good one,
-the log says why, and `traefik_guard_refused` is 1. So does a Traefik that starts while etcd is away: the last good tree
-is on the node's disk, readable by its user alone, since it has the certificates' keys.
+A tree that is empty, or wrong for the Traefik of this node, or that brings a certificate that has ended, is refused
+whole: Traefik goes on with the last good one, the log says why, and `traefik_guard_refused` is 1. So does a Traefik
+that starts while etcd is away: the last good tree is on the node's disk, readable by its user alone, since it has the
+certificates' keys.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 
 import traefik_schema
 from metrics_server import program, serve, until_told
-from traefik_etcd import BESIDE, READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, pair_problems, seen_in
+from traefik_etcd import BESIDE, READ, ROOT, Etcd, Failed, Seen, b64, digest_of, end_of, ended, pair_problems, seen_in
 
 CONFIG = "/etc/seter/now/traefik-guard/traefik-guard.json"
 TREE, KNOWN = "tree.yml", "applied.json"
@@ -143,7 +144,7 @@ class Guard:
             return int(seen.revision)
         found = traefik_schema.problems(whole)
         with tempfile.TemporaryDirectory(prefix="guard-", dir=self._config.folder) as folder:
-            found = found or pair_problems(whole, Path(folder))
+            found = found or pair_problems(whole, Path(folder)) or ended(whole, self._certificates(), Path(folder))
         self._refuse("; ".join(found))
         if not found:
             self._write(TREE, merged(traefik_schema.document(whole), self._config.always))
@@ -157,6 +158,14 @@ class Guard:
         if not self._lost:
             log(f"{reason}; Traefik goes on with revision {self.state.applied}")
         self.state.reachable, self._lost = False, True
+
+    def _certificates(self) -> dict[str, str]:
+        """Those that Traefik has."""
+        try:
+            pairs = json.loads((self._config.folder / TREE).read_text(encoding="utf-8"))["tls"]["certificates"]
+            return {str(place): str(pair["certFile"]) for place, pair in enumerate(pairs)}
+        except (OSError, KeyError, TypeError, ValueError):
+            return {}
 
     def _refuse(self, reason: str) -> None:
         if reason and reason != self.state.refused:
