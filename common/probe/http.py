@@ -26,6 +26,6 @@ class HttpProbe(Probe):
             said = scene.execute(node, scene.role, argv(check.http))
             measured = said.stdout.strip()
             if measured != expected:
-                answer = last_line(said) if said.code else f"status {measured}"
+                answer = last_line(said) if said.code or not measured else f"status {measured}"
                 return Verdict(check.name, False, f"{node}: {answer}", f"status {expected}")
         return Verdict(check.name, True, f"status {expected}", f"status {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from common.role import Check, Value
 
 PAUSE = 0.5  # seconds between two tries
 LONGEST_TRY = 10  # seconds that one try may take
+ENDED = 124  # status of timeout(1) when it ended the command
+LONGEST = 300  # characters of an answer that people read
 
 
 class Said(Protocol):
@@ -71,11 +74,32 @@ def wait_for(probe: Probe, check: Check, scene: Scene, stop: Event | None = None
 
 
 def bounded(argv: Sequence[str], seconds: int = LONGEST_TRY) -> tuple[str, ...]:
-    """The command, ended by coreutils' timeout if it takes longer; its status is 124 then."""
+    """The command, ended by coreutils' timeout if it takes longer; its status is ENDED then."""
     return ("timeout", str(seconds), *argv)
 
 
 def last_line(said: Said) -> str:
     """What a person wants to read of an answer."""
     lines = (said.stderr.strip() or said.stdout.strip()).splitlines()
-    return lines[-1] if lines else f"status {said.code}"
+    if said.code == ENDED:
+        return f"no end within {LONGEST_TRY} s"
+    return _short(lines[-1]) if lines else f"status {said.code}"
+
+
+def _short(line: str) -> str:
+    """A report in JSON says what is wrong in few of its many words: its summary, else what of it is plain or a list of
+    words."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = line
+    if isinstance(said, dict):
+        plain = (f"{key}: {_words(value)}" for key, value in said.items() if _words(value) and key != "ok")
+        line = str(said.get("summary") or "; ".join(plain) or line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return "" if isinstance(value, list | dict) else str(value)

@@ -23,7 +23,7 @@ from tests.integration.test_roles_second_chance import ringless
 from tests.integration.test_roles_services import GATEWAYS, run, soon
 from tests.lab.variants import variant
 
-EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "link-cut")
+EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "certificate-ended")
 LATE = "allow: {failed_for: 1s, back_within: 60s}"
 
 
@@ -82,6 +82,7 @@ def experiment(tmp_path: Path) -> Iterator[Path]:
     yield variant(tmp_path, "s3-lb", [])
 
 
+@pytest.mark.long
 def test_what_costs_more_than_is_allowed_is_said_to(running: Running, experiment: Path) -> None:
     file = experiment / "s3-lb/chaos/gateway-power.yaml"
     text = file.read_text()
@@ -176,6 +177,29 @@ def test_without_the_ring_a_drain_costs_requests(running: Running) -> None:
     with ringless(running):
         (found,) = chaos(running, "drained", code=1)
     assert not kept(found)["requests that fail"], told(found)
+
+
+@pytest.mark.long
+def test_with_a_time_out_of_a_minute_slow_clients_are_cut_off_and_without_an_acme_server_all_is_served(
+    running: Running, experiment: Path
+) -> None:
+    """The server is one that nobody reaches; so it is when the experiment begins, and nothing may come of it."""
+    file = experiment / "s3-lb/system.hcl"
+    text = file.read_text()
+    changed = text.replace("      remote_weight = 1\n", '      remote_weight = 1\n      longest_upload = "60s"\n')
+    server = 'directory = "https://192.0.2.77/directory"\n      terms_agreed = true\n      names = ["s3.example.test"]'
+    changed = changed.replace('directory = ""', server)
+    assert changed.count("60s") == text.count("60s") + 1 and "192.0.2.77" in changed
+    file.write_text(changed)
+    words = ("--systems", str(experiment))
+    try:
+        running.seter("deploy", "--yes", *words)
+        (found,) = chaos(running, "slow-clients", *words, code=1)
+        (other,) = chaos(running, "acme-away", *words)
+    finally:
+        running.seter("deploy", "--yes")
+    assert found.outcome is Outcome.BROKEN and "flows" in reason(found), told(found)
+    assert other.outcome.is_good, told(other)
 
 
 @pytest.mark.long

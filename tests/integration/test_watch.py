@@ -122,6 +122,7 @@ def is_whole(picture: dict[str, Any]) -> bool:
     return gateway["level"] == "good" and row(picture, "routes", "192.0.2.10")["numbers"] == {"rt1": 3, "rt2": 3}
 
 
+@pytest.mark.long
 def test_a_gateway_that_loses_its_power_is_seen_within_seconds_and_so_is_its_return(running: Running) -> None:
     label = f"label=seter.deployment=s3-lb/container/{running.instance}"
     names = running.docker("ps", "--filter", label, "--format", "{{.Names}}").split()  # oneshots have ended

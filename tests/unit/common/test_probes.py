@@ -52,6 +52,25 @@ def test_a_bad_answer_is_a_verdict_that_names_the_node_and_the_last_line() -> No
     assert (verdict.ok, verdict.measured) == (False, "gw1: no leader")
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (Said(1, '{"ok": false, "summary": "out", "good": 3}'), "out"),
+        (
+            Said(1, '{"ok": false, "down": ["rt1_v4", "BFD fd00::1"], "bfd": [{"up": true}]}'),
+            "down: rt1_v4, BFD fd00::1",
+        ),
+        (Said(1, "[1, 2]"), "[1, 2]"),
+        (Said(1, "x" * 5000), "x" * 299 + "…"),
+        (Said(124, '{"ok": true}'), "no end within 10 s"),
+        (Said(3), "status 3"),
+    ],
+)
+def test_a_long_answer_is_told_in_few_words(said: Said, read: str) -> None:
+    check = Check("ready", command=("is-ready",))
+    assert probe_of(check).run(check, scene(Asked([said]), "gw1")).measured == f"gw1: {read}"
+
+
 def test_http_asks_by_curl_and_compares_the_status() -> None:
     check = Check("ready", http="http://127.0.0.1:8082/ping", expect="200")
     asked = Asked([Said(0, "200")])
