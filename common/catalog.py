@@ -341,6 +341,7 @@ class _Loading:
             parameters=draft.parameters.values,
             services=draft.services,
             experiments=draft.experiments,
+            outage=draft.outage,
             place=draft.place,
             places=draft.parameters.places,
         )
@@ -376,10 +377,9 @@ class _Loading:
         networks = [network.name for network in target.networks]
         for node in target.nodes:
             where = f'nodes "{node.group}": node "{node.name}"'
-            for name in node.networks:
-                if name not in networks:
-                    hint = did_you_mean(name, networks, "networks of the target")
-                    self.problem(node.place, f'{where}: unknown network "{name}"', hint)
+            for name in (each for each in node.networks if each not in networks):
+                hint = did_you_mean(name, networks, "networks of the target")
+                self.problem(node.place, f'{where}: unknown network "{name}"', hint)
 
     def unreachable_nodes(self, target: TargetDraft) -> None:
         for node in target.members:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from common.role import NOWHERE, Check, Image, Place, Places, Role, Value
 
+OUTAGE = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
@@ -227,6 +229,7 @@ class Target:
     parameters: tuple[tuple[str, Value], ...] = ()
     services: tuple[Service, ...] = ()
     experiments: bool = False  # nodes may be broken on purpose
+    outage: timedelta = OUTAGE  # so long after a node lost its power new requests may fail
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from common.engine_shapes import as_interface, engine_faults, engine_shape
 from common.hcl import Literal
@@ -14,11 +15,12 @@ from common.names import as_command, as_network_length, as_user
 from common.role import NOWHERE, Place, Places
 from common.schema import Inner, Setting, Shape
 from common.source_shapes import SOURCE
-from common.system import Engine, Machine, Network, Node, Power, Service, Source
+from common.system import OUTAGE, Engine, Machine, Network, Node, Power, Service, Source
 from common.system_shapes import NO_PARAMETERS, PARAMETERS, SERVICE, ParametersDraft
 from common.values import (
     Wrong,
     as_address,
+    as_duration,
     as_flag,
     as_label,
     as_port,
@@ -260,6 +262,7 @@ class TargetDraft:
     identity_file: str = ""
     snapshot: str = ""
     experiments: bool = False
+    outage: timedelta = OUTAGE
     power: Power | None = None
     machine: Machine | None = None
     networks: tuple[Network, ...] = ()
@@ -368,6 +371,7 @@ TARGET = Shape(
         Setting("snapshot", "text", as_text, "Snapshot of packages in the store that hosts are installed from"),
         Setting("image", "base", as_label, "Base image that nodes are made of; `container` must have one"),
         Setting("experiments", "flag", as_flag, "Nodes may be broken on purpose"),
+        Setting("outage", "duration", as_duration, "So long after a cut of power new requests may fail; else 1s"),
     ),
     inner=(
         Inner(NETWORK, "networks"),

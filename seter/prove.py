@@ -9,6 +9,7 @@ Only targets that are marked for experiments are broken.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,16 +23,16 @@ from common.model import Event, Verdict
 from common.probe import routes, s3
 from common.probe.interface import Execute, Said, last_line
 from common.role import Check
-from common.system import System, Target
+from common.system import OUTAGE, System, Target
 from seter.checks import executor
 from seter.deploy import deploy
 from seter.survey import Request, Survey, survey
 
 LARGE = 64 << 20  # bytes; such an object goes up in parts
-LOAD_SECONDS = 8
+LOAD_SECONDS = 8  # at least
 LOAD_RATE = 40  # new connections a second
 BEFORE_KILL = 2.0  # seconds of load before the power goes
-ALLOWED_OUTAGE = 1.0  # seconds after which no new request may fail
+CUT_WITHIN = 3.0  # seconds within which a node that is gone is routed to no more
 CONVERGENCE = 20.0  # seconds within which a node that came back is routed to again
 
 
@@ -46,6 +47,7 @@ class Cast:
     gateways: tuple[str, ...]
     victim: str
     addresses: tuple[str, ...]
+    outage: float = OUTAGE.total_seconds()  # seconds after the cut for which new requests may fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def make_cast(system: System, target: Target, victim: str = "") -> Cast:
         gateways=tuple(gateways),
         victim=victim or gateways[0],
         addresses=tuple(str(item) for item in value) if isinstance(value, tuple) else (str(value),),
+        outage=target.outage.total_seconds(),
     )
 
 
@@ -122,12 +125,12 @@ def _last_role(system: System, group: str) -> str:
     return next(each for each in system.groups if each.name == group).roles[-1].role.name
 
 
-def outage_of(load: Mapping[str, Any], killed: float) -> float | None:
+def outage_of(load: Mapping[str, Any], killed: float, allowed: float = OUTAGE.total_seconds()) -> float | None:
     """Seconds from `killed` (Unix time) to when the last request that failed was due; 0 without failures.
 
     None when the load did not go on for at least twice the allowed time afterwards, so that nothing can be said.
     """
-    if "failures" not in load or load["started_at"] + load["requests"] / load["rate"] < killed + 2 * ALLOWED_OUTAGE:
+    if "failures" not in load or load["started_at"] + load["requests"] / load["rate"] < killed + 2 * allowed:
         return None
     since_kill = float(load["started_at"]) - killed
     return max([0.0, *(since_kill + float(failure["planned"]) for failure in load["failures"])])
@@ -166,8 +169,8 @@ class _Proving:
         with self._down_until_healed():
             with self._load() as load:
                 killed = self._kill()
-                self._next_hops(f"next hops without {cast.victim}", whole - 1)
-            outage = outage_of(load.result, killed)
+                self._next_hops(f"next hops without {cast.victim}", whole - 1, max(CUT_WITHIN, 2 * cast.outage))
+            outage = outage_of(load.result, killed, cast.outage)
             self._judge(load.result, outage)
             with self._step(f"bring {cast.victim} back") as found:
                 heal()
@@ -207,7 +210,7 @@ class _Proving:
             said = self._execute(self.cast.client, self.cast.client_role, s3.argv(size))
             found(said.code == 0, _took(said), "what comes back is what was stored")
 
-    def _next_hops(self, what: str, expected: int, within: float = 3.0) -> None:
+    def _next_hops(self, what: str, expected: int, within: float = CUT_WITHIN) -> None:
         """Every router's kernel has so many next hops for every address, within so many seconds."""
         with self._step(what) as found:
             deadline = time.monotonic() + within
@@ -227,7 +230,8 @@ class _Proving:
 
     @contextmanager
     def _load(self) -> Iterator[_Load]:
-        argv = (s3.CLIENT, "load", "--seconds", str(LOAD_SECONDS), "--rate", str(LOAD_RATE), "--json")
+        seconds = max(LOAD_SECONDS, math.ceil(2 * (BEFORE_KILL + self.cast.outage)))
+        argv = (s3.CLIENT, "load", "--seconds", str(seconds), "--rate", str(LOAD_RATE), "--json")
         result: dict[str, Any] = {}
 
         def run() -> None:
@@ -256,8 +260,8 @@ class _Proving:
                 return
             failed, total = len(load["failures"]), load["requests"]
             some = f"{failed} of {total} new requests failed, the last begun {outage:.2f} s after it"
-            expected = f"none that began later than {ALLOWED_OUTAGE:g} s after it fails"
-            found(outage <= ALLOWED_OUTAGE, some if failed else f"none of {total} new requests failed", expected)
+            expected = f"none that began later than {self.cast.outage:g} s after it fails"
+            found(outage <= self.cast.outage, some if failed else f"none of {total} new requests failed", expected)
 
 
 def _took(said: Said) -> str:

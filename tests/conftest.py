@@ -35,7 +35,7 @@ ALONE = (
     "test_hosts", "test_hundred_hosts", "test_long", "test_machines_boot", "test_main_job", "test_manuals",
     "test_mixed", "test_operations", "test_process", "test_provisioner", "test_roles_data_plane",
     "test_roles_many_members", "test_roles_services", "test_roles_several_services", "test_rollout_cuts",
-    "test_rollouts", "test_s3_lb_on_hosts",
+    "test_rollouts", "test_s3_lb_on_hosts", "test_s3_lb_on_machines",
     "test_secrets_stay_secret", "test_seter", "test_tour",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 target "virtual" {
   kind        = "virtual"
   experiments = true
+  outage      = "3s" # a gateway that is gone is missed after 1.5 s
 
   machine "qemu" {
     memory = "512MiB"

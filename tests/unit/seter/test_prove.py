@@ -26,6 +26,7 @@ def test_the_parts_follow_from_the_system_s_own_checks(definition: tuple[System,
     assert (cast.routers, cast.router_role) == (("rt1", "rt2"), "node-exporter")
     assert (cast.gateways, cast.victim) == (("gw1", "gw2", "gw3"), "gw1")
     assert cast.addresses == ("192.0.2.10", "2001:db8::10")
+    assert cast.outage == 1
 
 
 def test_a_node_that_is_not_there_cannot_be_the_victim(definition: tuple[System, Target]) -> None:
@@ -38,6 +39,13 @@ def test_a_target_that_is_not_for_experiments_is_left_alone(definition: tuple[Sy
     with pytest.raises(BadInput) as refusal:
         make_cast(system, dataclasses.replace(target, experiments=False))
     assert "experiments = true" in refusal.value.resolution
+
+
+def test_a_target_whose_timers_are_slower_says_how_long_new_requests_may_fail() -> None:
+    cast = make_cast(*Catalog.open(ROOT / "systems").definition("s3-lb", "mixed"))
+    assert cast.outage == 3
+    assert outage_of(load(2.1, requests=320), killed=1002.0, allowed=cast.outage) == pytest.approx(0.1)
+    assert outage_of(load(2.1, requests=300), killed=1002.0, allowed=cast.outage) is None
 
 
 def test_a_system_without_a_check_of_routes_proves_nothing(definition: tuple[System, Target]) -> None:
