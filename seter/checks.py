@@ -151,12 +151,12 @@ def _parameters(survey: Survey, nodes: Sequence[str], role: str, service: str) -
     return {**dict(system.parameters), **dict(target.parameters), **own, **said_of(system, target, service)}
 
 
-def executor(survey: Survey) -> Callable[[str, str, Sequence[str]], Answer]:
-    """Runs a command as the role's user; a process that does not run is an answer, not an error."""
+def executor(survey: Survey, user: str = "") -> Callable[[str, str, Sequence[str]], Answer]:
+    """Runs a command as the role's user or this one; a process that does not run is an answer, not an error."""
 
     def execute(node: str, role: str, argv: Sequence[str]) -> Answer:
         try:
-            return survey.provisioner.execute(node, role, argv, user=process_user(survey, node, role))
+            return survey.provisioner.execute(node, role, argv, user=user or process_user(survey, node, role))
         except Error as error:
             return Answer(1, "", error.message)
 

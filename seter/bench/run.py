@@ -72,7 +72,7 @@ class _Bench:
 
     def _drive(self, addresses: Sequence[str], seconds: float) -> Mapping[str, object]:
         argv = s3.drive_argv(self.profile, seconds, self.bench.rate, addresses)
-        said = executor(self.seen)(self.cast.client, self.cast.client_role, argv)
+        said = executor(self.seen, s3.DRIVER)(self.cast.client, self.cast.client_role, argv)
         try:
             found = json.loads(said.stdout)
         except ValueError:

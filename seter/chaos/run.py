@@ -14,13 +14,14 @@ from typing import Any
 from common.console import Report
 from common.errors import Conflict, Error
 from common.model import Event
+from common.probe import s3
 from seter.chaos import toolkit, undo
 from seter.chaos.allowance import Mark
 from seter.chaos.experiments import Experiment, chosen, missing
 from seter.chaos.ledger import Ledger
 from seter.chaos.scene import Scene, on
 from seter.chaos.watching import Hops, Watching
-from seter.checks import check_system, executor, process_user
+from seter.checks import check_system, executor
 from seter.deploy import deploy
 from seter.prove import make_cast
 from seter.survey import Request, Survey, survey
@@ -113,10 +114,9 @@ def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
         )
     cast = make_cast(seen.blueprint.system, seen.blueprint.target)
     scene = Scene(seen, Ledger(request.keep.folder), report, lambda: _heal(request, report))
-    user = process_user(seen, cast.client, cast.client_role)
     watching = Watching(
         executor(seen),
-        lambda argv: seen.provisioner.stream(cast.client, cast.client_role, argv, user=user),
+        lambda argv: seen.provisioner.stream(cast.client, cast.client_role, argv, user=s3.DRIVER),
         cast,
         experiment.terms.load,
         experiment.terms.stop,

@@ -199,3 +199,15 @@ def test_an_upload_lasts_as_long_as_its_file_is_touched_and_no_longer(tmp_path: 
     os.utime(file, (past, past))
     with pytest.raises(OSError, match="nobody has touched"):
         watched.lasts()
+
+
+def test_a_load_goes_before_what_it_measures_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def schedule(pid: int, policy: int, how: os.sched_param) -> None:
+        asked.append((pid, policy, how.sched_priority))
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", schedule)
+    s3_client.go_first()
+    assert asked == [(0, os.SCHED_RR, 1)]
