@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 import docker.errors
 
 from common.console import Report
-from common.errors import Error
+from common.errors import Error, Partial
 from common.role import Process, Role
 from common.system import Deployment, Target
 from seter.provisioner import labels
@@ -28,13 +28,13 @@ from seter.provisioner.interface import Answer, Joined, NodeShape
 from seter.provisioner.kept import Kept, life_of
 from seter.provisioner.networks import Networked, wires
 from seter.provisioner.trial import trial
+from seter.provisioner.volumes import Volumes
 from seter.software import Software
 from seter.state import Observed, RoleState
 from seter.tree import KEPT, ROOT, STATE, SWITCH, Lying, NodeTree, add_stream, mark_archive, read_archive, read_stream
 
 THREADS = 16  # calls to the engine at once; they wait for it, not for our cores
 REBOOT_WITHIN = 10  # seconds
-VOLUMES = {"run": "/run", "etc": ROOT, "state": STATE}
 T = TypeVar("T")
 
 
@@ -50,6 +50,7 @@ class ContainerProvisioner(Networked):
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self.kept = Kept(self.engine, self._mark, self.as_root)
         self.guard = Guard(self.engine, deployment)
+        self.volumes = Volumes(self.engine, deployment)
 
     @classmethod
     def of(
@@ -96,7 +97,7 @@ class ContainerProvisioner(Networked):
         """See the interface."""
         containers = {self.node_name(node) for node in nodes}
         containers |= {self.role_name(node, role) for node, names in roles.items() for role in names}
-        volumes = {self.volume_name(node, volume) for node in nodes for volume in VOLUMES}
+        volumes = frozenset[str]().union(*map(self.volumes.names, nodes))
         wanted_networks = {self.network_name(network) for network in networks}
         with translated("looking for names that are taken"):
             lists = (
@@ -146,13 +147,13 @@ class ContainerProvisioner(Networked):
         )
 
     def _create(self, shape: NodeShape) -> str:
-        self._ensure_volumes(shape)
+        volumes = self.volumes.make(shape)
         network, v4, v6 = shape.networks[0]
         host = self.engine.create_host_config(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             network_mode=self.network_name(network),
-            binds=[f"{self.volume_name(shape.name, volume)}:{path}" for volume, path in VOLUMES.items()],
+            binds=[f"{volume}:{path}" for volume, path in volumes.items()],
             sysctls=dict(shape.sysctls),
         )
         plug = {
@@ -169,14 +170,6 @@ class ContainerProvisioner(Networked):
             networking_config=self.engine.create_networking_config(plug),
         )
         return str(made["Id"])
-
-    def _ensure_volumes(self, shape: NodeShape) -> None:
-        marks = labels.of_node(self.deployment, shape, "volume")
-        for volume in VOLUMES:
-            memory = {"type": "tmpfs", "device": "tmpfs", "o": "mode=0755"} if volume == "run" else {}
-            made = self.engine.create_volume(self.volume_name(shape.name, volume), driver_opts=memory, labels=marks)
-            # Making a volume that is there returns that one, whoever made it.
-            labels.refuse_foreign(self.deployment, "volume", {made["Name"]}, [made])
 
     def lay(self, node: str, tree: NodeTree) -> str:
         """See the interface."""
@@ -241,7 +234,7 @@ class ContainerProvisioner(Networked):
         """See the interface."""
         with translated(f"removing node {node}"):
             self._remove_containers(self._of_node(node))
-            self._remove_volumes([f"{labels.NODE}={node}"])
+            self.volumes.remove(f"{labels.NODE}={node}")
 
     def _remove_containers(self, listed: Iterable[Mapping[str, Any]]) -> None:
         """Roles first: they live in the node's namespace."""
@@ -258,12 +251,6 @@ class ContainerProvisioner(Networked):
         except docker.errors.APIError as error:
             if error.status_code != 409 or "already in progress" not in str(error.explanation):
                 raise
-
-    def _remove_volumes(self, marks: Sequence[str]) -> list[str]:
-        found = self.engine.volumes(filters={"label": [self._mark, *marks]})["Volumes"] or []
-        names = [volume["Name"] for volume in found]
-        self._each(self.engine.remove_volume, names)
-        return names
 
     def _each(self, act: Callable[[str], object], things: Iterable[str]) -> None:
         list(self._threads.map(act, list(things)))
@@ -350,7 +337,13 @@ class ContainerProvisioner(Networked):
         with translated("destroying"):
             containers, networks, _ = self._listings()
             self._remove_containers(containers)
-            volumes = self._remove_volumes([])
+            volumes = self.volumes.remove()
             self._each(self.engine.remove_network, [network["Id"] for network in networks])
         names = [container["Names"][0].lstrip("/") for container in containers]
+        if held := [name for name, went in volumes.items() if not went]:
+            raise Partial(
+                f"all was removed but {', '.join(held)}, which the engine does not let go until it is restarted",
+                details="It was lost once while processes ran, and has miscounted since. Nothing is in there.",
+                resolution="Restart the engine, then destroy again.",
+            )
         return (*names, *volumes, *(network["Name"] for network in networks))

@@ -91,3 +91,29 @@ def test_a_disk_that_is_full_fails_the_first_node_and_is_got_over_when_there_is_
     small.seter("deploy", "--yes")
     assert "full" in greeting(small, "w1")
     assert "full" in greeting(small, "w2")
+
+
+def test_nodes_of_an_engine_that_was_lost_get_memory_of_their_own_and_the_old_goes_when_it_is_restarted(
+    small: Small, engine: Engine
+) -> None:
+    """dockerd 20.10 miscounts who uses a volume when it tries to start a process whose node does not run."""
+    for turn in ("once", "twice"):
+        engine.lose()
+        engine.start()
+        small.seter("deploy", "--yes")
+        for node in ("w1", "w2", "x1"):
+            assert small.seter("exec", node, "web", "--root", "--", "cat", "/run/setup/was-here").out, turn
+    small.seter("reboot", "w1", "--yes")
+    small.seter("verify")
+    assert "no change" in small.seter("deploy", "--yes").out
+    held = small.seter("destroy", "--yes", code=4)
+    assert "until it is restarted" in held.err and volumes(small) != []
+    engine.stop()
+    engine.start()
+    small.seter("destroy", "--yes")
+    assert volumes(small) == []
+
+
+def volumes(small: Small) -> list[str]:
+    argv = ["docker", "--host", small.engine, "volume", "ls", "--quiet", "--filter", "label=seter.deployment"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()

@@ -5,10 +5,13 @@ The tests run in the order of the file; each leaves the deployment as it found i
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from common.system import Deployment
 from seter.history import History, Run
 from seter.keep import open_keep
 from tests.conftest import ROOT, Running, Tools
+from tests.lab.small import deployment, docker
 
 
 def test_a_second_build_finds_nothing_to_do(built: Tools) -> None:
@@ -103,7 +107,9 @@ def systems(tmp_path: Path) -> Path:
     return Path(shutil.copytree(ROOT / "systems", tmp_path / "systems"))
 
 
-def test_a_changed_parameter_of_one_role_touches_only_what_it_concerns(running: Running, systems: Path) -> None:
+@pytest.fixture
+def later(systems: Path) -> Path:
+    """Definitions in which one node has another parameter."""
     file = systems / "s3-lb" / "targets" / "container.hcl"
     text = file.read_text()
     changed = text.replace(
@@ -111,10 +117,21 @@ def test_a_changed_parameter_of_one_role_touches_only_what_it_concerns(running: 
     )
     assert changed != text
     file.write_text(changed)
-    plan = running.seter("plan", "--systems", str(systems), "--json").json()
-    assert {(step["node"], step["role"]) for step in plan["steps"] if step["role"]} == {("gw2", "traefik")}
+    return systems
+
+
+def test_a_changed_parameter_of_one_role_is_planned_only_for_what_it_concerns(running: Running, later: Path) -> None:
+    """That a deploy touches what was planned and nothing else, test_seter.py sees on a smaller system."""
     before = running.containers()
-    running.seter("deploy", "--yes", "--systems", str(systems))
+    plan = running.seter("plan", "--systems", str(later), "--json").json()
+    assert {(step["node"], step["role"]) for step in plan["steps"] if step["role"]} == {("gw2", "traefik")}
+    assert running.containers() == before
+
+
+@pytest.mark.long
+def test_a_changed_parameter_of_one_role_touches_only_what_it_concerns(running: Running, later: Path) -> None:
+    before = running.containers()
+    running.seter("deploy", "--yes", "--systems", str(later))
     after = running.containers()
     changed_names = {name for name in before if before[name] != after.get(name)}
     assert changed_names == {f"s3-lb.container.{running.instance}.gw2.traefik"}
@@ -155,29 +172,45 @@ def test_a_foreign_container_with_our_name_is_never_touched(built: Tools) -> Non
         built("seter", "destroy", "s3-lb", "--target", "container", "--instance", "foreign", "--yes", code=None)
 
 
-def test_a_damaged_artefact_is_refused_before_anything_is_touched(built: Tools, systems: Path, tmp_path: Path) -> None:
+def test_a_damaged_artefact_is_refused_before_anything_is_touched(built: Tools, tmp_path: Path) -> None:
     store = Path(shutil.copytree(ROOT / ".naust", tmp_path / "store", copy_function=link_blobs))
-    program = systems / "roles" / "health" / "files" / "health.py"
-    program.write_text(program.read_text() + f"# {tmp_path}\n")  # an image that no engine has seen
     where = ("--store", f"file://{store}")
-    built("smie", "build", "health", "--systems", str(systems), *where)
-    shown = built("naust", "show", "container/health", "--json", *where).json()
-    image = f"naust/health:{shown['reference'].partition(':')[2]}"
-    subprocess.run(["docker", "rmi", "--force", image], check=True, capture_output=True)
-    damage(store, shown["parts"][-1]["digest"])
-    ended = built("naust", "pull", "container/health", f"oci:{tmp_path / 'out'}", *where, code=8)
-    assert "health" in ended.err
-    words = ("s3-lb", "--target", "container", "--instance", "damaged")
+    push_unseen(built, tmp_path.name, where)
+    damage(store, built("naust", "show", "container/odd", "--json", *where).json()["parts"][-1]["digest"])
+    ended = built("naust", "pull", "container/odd", f"oci:{tmp_path / 'out'}", *where, code=8)
+    assert "odd" in ended.err
+    with deployment(built, tmp_path, f"damaged-{os.getpid()}") as small:
+        small.edit("small/system.hcl", 'role "web" {\n      artifact = "container/debian-13"', ODD)
+        ended = small.seter("deploy", "--yes", *where, code=8)
+        assert "odd" in ended.err
+        assert small.containers() == {}
+
+
+ODD = 'role "web" {\n      artifact = "container/odd"'
+
+
+def push_unseen(tools: Tools, name: str, where: tuple[str, str]) -> None:
+    """An artefact of an image that the engine does not have; its last part is a layer of its own."""
+    base = docker("images", "--quiet", "naust/debian-13").split()[0]
+    image = f"odd-{os.getpid()}:{name.lower()}"
+    made = docker("create", base, "true")
     try:
-        ended = built("seter", "deploy", *words, "--yes", "--systems", str(systems), *where, code=8)
-        assert "health" in ended.err
-        listed = subprocess.run(
-            ["docker", "ps", "--all", "--quiet", "--filter", "label=seter.deployment=s3-lb/container/damaged"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert listed.stdout == ""
+        subprocess.run(["docker", "cp", "-", f"{made}:/srv"], input=one_file(name), check=True, timeout=60)
+        docker("commit", made, image)
+        tools("naust", "push", f"docker:{image}", "container/odd:1", *where)
     finally:
-        built("seter", "destroy", *words, "--yes", "--forget", code=None)
+        docker("rm", "--force", made)
+        subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=True, timeout=60)
+
+
+def one_file(text: str) -> bytes:
+    """A tar."""
+    packed, content = io.BytesIO(), text.encode() * 100
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("odd")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def link_blobs(source: str, target: str) -> str:
