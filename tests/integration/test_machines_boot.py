@@ -205,7 +205,7 @@ def test_a_machine_is_told_the_same_on_a_config_drive(place: Place, tmp_path: Pa
         options = ("StrictHostKeyChecking=yes", f"UserKnownHostsFile={tmp_path / 'known'}", "HostKeyAlias=w1")
         argv = ("ssh", "-i", str(tmp_path / "login"), *(word for each in options for word in ("-o", each)))
         asked = (*argv, "root@10.216.98.1", "hostname; findmnt -no SOURCE,FSTYPE /var/lib/seter")
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 480
         while (said := run(asked, timeout=timedelta(seconds=60), check=False)).code:
             assert time.monotonic() < deadline, qemu.console(given)
             time.sleep(2)
