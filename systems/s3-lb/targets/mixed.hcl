@@ -1,5 +1,6 @@
 # An example: the gateways are virtual machines on this machine, which QEMU emulates, on the same network as the containers
 # that the rest is. Timers are such that nobody is thought dead who is only slow.
+# It was not deployed as a whole: at rest a gateway takes two thirds of an emulated core, so three want more than two cores.
 target "mixed" {
   kind        = "container"
   image       = "debian-13"
@@ -17,6 +18,7 @@ target "mixed" {
     bfd_multiplier = 3
     heartbeat      = "500ms"
     election       = "5000ms"
+    interval       = "1s" # of health and of radosgw-breaker
     pages          = "http://127.0.0.1:9599/pages"
     tickets        = "http://127.0.0.1:9599/tickets"
     patience       = "10s"

@@ -15,6 +15,7 @@ target "virtual" {
     bfd_multiplier = 3
     heartbeat      = "500ms"
     election       = "5000ms"
+    interval       = "1s" # of health and of radosgw-breaker
     pages          = "http://127.0.0.1:9599/pages"
     tickets        = "http://127.0.0.1:9599/tickets"
     patience       = "10s"
