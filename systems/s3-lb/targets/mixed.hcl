@@ -1,6 +1,7 @@
 # An example: the gateways are virtual machines on this machine, which QEMU emulates, on the same network as the containers
 # that the rest is. Timers are such that nobody is thought dead who is only slow.
-# It was not deployed as a whole: at rest a gateway takes two thirds of an emulated core, so three want more than two cores.
+# It was not deployed as a whole: while its roles were started a gateway took two thirds of an emulated core, so three want
+# more than two cores.
 target "mixed" {
   kind        = "container"
   image       = "debian-13"
