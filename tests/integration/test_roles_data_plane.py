@@ -144,7 +144,7 @@ def test_a_process_has_the_capabilities_of_its_role_and_no_others(running: Runni
     assert status["NoNewPrivs"] == ["1"]
     sets = {int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     # Numbers of linux/capability.h.
-    numbers = {"NET_BIND_SERVICE": 10, "NET_BROADCAST": 11, "NET_ADMIN": 12, "NET_RAW": 13}
+    numbers = {"NET_BIND_SERVICE": 10, "NET_BROADCAST": 11, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_NICE": 23}
     assert sets == {sum(1 << numbers[name] for name in process.capabilities)}
 
 

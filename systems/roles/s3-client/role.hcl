@@ -35,7 +35,7 @@ role "s3-client" {
     command     = ["/usr/local/lib/seter/s3-client", "run"]
     user        = "s3-client"
     uid         = 956
-    # For root alone: `drive` goes before what it measures where both share processors.
+    # `drive` goes before what it measures where both share processors.
     capabilities = ["SYS_NICE"]
     listens     = [9552]
     reads       = ["/etc/seter/now/s3-client", "/etc/seter/secrets/s3-client"]
