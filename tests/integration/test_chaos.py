@@ -154,6 +154,17 @@ def test_every_experiment_is_borne(running: Running) -> None:
     assert len(chaos(running, *rest)) == len(rest) >= 9
 
 
+@contextmanager
+def deployed(running: Running, systems: Path) -> Iterator[tuple[str, str]]:
+    """These definitions are what runs; the words that name them."""
+    words = ("--systems", str(systems))
+    try:
+        running.seter("deploy", "--yes", *words)
+        yield words
+    finally:
+        running.seter("deploy", "--yes")
+
+
 def kept(found: Experiment) -> dict[str, bool]:
     return {each.what: each.is_kept for each in found.allowances}
 
@@ -191,13 +202,9 @@ def test_with_a_time_out_of_a_minute_slow_clients_are_cut_off_and_without_an_acm
     changed = changed.replace('directory = ""', server)
     assert changed.count("60s") == text.count("60s") + 1 and "192.0.2.77" in changed
     file.write_text(changed)
-    words = ("--systems", str(experiment))
-    try:
-        running.seter("deploy", "--yes", *words)
+    with deployed(running, experiment) as words:
         (found,) = chaos(running, "slow-clients", *words, code=1)
         (other,) = chaos(running, "acme-away", *words)
-    finally:
-        running.seter("deploy", "--yes")
     assert found.outcome is Outcome.BROKEN and "flows" in reason(found), told(found)
     assert other.outcome.is_good, told(other)
 
@@ -211,10 +218,6 @@ def test_without_an_agent_that_looks_a_balancer_that_stands_still_costs_more_tha
     text = file.read_text()
     assert text.count("      proof = 9562") == 1
     file.write_text(text.replace("      proof = 9562", "      fall = 60\n      proof = 9562"))
-    words = ("--systems", str(experiment))
-    try:
-        running.seter("deploy", "--yes", *words)
+    with deployed(running, experiment) as words:
         (found,) = chaos(running, "traefik-frozen", *words, code=1)
-    finally:
-        running.seter("deploy", "--yes")
     assert not kept(found)["how long after a change requests fail"], told(found)

@@ -7,8 +7,8 @@ import hashlib
 import http.client
 import json
 import ssl
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,11 @@ def pair_problems(tree: Mapping[str, str], folder: Path) -> list[str]:
     """Certificates whose key does not fit; the files that ssl wants are made in this folder."""
     found = []
     for key in sorted(key for key in tree if key.endswith("/certFile")):
-        certificate = folder / "pair"
-        certificate.touch(0o600)
-        certificate.write_text(tree[key] + "\n" + tree.get(key.replace("/certFile", "/keyFile"), ""))
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate)
-        except (ssl.SSLError, OSError) as error:
-            found.append(f"{key}: this certificate and its key are no pair: {getattr(error, 'reason', error)}")
-        finally:
-            certificate.unlink()
+        with _file_of(tree, key, folder) as pair:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(pair)
+            except (ssl.SSLError, OSError) as error:
+                found.append(f"{key}: this certificate and its key are no pair: {getattr(error, 'reason', error)}")
     return found
 
 
@@ -75,16 +71,24 @@ def ended(tree: Mapping[str, str], before: Mapping[str, str], folder: Path) -> l
     ends while it is served holds up no other change."""
     found = []
     for key in sorted(key for key in tree if key.endswith("/certFile") and tree[key] not in before.values()):
-        pair = folder / "pair"
-        pair.touch(0o600)
-        pair.write_text(tree[key] + "\n" + tree.get(key.replace("/certFile", "/keyFile"), ""))
-        try:
-            _shake_hands(pair)
-        except ssl.SSLCertVerificationError as error:
-            found.append(f"{key}: no client would take this certificate: {error.verify_message}")
-        finally:
-            pair.unlink()
+        with _file_of(tree, key, folder) as pair:
+            try:
+                _shake_hands(pair)
+            except ssl.SSLCertVerificationError as error:
+                found.append(f"{key}: no client would take this certificate: {error.verify_message}")
     return found
+
+
+@contextmanager
+def _file_of(tree: Mapping[str, str], key: str, folder: Path) -> Iterator[Path]:
+    """A certificate and its key, for as long as they are looked at."""
+    pair = folder / "pair"
+    pair.touch(0o600)
+    try:
+        pair.write_text(tree[key] + "\n" + tree.get(key.replace("/certFile", "/keyFile"), ""))
+        yield pair
+    finally:
+        pair.unlink()
 
 
 def _shake_hands(pair: Path) -> None:
