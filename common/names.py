@@ -12,6 +12,7 @@ from common.hcl import Literal
 from common.role import ParameterType, Value
 from common.values import Wrong, as_integer, as_text, did_you_mean, many, shown
 
+HEAVIEST = 10_000  # systemd.resource-control(5), CPUWeight=
 LONGEST_UID = 2**32 - 2  # the kernel keeps 2**32 - 1 for "no user"
 # capabilities(7), without CAP_.
 _CAPABILITIES = (
@@ -116,6 +117,14 @@ def as_uid(literal: Literal) -> int:
     number = as_integer(literal, "uid")
     if not 0 <= number <= LONGEST_UID:
         raise Wrong(f"{number} is no uid", f"write 0 to {LONGEST_UID}")
+    return number
+
+
+def as_cpu_weight(literal: Literal) -> int:
+    """`CPUWeight=` of systemd.resource-control(5)."""
+    number = as_integer(literal, "weight")
+    if not 1 <= number <= HEAVIEST:
+        raise Wrong(f"{number} is no weight", f"write 1 to {HEAVIEST}; 100 is what others have")
     return number
 
 

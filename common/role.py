@@ -92,6 +92,9 @@ class OnChange(StrEnum):
     NOTHING = "nothing"
 
 
+CPU_WEIGHT = 100  # what a process has that says nothing: systemd.resource-control(5)
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """One process of a role: a systemd unit on a host, a container on a container node."""
@@ -102,6 +105,7 @@ class Process:
     uid: int = 0
     groups: tuple[str, ...] = ()  # supplementary, by name; they exist in the image
     capabilities: tuple[str, ...] = ()  # without CAP_
+    cpu_weight: int = CPU_WEIGHT
     listens: tuple[int, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()

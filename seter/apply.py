@@ -22,7 +22,7 @@ from seter.plays import Play, cluster_play, inventory, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 from seter.throughout import Throughout
-from seter.traffic import CUT_AFTER, Traffic, stopped
+from seter.traffic import CUT_AFTER, Traffic, stop_order, stopped
 from seter.written import Slots
 
 NODES_AT_ONCE = 8
@@ -162,22 +162,19 @@ class Apply:
                     raise stopped(node, f"{seat.role.name} refuses its new files", answer)
 
     def _stop(self, node: str, steps: Sequence[Step], *, all_of_them: bool, kept: bool) -> None:
-        """In the reverse order of starting; what is made anew is removed or set aside too, so that its name is free."""
-        seats = {seat.role.name: seat for seat in self._survey.blueprint.seats_of(node)}
+        """In the reverse of `stop_order`; what is made anew is removed or set aside too, so that its name is free."""
         there = self._survey.observed.nodes.get(node)
         known = [name for name, state in there.roles if state.has_process] if there is not None else []
         going = {step.role for step in steps if step.act.starts_process or step.act is Act.REMOVE_ROLE}
         stopping = [name for name in known if all_of_them or name in going]
-        order = {name: number for number, name in enumerate(seats)}
         within = dict(self._stop_order(node))
+        order = {name: number for number, name in enumerate(within)}
         stop = self._provisioner.set_aside if kept else self._provisioner.remove_role
         for name in sorted(stopping, key=lambda name: order.get(name, -1), reverse=True):
             stop(node, name, within.get(name, STOP_WITHIN))
 
     def _stop_order(self, node: str) -> list[tuple[str, int]]:
-        """The roles of a node as they start, and the seconds that each has to stop."""
-        seats = self._survey.blueprint.seats_of(node)
-        return [(seat.role.name, int(p.stop_within.total_seconds())) for seat in seats if (p := seat.role.process)]
+        return stop_order(self._survey.blueprint, node)
 
     def start(self, batches: Sequence[Batch]) -> Failures:
         """One run of Ansible for all batches; then the marks of the cluster steps are left. A task of a cluster that

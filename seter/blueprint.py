@@ -13,7 +13,7 @@ from common.catalog import Catalog
 from common.errors import BadInput
 from common.model import Kind
 from common.parameters import resolve, resolve_services
-from common.role import Check, Process, Role, Value
+from common.role import CPU_WEIGHT, Check, Process, Role, Value
 from common.services import checks_of
 from common.system import Deployment, Group, Node, RoleUse, System, Target
 from seter.keep import open_keep
@@ -178,7 +178,8 @@ def refuse_addresses(target: Target) -> None:
 
 def process_block(process: Process) -> dict[str, object]:
     """What of a process block a running process is made of; a change in the rest needs no new start."""
-    return {
+    weight = {} if process.cpu_weight == CPU_WEIGHT else {"cpu_weight": process.cpu_weight}  # older digests stay valid
+    return weight | {
         "command": list(process.command),
         "type": process.type,
         "user": process.user,

@@ -103,6 +103,16 @@ def foreign_connections(listing: str) -> int:
     return count
 
 
+def stop_order(blueprint: Blueprint, node: str) -> list[tuple[str, int]]:
+    """The roles of a node, the last to be stopped first, and the seconds that each has to stop. As they start, but who
+    serves what is withdrawn is stopped before all that its clients' connections need: it closes those that are idle,
+    of which a client learns only while packets still find the way. Pure."""
+    found = [(seat, process) for seat in blueprint.seats_of(node) if (process := seat.role.process) is not None]
+    serves = {port for seat, _ in found for port in blueprint.group(seat.node.group).idle_ports}
+    found.sort(key=lambda pair: not serves.isdisjoint(pair[1].listens))
+    return [(seat.role.name, int(process.stop_within.total_seconds())) for seat, process in found]
+
+
 def admission(withdraw: Sequence[str]) -> tuple[str, ...]:
     """What takes a withdrawal back: the same command, its word `withdraw` replaced by `admit`."""
     return tuple("admit" if word == "withdraw" else word for word in withdraw)

@@ -175,7 +175,9 @@ def setting(name: str, value: object) -> Input:
 
 
 def _plain_process(process: Process) -> Mapping[str, object]:
-    return _said(process) | {"stop_within": process.stop_within.total_seconds()}
+    # Nothing in an image knows its weight.
+    said = {name: value for name, value in _said(process).items() if name != "cpu_weight"}
+    return said | {"stop_within": process.stop_within.total_seconds()}
 
 
 def _said(block: Process | Image) -> dict[str, object]:

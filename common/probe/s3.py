@@ -29,9 +29,6 @@ def upload_argv(file: str) -> tuple[str, ...]:
     return (CLIENT, "upload", "--while", file, "--json")
 
 
-DRIVER = "root"  # so that it may go before what it measures (sched(7)); it becomes the client's user at once
-
-
 def drive_argv(
     profile: str, seconds: float, rate: float, addresses: Sequence[str] = (), *, stream: bool = False
 ) -> tuple[str, ...]:

@@ -20,14 +20,13 @@ from common.console import Report
 from common.errors import Conflict, Error
 from common.model import Event
 from common.probe import s3
-from common.probe.interface import last_line
 from seter.bench.compare import Compared, Measured, compare, measured_of, own_backends
 from seter.bench.definition import bench_of, chosen, profile_of, variant
 from seter.chaos import actions, undo
 from seter.chaos.ledger import Ledger
 from seter.chaos.run import tidy
 from seter.chaos.scene import Scene, on
-from seter.checks import address_of, executor
+from seter.checks import address_of
 from seter.deploy import deploy
 from seter.prove import Cast, make_cast
 from seter.survey import Request, Survey, survey
@@ -72,14 +71,14 @@ class _Bench:
 
     def _drive(self, addresses: Sequence[str], seconds: float) -> Mapping[str, object]:
         argv = s3.drive_argv(self.profile, seconds, self.bench.rate, addresses)
-        said = executor(self.seen, s3.DRIVER)(self.cast.client, self.cast.client_role, argv)
+        said = b"".join(self.seen.provisioner.first(self.cast.client, self.cast.client_role, argv))
         try:
-            found = json.loads(said.stdout)
+            found = json.loads(said)
         except ValueError:
             found = None
         if not isinstance(found, dict) or found.get("latency", {}).get("p99") is None:
             raise Error(
-                f"the client on {self.cast.client} measured nothing: {last_line(said)}",
+                f"the client on {self.cast.client} measured nothing",
                 resolution="Run seter verify, and seter bench again when all is well.",
             )
         return found

@@ -14,7 +14,6 @@ from typing import Any
 from common.console import Report
 from common.errors import Conflict, Error
 from common.model import Event
-from common.probe import s3
 from seter.chaos import toolkit, undo
 from seter.chaos.allowance import Mark
 from seter.chaos.experiments import Experiment, chosen, missing
@@ -116,7 +115,7 @@ def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
     scene = Scene(seen, Ledger(request.keep.folder), report, lambda: _heal(request, report))
     watching = Watching(
         executor(seen),
-        lambda argv: seen.provisioner.stream(cast.client, cast.client_role, argv, user=s3.DRIVER),
+        lambda argv: seen.provisioner.first(cast.client, cast.client_role, argv),
         cast,
         experiment.terms.load,
         experiment.terms.stop,

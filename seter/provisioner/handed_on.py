@@ -85,9 +85,9 @@ class HandedOn(Provisioner):
 
     # breaking
 
-    def stream(self, node: str, role: str, argv: Sequence[str], *, user: str = "") -> Iterator[bytes]:
+    def first(self, node: str, role: str, argv: Sequence[str]) -> Iterator[bytes]:
         """See the interface."""
-        return self._at(node).stream(node, role, argv, user=user)
+        return self._at(node).first(node, role, argv)
 
     def freeze(self, node: str, role: str = "") -> None:
         """See the interface."""

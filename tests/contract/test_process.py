@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -14,9 +15,11 @@ from seter.ansible import Ansible
 from seter.blueprint import process_block
 from seter.plays import inventory, service_play
 from seter.provisioner.interface import Provisioner
+from seter.provisioner.labels import DEPLOYMENT
 from seter.state import RoleState
 from seter.tree import NodeTree, tree_digest
 from tests.conftest import ROOT, Tools
+from tests.lab.etcds import soon
 from tests.lab.fields import NODE, Containers, Field, Machines
 from tests.lab.hosts import hosts
 
@@ -26,6 +29,9 @@ WRITES = ("/run/web", "/var/lib/seter/web")
 COMMAND = ("/usr/bin/python3", "-c", "import time; time.sleep(1000)")
 PROCESS = Process(COMMAND, user="www-data", uid=33, capabilities=("NET_BIND_SERVICE",), writes=WRITES)
 AS_ROOT = replace(PROCESS, user="root", uid=0, capabilities=("NET_ADMIN",))
+WEIGHED = replace(AS_ROOT, capabilities=("SYS_NICE",), cpu_weight=10000)
+FIRST = "import os, time; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+INSPECT = ("docker", "inspect", "--format")
 STATE = RoleState("a" * 64, "f", "p" * 64, "s" * 64)
 ROOT_S = ("CapInh", "CapAmb")  # they mean nothing for root, who has what the bounding set leaves (capabilities(7))
 # Not /var/tmp: a unit has one of its own, which goes with it.
@@ -96,3 +102,34 @@ def test_a_process_has_the_same_rights_in_a_container_and_as_a_unit(
     assert said[0] == said[1]
     if process.uid:
         assert writable[0] == writable[1] == ["/run/web", "/tmp", "/var/lib/seter/web"]
+
+
+def test_what_measures_goes_before_all_else_and_leaves_nothing_behind(fields: tuple[Field, Field]) -> None:
+    """A kernel with groups of real-time priorities has some for one at a time; the next is run all the same."""
+    field, machines = fields
+    provisioner = started(field, WEIGHED)
+    say = ["python3", "-uc", f"{FIRST}; print(os.sched_getscheduler(0)); time.sleep(60)"]
+    try:
+        one = cast("Generator[bytes]", provisioner.first(NODE, ROLE, say))
+        assert next(one) == f"{os.SCHED_RR}\n".encode()
+        assert b"".join(provisioner.first(NODE, ROLE, ["echo", "another"])) == b"another\n"
+        one.close()
+        soon(lambda: len(of_deployment(field)) == 2, 30, "only the node and its role are there")
+        (role,) = (each for each in of_deployment(field) if each.endswith(f".{ROLE}"))
+        seen = subprocess.run([*INSPECT, "{{.HostConfig.CpuShares}}", role], capture_output=True, text=True, check=True)
+        assert seen.stdout.strip() == "102400"
+    finally:
+        provisioner.destroy()
+    provisioner = started(machines, WEIGHED)
+    try:
+        assert isinstance(machines, Machines)
+        shown = machines.inside(INSTANCE, "systemctl", "show", "--value", "--property=CPUWeight", f"seter-{ROLE}")
+        assert shown.strip() == "10000"
+        assert b"".join(provisioner.first(NODE, ROLE, ["echo", "one"])) == b"one\n"
+    finally:
+        provisioner.destroy()
+
+
+def of_deployment(field: Field) -> list[str]:
+    argv = ["docker", "ps", "--format", "{{.Names}}", "--filter", f"label={DEPLOYMENT}={field.deployment(INSTANCE)}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout.split()

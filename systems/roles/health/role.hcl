@@ -76,6 +76,8 @@ role "health" {
     user        = "health"
     uid         = 955
     groups      = ["bird"]
+    # It judges balancers that may be busy, and is not to be late for that.
+    cpu_weight  = 1000
     listens     = [9551]
     reads       = ["/etc/seter/now/health", "/etc/seter/secrets/health"]
     writes      = ["/run/health"]

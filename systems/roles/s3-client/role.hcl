@@ -35,8 +35,10 @@ role "s3-client" {
     command     = ["/usr/local/lib/seter/s3-client", "run"]
     user        = "s3-client"
     uid         = 956
-    # `drive` goes before what it measures where both share processors.
+    # `drive` goes before what it measures where both share processors: by its priority, and where it can
+    # have none by its share.
     capabilities = ["SYS_NICE"]
+    cpu_weight   = 10000
     listens     = [9552]
     reads       = ["/etc/seter/now/s3-client", "/etc/seter/secrets/s3-client"]
     validate    = ["/usr/local/lib/seter/s3-client", "--config", "{root}/s3-client/s3-client.json", "check-config"]

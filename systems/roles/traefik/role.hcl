@@ -102,6 +102,12 @@ role "traefik" {
     default = "180s"
   }
 
+  parameter "client_keep" {
+    type    = "duration"
+    summary = "The first answer after this long asks the client for a new connection; less than a drain waits, so that it ends empty"
+    default = "15s"
+  }
+
   parameter "api_from" {
     type    = "list(address)"
     summary = "Who may read Traefik's API and dashboard, on port 8083 of a gateway's own address; empty is nobody but the node itself"

@@ -37,6 +37,7 @@ TRAEFIK: dict[str, Any] = {
     "traefik_connect_within": 0.3,
     "traefik_backend_idle": 65,
     "traefik_client_idle": 180,
+    "traefik_client_keep": 15,
     "traefik_api_from": [],
     "traefik_drain": 2,
     "traefik_grace": 20,

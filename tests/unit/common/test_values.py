@@ -155,6 +155,8 @@ NAME = "write labels of a to z, 0 to 9 and -, 63 characters at most, with dots b
         (names.as_capability, "NET_ADMN", '"NET_ADMN" is no capability; did you mean "NET_ADMIN"?'),
         (names.as_signal, "TERM", '"TERM" is no signal; did you mean "SIGTERM"?'),
         (names.as_uid, -1, "-1 is no uid; write 0 to 4294967294"),
+        (names.as_cpu_weight, 0, "0 is no weight; write 1 to 10000; 100 is what others have"),
+        (names.as_cpu_weight, 10001, "10001 is no weight; write 1 to 10000; 100 is what others have"),
         (
             names.as_parameter_type,
             "adress",

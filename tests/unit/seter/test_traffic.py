@@ -12,9 +12,10 @@ import pytest
 from common.errors import NotFound
 from common.role import Process, Role, RoleType
 from common.system import Deployment, Group, Node, System, Target
-from seter.blueprint import Blueprint, Seat
+from seter.blueprint import Blueprint, Seat, read_blueprint
 from seter.provisioner.interface import Answer, Provisioner
-from seter.traffic import Traffic, admission, agent_of, foreign_connections
+from seter.traffic import Traffic, admission, agent_of, foreign_connections, stop_order
+from tests.conftest import ROOT
 
 
 def test_a_node_s_own_probes_do_not_keep_it_from_being_idle() -> None:
@@ -84,3 +85,12 @@ def test_a_node_whose_agent_a_cut_roll_out_has_stopped_already_is_withdrawn_and_
     assert said == ["", "who would do it does not run", "1 connections are still open"]
     with pytest.raises(NotFound):
         traffic.withdraw("n1")
+
+
+def test_who_serves_is_stopped_before_what_its_clients_connections_need() -> None:
+    """The ring of gateways, which BIRD keeps: without it a client is told that nobody knows its connection."""
+    blueprint = read_blueprint(Deployment("s3-lb", "container"), ROOT / "systems")
+    stopped = [role for role, _ in stop_order(blueprint, "gw1")][::-1]
+    assert stopped[0] == "traefik" and stopped.index("health") < stopped.index("bird-gateway") < stopped.index("etcd")
+    assert dict(stop_order(blueprint, "gw1"))["bird-gateway"] == 10
+    assert [role for role, _ in stop_order(blueprint, "rt1")][-1] == blueprint.seats_of("rt1")[-1].role.name

@@ -110,3 +110,9 @@ def test_durations_can_be_part_of_a_fingerprint(kitchen: Kitchen) -> None:
     before = kitchen.recipe()
     kitchen.process = replace(kitchen.process, stop_within=timedelta(seconds=3))
     assert kitchen.recipe().fingerprint != before.fingerprint
+
+
+def test_how_much_of_a_processor_a_process_gets_makes_no_other_image(kitchen: Kitchen) -> None:
+    before = kitchen.recipe()
+    kitchen.process = replace(kitchen.process, cpu_weight=1000)
+    assert kitchen.recipe().fingerprint == before.fingerprint

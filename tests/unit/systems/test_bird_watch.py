@@ -13,7 +13,7 @@ import bird_launch
 import bird_watch
 import pytest
 from bird_control import Bird, beat
-from bird_watch import Pulse, Watch, listen
+from bird_watch import Later, Pulse, Watch, listen
 
 from tests.unit.systems.bird_stand_in import StandIn, stand_in
 
@@ -75,7 +75,17 @@ def test_a_beat_is_heard_and_nobody_need_listen(tmp_path: Path) -> None:
         assert (tmp_path / "watch").stat().st_mode & 0o777 == 0o660
 
 
-@pytest.mark.parametrize("words", [[], ["--silence", "3", "--", "bird"], ["--silence", "soon", "vip4", "--", "bird"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--silence", "3", "--later", "2", "--", "bird"],
+        ["--silence", "3", "--later", "2", "ring?b", "--", "bird"],
+        ["--silence", "3", "vip4", "--", "bird"],
+        ["--silence", "soon", "--later", "2", "ring?b", "vip4", "--", "bird"],
+        ["--silence", "3", "--later", "0", "ring?b", "vip4", "--", "bird"],
+    ],
+)
 def test_wrong_usage_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert bird_watch.main(words) == 2 and "bird-watch --silence" in capsys.readouterr().err
 
@@ -98,11 +108,28 @@ def test_a_bird_that_does_not_answer_any_more_is_lost_and_one_that_starts_is_not
     assert not pulse.is_lost(301.5) and not pulse.is_lost(310.5) and pulse.is_lost(311.5)
 
 
+def test_ways_past_a_dead_gateway_wait_until_there_was_time_to_hear_of_all(tmp_path: Path) -> None:
+    with stand_in(tmp_path / "one", ("ring4a", "ring4b", "ring6b", "vip4")) as bird:
+        later = Later(Bird(str(tmp_path / "one")), "ring?b", 2.0, now=100.0)
+        later.look(101.9)
+        assert not any(bird.up.values())
+        later.look(102.0)
+        assert bird.up == {"ring4a": False, "ring4b": True, "ring6b": True, "vip4": False}
+        bird.up.update(ring6b=False)  # new files brought it
+        later.look(102.5)
+        assert not bird.up["ring6b"]
+        later.look(103.0)
+        assert bird.up["ring6b"]
+    later.look(104.0)
+    with stand_in(tmp_path / "two", ("vip4",)):
+        Later(Bird(str(tmp_path / "two")), "ring?b", 2.0, now=0.0).look(2.0)
+
+
 def test_it_ends_as_its_child_does_and_passes_signals_on(tmp_path: Path) -> None:
     folders = os.pathsep.join(str(Path(module.__file__ or "").parent) for module in (bird_control, bird_watch))
     place = str(tmp_path / "watch")
     script = f"import sys, bird_watch; bird_watch.WATCH = {place!r}; sys.exit(bird_watch.main(sys.argv[1:]))"
-    argv = [sys.executable, "-c", script, "--silence", "3", "vip4", "--"]
+    argv = [sys.executable, "-c", script, "--silence", "3", "--later", "2", "ring?b", "vip4", "--"]
     env = os.environ | {"PYTHONPATH": folders}
     assert subprocess.run([*argv, "sh", "-c", "exit 7"], env=env, timeout=20).returncode == 7
     child = [*argv, "sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"]

@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """Runs BIRD, and withdraws the virtual IPs when nobody watches any more whether this node serves.
 
-    bird-watch --silence SECONDS PATTERN... -- bird -f ...
+    bird-watch --silence SECONDS --later SECONDS PATTERN PATTERN... -- bird -f ...
 
 The health agent says with every check that it lives, to a socket beside BIRD's own. When it has been silent for so
 long, because it was killed, hangs or cannot start, the protocols that fit a PATTERN, as in `vip*`, are disabled; it
 enables them again when it is back.
+Protocols that fit the pattern of `--later` are disabled when BIRD starts, and enabled once it has run for so long: the
+ways past a gateway that is dead. A BIRD that has just begun has heard of some gateways sooner than of others, takes
+those for dead, and the ring for smaller than it is; whoever has a flow that they know would be told that nobody does.
 A BIRD that does not answer on its socket for ten seconds, after it had, is killed, and whoever started this starts both
 again. When this program dies, BIRD goes with it (the first process of its container or unit), and BFD withdraws the
 node.
@@ -64,6 +67,22 @@ class Watch:
             return []  # there is none
 
 
+class Later:
+    """Protocols that wait: until BIRD has run for so many seconds. `now` is seconds, monotonic."""
+
+    def __init__(self, bird: Bird, pattern: str, seconds: float, now: float) -> None:
+        self._bird, self._pattern, self._due = bird, pattern, now + seconds
+
+    def look(self, now: float) -> None:
+        """Enable them, now and then: new files may bring others."""
+        if now < self._due:
+            return
+        self._due = now + ASK_EVERY
+        with suppress(OSError):  # there is none, or BIRD does not answer: `Pulse` sees to that
+            waiting = [name for name, up in self._bird.like(self._pattern).items() if not up]
+            self._bird.enable(waiting)
+
+
 class Pulse:
     """Whether BIRD still answers; what has not answered yet is starting. `now` is seconds, monotonic."""
 
@@ -93,7 +112,7 @@ def listen(path: str) -> socket.socket:
     return ears
 
 
-def run(command: Sequence[str], patterns: Sequence[str], silence: float) -> int:
+def run(command: Sequence[str], patterns: Sequence[str], silence: float, later: tuple[float, str]) -> int:
     """Until BIRD ends. Raises OSError."""
     ears = listen(WATCH)
     passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -108,6 +127,7 @@ def run(command: Sequence[str], patterns: Sequence[str], silence: float) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     watch = Watch(Bird(SOCKET), patterns, silence, time.monotonic())
     pulse = Pulse(Bird(SOCKET))
+    waiting = Later(Bird(SOCKET), later[1], later[0], time.monotonic())
     while bird.poll() is None:
         if pulse.is_lost(time.monotonic()):
             log(f"BIRD has not answered for {HUNG_AFTER:g} s: killed")
@@ -118,6 +138,7 @@ def run(command: Sequence[str], patterns: Sequence[str], silence: float) -> int:
             ears.recv(16)
             watch.hear(time.monotonic())
         watch.look(time.monotonic())
+        waiting.look(time.monotonic())
     return bird.returncode if bird.returncode >= 0 else 128 - bird.returncode
 
 
@@ -130,16 +151,16 @@ def main(argv: list[str]) -> int:
     """See the top of this file."""
     words, command = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
     try:
-        option, silence, *patterns = words
-        seconds = float(silence)
+        option, silence, other, after, pattern, *patterns = words
+        seconds, later = float(silence), (float(after), pattern)
     except ValueError:
-        option, seconds, patterns = "", 0.0, []
-    if option != "--silence" or seconds <= 0 or not patterns or not command:
+        option, other, seconds, later, patterns = "", "", 0.0, (0.0, ""), []
+    if (option, other) != ("--silence", "--later") or min(seconds, later[0]) <= 0 or not patterns or not command:
         print(__doc__, file=sys.stderr)
         return 2
     os.umask(0o007)
     try:
-        return run(command, patterns, seconds)
+        return run(command, patterns, seconds, later)
     except OSError as fault:
         log(str(fault))
         return 1
