@@ -319,6 +319,37 @@ def test_no_request_fails_while_each_radosgw_is_restarted_in_turn(running: Runni
     assert asked > 300 and not failed, failed
 
 
+def test_an_upload_that_another_gateway_sent_ends_before_the_radosgw_does(running: Running) -> None:
+    """All of one part of it, which takes 8 s, goes to gw2, since the others say meanwhile that they want none."""
+    wanted, drained = "/tmp/wanted", "/run/radosgw/drained"
+    ended: list[str] = []
+    words = f"touch {wanted}; {PROGRAMS}/s3-client upload --json --while {wanted}"
+    upload = threading.Thread(target=lambda: ended.append(run(running, "cl1", "s3-client", "sh", "-c", words)))
+    try:
+        for node in ("gw1", "gw3"):
+            run(running, node, "radosgw", "touch", drained, user="ceph")
+        soon(lambda: all(len(servers_up(running, node)) == 1 for node in ("gw1", "gw3")), 10, "the others are out")
+        upload.start()
+        soon(lambda: under_way(running, "gw2") > 0, 15, "the part has begun")
+        for node in ("gw1", "gw3"):
+            run(running, node, "radosgw", "rm", drained, user="ceph")
+        began = time.monotonic()
+        running.docker("restart", container(running, "gw2", "radosgw"))
+        assert time.monotonic() - began > 2, "nothing was under way"
+    finally:
+        for node in ("gw1", "gw3"):
+            run(running, node, "radosgw", "rm", "-f", drained, user="ceph")
+        run(running, "cl1", "s3-client", "rm", "-f", wanted)
+        upload.join(60)
+    found = json.loads(ended[0])
+    assert found["ok"] and found["parts"] >= 2, found
+    soon(lambda: all(len(servers_up(running, gateway)) == 4 for gateway in GATEWAYS), 30, "all are back")
+
+
+def under_way(running: Running, node: str) -> int:
+    return int(says(running, node, "radosgw", "ceph-status", "--busy", "/etc/seter/now/radosgw/ceph.conf")["under_way"])
+
+
 def test_clients_without_a_known_name_are_shown_our_certificate(running: Running) -> None:
     for name in ("192.0.2.10", "other.example"):
         argv = ("curl", "-skv", "--connect-to", "::127.0.0.1:443", f"https://{name}/")

@@ -66,14 +66,16 @@ role "radosgw" {
   }
 
   process {
-    command     = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:7480/swift/healthcheck", "--drain", "/run/radosgw/drained", "1.5", "--", "/usr/local/lib/seter/ceph-launch", "/etc/seter/now/radosgw/ceph.conf"]
+    command     = ["/usr/local/lib/seter/watched", "--url=http://127.0.0.1:7480/swift/healthcheck", "--drain", "/run/radosgw/drained", "1.5",
+                   "--busy", "/usr/local/lib/seter/ceph-status --busy /etc/seter/now/radosgw/ceph.conf", "20", "--", "/usr/local/lib/seter/ceph-launch", "/etc/seter/now/radosgw/ceph.conf"]
     user        = "ceph"
     uid         = 953
     listens     = [7443, 7480]
     reads       = ["/etc/seter"]
     writes      = ["/var/lib/seter/radosgw", "/run/radosgw"]
     restart     = "always"
-    stop_within = "20s"
+    # Other balancers' uploads may take a while; RadosGW cuts them off when it ends.
+    stop_within = "30s"
   }
 
   secret "tls" {

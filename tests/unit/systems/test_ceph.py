@@ -7,6 +7,8 @@ import socket
 import struct
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +168,7 @@ def test_a_failing_command_says_why_and_shows_no_key(state: Path) -> None:
 
 def test_wrong_usage_is_code_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert ceph_launch.main([]) == 2
-    assert ceph_status.main([]) == 2
+    assert ceph_status.main([]) == ceph_status.main(["--busy"]) == ceph_status.main(["--bsy", "ceph.conf"]) == 2
     assert s3_user.main([]) == 2
     assert ceph_launch.main(["/nowhere/ceph.conf"]) == 1
     assert "is not a ceph.conf" in capsys.readouterr().err
@@ -203,24 +205,45 @@ def test_a_cluster_is_told_in_short() -> None:
     }  # fmt: skip
 
 
-def test_the_admin_socket_is_asked_as_ceph_wants_it(tmp_path: Path) -> None:
+@contextmanager
+def admin_socket(path: Path, answer: object) -> Iterator[list[bytes]]:
+    """One question is answered; what it was."""
     asked: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "s"))
+        server.bind(str(path))
         server.listen()
 
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
                 asked.append(connection.recv(1000))
-                body = b'{"state": "active"}'
+                body = json.dumps(answer).encode()
                 connection.sendall(struct.pack("!I", len(body)) + body)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
+        yield asked
+        thread.join(10)
+
+
+def test_the_admin_socket_is_asked_as_ceph_wants_it(tmp_path: Path) -> None:
+    with admin_socket(tmp_path / "s", {"state": "active"}) as asked:
         assert ceph_status.ask(tmp_path / "s", "status") == {"state": "active"}
-        thread.join()
     assert asked == [b'{"prefix": "status"}\0']
+
+
+@pytest.mark.parametrize(("answer", "code"), [({"rgw": {"qactive": 2}}, 0), ({"rgw": {"qactive": 0}}, 1), ({}, 1)])
+def test_a_radosgw_is_busy_while_requests_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object, code: int
+) -> None:
+    conf = tmp_path / "ceph.conf"
+    conf.write_text(f"[global]\nadmin socket = {tmp_path / 's'}\n[launch]\nrole = radosgw\n")
+    monkeypatch.setattr(ceph_status, "become", lambda user: None)
+    with admin_socket(tmp_path / "s", answer) as asked:
+        assert ceph_status.main(["--busy", str(conf)]) == code
+    assert asked == [b'{"prefix": "perf dump"}\0']
+    (tmp_path / "s").unlink()
+    assert ceph_status.main(["--busy", str(conf)]) == 1  # nobody answers
 
 
 def test_the_s3_user_has_exactly_the_given_keys() -> None:

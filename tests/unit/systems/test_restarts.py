@@ -120,3 +120,27 @@ def test_who_is_told_to_end_wants_no_more_requests_for_a_while_first(tmp_path: P
             assert time.monotonic() - told < 20
             time.sleep(0.01)
         assert process.wait(20) == 5 and time.monotonic() - told >= 1.4
+
+
+@pytest.mark.parametrize(("grace", "least", "most"), [("20", 2.0, 15.0), ("0.5", 1.0, 2.0), ("0", 0.4, 1.5)])
+def test_what_is_under_way_may_end_first_but_has_not_all_time(
+    tmp_path: Path, grace: str, least: float, most: float
+) -> None:
+    under_way = tmp_path / "under way"
+    under_way.touch()
+    service = ["sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"]
+    drain = ["--drain", str(tmp_path / "drained"), "0.5", "--busy", f"test -e '{under_way}'", grace]
+    argv = [sys.executable, str(PROGRAM), "--url=http://127.0.0.1:1/", *drain, "--", *service]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        threading.Timer(2.0, under_way.unlink).start()
+        assert process.wait(30) == 5 and least <= time.monotonic() - told < most
+
+
+def test_who_cannot_say_whether_it_is_busy_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    began = time.monotonic()
+    watched.Drain(tmp_path / "drained", 0.0, (str(tmp_path / "nothing"),), 20.0).wait()
+    assert time.monotonic() - began < 5 and "nobody knows whether it is busy" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Says as one line of JSON how a Ceph daemon fares: `ceph-status /etc/seter/now/ceph-mon/ceph.conf`.
+"""Says as one line of JSON how a Ceph daemon fares: `ceph-status /etc/seter/now/ceph-mon/ceph.conf`. With `--busy` of a
+RadosGW only, how many requests are under way there: exit code 0 when some are, 1 when none is or nobody can say.
 
 It asks the daemon's admin socket; of a monitor it asks the cluster too. Exit code 0 when the daemon does its work, 1
 when it does not, 2 for wrong usage.
@@ -87,16 +88,26 @@ def become(user: str) -> None:
         os.setuid(entry.pw_uid)
 
 
+def under_way(path: Path) -> int:
+    """Requests that RadosGW has begun to answer (src/rgw/rgw_perf_counters.cc, qactive). Raises OSError, ValueError."""
+    return int(ask(path, "perf dump").get("rgw", {}).get("qactive", 0))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Ask, print, judge."""
-    if len(arguments) != 1:
-        print("usage: ceph-status CEPH.CONF", file=sys.stderr)
+    *options, name = arguments or [""]
+    if not name or name.startswith("-") or options not in ([], ["--busy"]):
+        print("usage: ceph-status [--busy] CEPH.CONF", file=sys.stderr)
         return 2
-    conf = Path(arguments[0])
+    conf = Path(name)
     try:
         become("ceph")
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         parser.read_string(conf.read_text())
+        if options:
+            count = under_way(Path(parser["global"]["admin socket"]))
+            print(json.dumps({"under_way": count}))
+            return 0 if count else 1
         role = parser["launch"]["role"]
         told = summary(role, ask(Path(parser["global"]["admin socket"]), QUESTIONS[role][0]))
         if role == "ceph-mon" and told["ok"]:

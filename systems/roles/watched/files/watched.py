@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs a service, and starts it anew when it answers nobody any more.
 
-    watched --url URL [--patience SECONDS] [--drain FILE SECONDS] -- COMMAND...
+    watched --url URL [--patience SECONDS] [--drain FILE SECONDS [--busy PROGRAM SECONDS]] -- COMMAND...
 
 A service that ends is started again by whoever started this (systemd, the container engine). One that hangs is still
 there, so it is asked: once a second for URL, and any answer, of any status, is a sign of life. When there was none for
@@ -10,7 +10,9 @@ as at first after an hour of health: a service that hangs for a reason from outs
 does not answer yet since it is starting is left alone.
 
 Signals to end are passed on. With `--drain` they are so many seconds later, and FILE is there meanwhile: a service that
-says by it that it wants no more requests has none left when it ends. It is taken away before each start.
+says by it that it wants no more requests has none left when it ends. It is taken away before each start. With `--busy`
+they are later still, as long as PROGRAM (with arguments, as a shell has them) exits 0, at most so many seconds more:
+for requests that take longer, and a service that cuts them off when it ends.
 
 Exit code: the service's; 2 for wrong usage.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +37,7 @@ EVERY = 1.0  # seconds
 ANSWER_WITHIN = 2.0  # seconds; what is late is asked again until patience ends
 MOST = 600.0  # seconds of patience
 HEALTH = 3600.0  # seconds after which earlier restarts are forgotten
+LOOK_EVERY = 0.25  # seconds, for the last requests
 PAUSE = 1.0  # seconds between kill and start
 
 
@@ -81,6 +85,23 @@ class Drain:
 
     file: Path
     seconds: float
+    busy: tuple[str, ...] = ()
+    grace: float = 0.0
+
+    def wait(self) -> None:
+        """Until everybody knows, and what is under way has ended or had its time."""
+        time.sleep(self.seconds)
+        until = time.monotonic() + self.grace
+        while self.busy and time.monotonic() < until and self._is_busy():
+            time.sleep(LOOK_EVERY)
+
+    def _is_busy(self) -> bool:
+        try:
+            asked = subprocess.run(self.busy, stdout=subprocess.DEVNULL, timeout=ANSWER_WITHIN, check=False)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            log(f"nobody knows whether it is busy: {fault}")
+            return False
+        return asked.returncode == 0
 
     def begin(self) -> None:
         """Say so. Not being able to is no reason to go on for ever."""
@@ -108,12 +129,14 @@ class Keeper:
         """Pass a signal on, after the drain if this is the first; from now on nothing is started."""
         if self._drain is not None and not self._ending:
             self._drain.begin()
-            later = threading.Timer(self._drain.seconds, self.pass_on, (number, None))
-            later.daemon = True
-            later.start()
+            threading.Thread(target=self._later, args=(self._drain, number), daemon=True).start()
         else:
             self.pass_on(number, None)
         self._ending = True
+
+    def _later(self, drain: Drain, number: int) -> None:
+        drain.wait()
+        self.pass_on(number, None)
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
         """Give a signal to the service."""
@@ -167,8 +190,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--patience", type=float, default=10.0)
     parser.add_argument("command", nargs="+")
     parser.add_argument("--drain", nargs=2, metavar=("FILE", "SECONDS"))
+    parser.add_argument("--busy", nargs=2, metavar=("PROGRAM", "SECONDS"))
     options = parser.parse_args(argv)
-    drain = Drain(Path(options.drain[0]), float(options.drain[1])) if options.drain else None
+    drain = None
+    if options.drain:
+        busy, grace = options.busy or ("", "0")
+        drain = Drain(Path(options.drain[0]), float(options.drain[1]), tuple(shlex.split(busy)), float(grace))
     keeper = Keeper(options.command, Patience(options.patience), lambda: answers(options.url), drain)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, keeper.end if number in (signal.SIGTERM, signal.SIGINT) else keeper.pass_on)
