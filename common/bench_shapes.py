@@ -25,13 +25,14 @@ class Strategy:
 @dataclass(frozen=True, slots=True)
 class Condition:
     """Under what each strategy is measured. `slow` is a role whose processes on one node stand still for `percent` of
-    the time; `uneven` sends half of all requests to that node."""
+    the time; `cold` one whose processes there are started anew meanwhile; `uneven` sends half of all requests there."""
 
     name: str
     summary: str
     slow: str = ""
     percent: int = 60
     uneven: bool = False
+    cold: str = ""
     place: Place = NOWHERE
 
 
@@ -86,6 +87,7 @@ CONDITION = Shape(
         Setting("summary", "text", as_text, "What it is", True),
         Setting("slow", "role", as_label, "Its processes on the first node that serves stand still now and then"),
         Setting("percent", "number", as_percent, "For so much of the time"),
+        Setting("cold", "role", as_label, "Its processes on that node begin anew, without their caches"),
         Setting("uneven", "flag", as_flag, "Half of all requests go to the first node that serves"),
     ),
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,20 +19,22 @@ from pathlib import Path
 from common.bench_shapes import BenchList, Condition, Strategy
 from common.catalog import Catalog
 from common.console import Report
-from common.errors import Conflict, Error
+from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from common.probe import s3
 from seter.bench.compare import Compared, Measured, compare, measured_of, own_backends
-from seter.bench.definition import bench_of, chosen, profile_of, variant
+from seter.bench.definition import FILE, bench_of, chosen, profile_of, variant
 from seter.chaos import actions, undo
 from seter.chaos.ledger import Ledger
 from seter.chaos.run import tidy
 from seter.chaos.scene import Scene, on
-from seter.checks import address_of
+from seter.checks import address_of, check_nodes
 from seter.deploy import deploy
 from seter.prove import Cast, make_cast
 from seter.survey import Request, Survey, survey
+from seter.traffic import stop_order
 
+AFTER = 2.0  # seconds of requests before something is started anew; the client has stored what it reads by then
 LEARNING = 4.0  # seconds of requests by which it is learnt whose backend is whose
 Confirm = Callable[[BenchList, Sequence[Strategy], str], None]  # raises BadInput when the answer is no
 
@@ -86,6 +90,10 @@ class _Bench:
     @contextmanager
     def _under(self, condition: Condition) -> Iterator[None]:
         """What is done is taken back, also after Ctrl-C; what a killed run left, by the next (`seter chaos --undo`)."""
+        if condition.cold:
+            with self._cold(condition.cold):
+                yield
+            return
         if not condition.slow:
             yield
             return
@@ -99,6 +107,30 @@ class _Bench:
             finally:
                 if faults := scene.take_back(undo.WAYS):
                     raise faults[0]
+
+    @contextmanager
+    def _cold(self, role: str) -> Iterator[None]:
+        """It begins anew while requests run, and is well before anything else happens. Raises Error."""
+        gateway, faults = self.cast.gateways[0], list[Error]()
+        within = dict(stop_order(self.seen.blueprint, gateway))[role]
+
+        def restart() -> None:
+            time.sleep(AFTER)
+            try:
+                self.seen.provisioner.restart(gateway, role, within)
+            except Error as error:
+                faults.append(error)
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+        if faults:
+            raise faults[0]
+        if bad := [str(found) for found in check_nodes(self.seen, [gateway], self.report) if not found.verdict.ok]:
+            raise Error(f"{role} on {gateway} was started anew, and {bad[0]}", resolution="Run: seter status")
 
 
 def in_order(strategies: Sequence[Strategy], rounds: int) -> Iterator[tuple[int, Strategy]]:
@@ -128,6 +160,13 @@ def bench(
     listed = bench_of(system)
     strategies = chosen(listed, names)
     profile = profile_of(system, listed)
+    processes = dict(stop_order(seen.blueprint, cast.gateways[0]))
+    for condition in listed.conditions:
+        for role in {condition.slow, condition.cold} - {"", *processes}:
+            raise BadInput(
+                f'condition "{condition.name}": {cast.gateways[0]} has no process of {role!r}',
+                resolution=f"Mend {system.folder / FILE}; there are: {', '.join(processes)}.",
+            )
     with tempfile.TemporaryDirectory(prefix="seter-bench-") as folder:
         catalog = Catalog.open(request.systems)
         variants = {

@@ -54,12 +54,23 @@ bench "s3-lb" {
     }
   }
 
+  strategy "no-breaker" {
+    summary = "As the system ships, and a RadosGW that fails requests is not taken out"
+    role "radosgw-breaker" {
+      fall = 100000
+    }
+  }
+
   condition "calm" {
     summary = "All is well"
   }
   condition "uneven" {
     summary = "Half of all requests come to one gateway"
     uneven  = true
+  }
+  condition "one-cold" {
+    summary = "One RadosGW begins anew, without its caches"
+    cold    = "radosgw"
   }
   condition "one-slow" {
     summary = "One RadosGW stands still for 60 % of the time"

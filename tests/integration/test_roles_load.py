@@ -37,11 +37,12 @@ def test_strategies_are_compared_and_what_was_there_is_there_again(running: Runn
     words = ("local", "even", "--rounds", "1", "--seconds", "4", "--yes", "--json")
     found = json.loads(running.seter("bench", *words, timeout=900).out)
     rows = {(row["strategy"], row["condition"]): row for row in found["rows"]}
-    assert len(rows) == 6
+    assert len(rows) == 8
     # A gateway's own RadosGW gets 10 of 12 requests, and one of three.
     assert rows["local", "calm"]["cross"]["median"] == pytest.approx(2 / 12, abs=0.1)
     assert rows["even", "calm"]["cross"]["median"] == pytest.approx(2 / 3, abs=0.1)
     assert found["advice"]["strategy"] in ("local", "even")
+    assert all(row["failed"]["high"] == 0 for row in found["rows"]), found["rows"]
     running.seter("plan", "--exit-code")
     assert running.containers() == before
 
