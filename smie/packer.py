@@ -95,7 +95,8 @@ def docker_template(
         "pull": False,
         "discard": True,
         "run_command": [
-            "--detach", "--interactive", "--network=none", f"--label=smie.build={identity}",
+            # Packer removes the container without the volumes that its image declares; the engine does both.
+            "--detach", "--interactive", "--rm", "--network=none", f"--label=smie.build={identity}",
             "--env=APT_CONFIG=/smie/apt/apt.conf", "--env=PYTHONDONTWRITEBYTECODE=1", "--tmpfs=/smie/tmp:exec",
             *(f"--env={name}={value}" for name, value in (variables or {}).items()),
             *(f"--volume={here}:{there}:ro" for here, there in mounts.items()),

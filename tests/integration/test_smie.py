@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from naust.push import push_container
 from naust.store import open_store
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Ended, Tools, printed_by
+from tests.lab.etcds import soon
 from tests.lab.images import listed
 
 BASE = "smie-test-base"
@@ -249,7 +251,9 @@ def test_an_image_starts_as_its_base_says_or_as_the_role_says(bench: Bench) -> N
     expected = replace_config(bench, base, full)
     silent = bench.role("smie-test-silent", base=base)
     emptied = bench.role("smie-test-emptied", base=base, image="entrypoint = []")
+    before = nameless_volumes()
     bench.smie("build", silent, emptied)
+    soon(lambda: nameless_volumes() <= before, 10, "no volume of a build's container is left")
     assert without_own_labels(bench.config(silent)["config"]) == expected
     assert without_own_labels(bench.config(emptied)["config"]) == expected | {"Entrypoint": None}
     client = docker.from_env()
@@ -257,6 +261,11 @@ def test_an_image_starts_as_its_base_says_or_as_the_role_says(bench: Bench) -> N
     attributes = without_own_labels(client.images.get(bench.image(silent)).attrs["Config"])
     assert {key: attributes[key] for key in expected} == expected
     assert not client.images.get(bench.image(emptied)).attrs["Config"]["Entrypoint"]
+
+
+def nameless_volumes() -> set[str]:
+    """Those that an engine makes for what an image declares."""
+    return {each.name for each in docker.from_env().volumes.list() if re.fullmatch("[0-9a-f]{64}", each.name)}
 
 
 def without_own_labels(config: dict[str, Any]) -> dict[str, Any]:
