@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from common.console import Report
@@ -20,6 +21,7 @@ from seter.chaos.experiments import Experiment, chosen, missing
 from seter.chaos.ledger import Ledger
 from seter.chaos.scene import Scene, on
 from seter.chaos.watching import Hops, Watching
+from seter.chaos.who import named
 from seter.checks import check_system, executor
 from seter.deploy import deploy
 from seter.prove import make_cast
@@ -133,7 +135,7 @@ def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
         raise KeyboardInterrupt
     bad = tuple(str(found) for found in check_system(seen, report) if not found.verdict.ok)
     took = time.monotonic() - back
-    load = watching.end()
+    load = named(watching.end(), seen, cast.gateways, timedelta(seconds=time.time() - began))
     left = survey(request, report).plan
     if not left.is_empty:
         report(Event("deploy", "what it left", f"{len(left.steps)} steps"))
