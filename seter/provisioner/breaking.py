@@ -13,6 +13,7 @@ from seter.provisioner.interface import Provisioner
 from seter.provisioner.labels import Listed
 
 NO_LIMIT = 1 << 50  # bytes: an engine takes a limit back only for a greater one
+LITTLE = 1 << 20  # bytes
 PERIOD = 100_000  # microseconds, of the kernel's scheduler: the engine's own value (docker-update(1), --cpu-period)
 
 
@@ -45,6 +46,10 @@ class Engine(Protocol):
 
     def update_container(self, container: str, **settings: object) -> object:
         """It is limited to this."""
+        ...
+
+    def stats(self, container: str, *, stream: bool, one_shot: bool) -> Mapping[str, Any]:
+        """What it uses now."""
         ...
 
     def create_host_config(self, **settings: object) -> object:
@@ -130,20 +135,39 @@ class Breakable(labels.Named, Provisioner):
             raise Error(f"{role} on {node} was not killed: status {code}", resolution="See what the engine says.")
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
-        """See the interface."""
+        """See the interface. The kernel of cgroup v1 takes away no memory that is in use: then there is none beside it,
+        and somebody asks for more."""
         engine: Engine = self.engine
         with translated(f"limiting {role} on {node}"):
             found = self._running(node, role, "running", "paused", "restarting")
             if not found:
                 raise NotFound(f"{role} does not run on {node}", resolution="Run: seter deploy")
             for listed in found:
+                used = self._used(listed["Id"]) if memory else 0
                 engine.update_container(
                     listed["Id"],
                     cpu_period=PERIOD,
                     cpu_quota=int(cores * PERIOD) or -1,
-                    mem_limit=memory or NO_LIMIT,
+                    mem_limit=max(memory, used) or NO_LIMIT,
                     memswap_limit=-1,
                 )
+                if used > memory:
+                    self._ask_for(listed["Id"], used // 4)
+
+    def _ask_for(self, container: str, size: int) -> None:
+        """The kernel ends whoever has most of the group's memory (Linux, admin-guide/cgroup-v1/memory.rst)."""
+        engine: Engine = self.engine
+        argv = ["sh", "-c", 'head -c "$1" /dev/zero | tail -c "$1" >/dev/null', "sh", str(size)]
+        made = engine.exec_create(container, argv, user="root")
+        for _ in engine.exec_start(made["Id"], stream=True, demux=True):
+            pass
+
+    def _used(self, container: str) -> int:
+        """Bytes of memory that its processes have, but for what the kernel can drop (docker-stats(1))."""
+        engine: Engine = self.engine
+        found = engine.stats(container, stream=False, one_shot=True).get("memory_stats", {})
+        more = found.get("stats", {})
+        return int(found.get("usage", 0)) - int(more.get("total_inactive_file", more.get("inactive_file", 0))) + LITTLE
 
     def _running(self, node: str, role: str, *states: str) -> list[Listed]:
         """Containers of the node's roles, or of one, that are in one of these states."""

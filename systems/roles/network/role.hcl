@@ -3,7 +3,7 @@ role "network" {
   summary  = "Gives a node the addresses and routes that are not its network's, and the kernel settings of the data plane"
   packages = ["iproute2", "python3"]
   # Hop interfaces of a node inherit "default"; an address is answered for only where it is (arp_*); flows are spread by
-  # their five fields (0x37). Forwarding is the business of the BIRD roles.
+  # their five fields (0x37), over next hops that are there. Forwarding is the business of the BIRD roles.
   sysctls = [
     "net.ipv4.conf.all.arp_announce=2",
     "net.ipv4.conf.all.arp_ignore=1",
@@ -11,6 +11,7 @@ role "network" {
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.fib_multipath_hash_fields=55",
     "net.ipv4.fib_multipath_hash_policy=3",
+    "net.ipv4.fib_multipath_use_neigh=1",
     "net.ipv4.ip_unprivileged_port_start=1024",
     "net.ipv6.conf.all.disable_ipv6=0",
     "net.ipv6.conf.default.disable_ipv6=0",

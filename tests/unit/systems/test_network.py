@@ -35,6 +35,15 @@ def test_what_an_earlier_run_made_and_nobody_wants_any_more_goes() -> None:
     ]
 
 
+def test_next_hops_are_watched_where_there_is_another() -> None:
+    wanted = network.parse(json.dumps(WANTED))
+    assert network.watched(wanted, 4) == (ip_address("10.0.0.1"), ip_address("10.0.0.2"))
+    assert network.watched(wanted, 6) == ()  # there is one
+    routes = {"to": ["2001:db8::1"], "via": ["10.0.0.1", "10.0.0.2"], "via6": ["fd00::1"]}
+    unused = network.parse(json.dumps({"addresses": [], "routes": routes}))
+    assert network.watched(unused, 4) == ()
+
+
 def test_only_addresses_with_our_protocol_number_are_ours() -> None:
     links = [
         {

@@ -5,6 +5,9 @@
     network check FILE     exit 0 when FILE can be applied, else 2 and the reason
     network status FILE    JSON: what is wanted, what is there
 
+A next hop among several that is gone is passed over after one or two seconds (`NEIGHBOUR`), where the kernel would take
+up to a minute to notice, and half of all connections would wait as long.
+
 Everything that it makes in the kernel carries a protocol number of its own, so it never touches what others made.
 Needs CAP_NET_ADMIN.
 """
@@ -21,6 +24,12 @@ from pathlib import Path
 from typing import Any
 
 PROTOCOL = 213  # iproute2, etc/iproute2/rt_protos: 200 to 254 are nobody's
+
+# arp(7), "/proc interfaces", here as ip-ntable(8) has them, in milliseconds. Who has not been heard of for half to one
+# and a half of `base_reachable` is asked after `delay_probe`, `ucast_probes` times, once in `retrans`. The kernel
+# forgets now and then who was gone, and takes it for there until `mcast_probes` say no.
+NEIGHBOUR = "base_reachable 500 delay_probe 250 retrans 250 ucast_probes 2 mcast_probes 1"
+CACHES = {4: "arp_cache", 6: "ndisc_cache"}
 
 Addr = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -77,6 +86,12 @@ def batch(wanted: Wanted, present: Present, version: int) -> list[str]:
     return lines
 
 
+def watched(wanted: Wanted, version: int) -> tuple[Addr, ...]:
+    """Next hops of which there are others, of one family. Pure."""
+    hops = tuple(hop for hop in wanted.via if hop.version == version)
+    return hops if len(hops) > 1 and any(address.version == version for address in wanted.to) else ()
+
+
 def _host(address: Addr) -> str:
     return f"{address}/{address.max_prefixlen}"
 
@@ -127,6 +142,9 @@ def apply(wanted: Wanted) -> None:
         if lines:
             _ip(f"-{version}", "-batch", "-", text="\n".join(lines) + "\n")
             print("\n".join(lines), file=sys.stderr)
+        ways = [json.loads(_ip("-json", "route", "get", str(hop))) for hop in watched(wanted, version)]
+        for device in sorted({str(way[0]["dev"]) for way in ways}):
+            _ip("ntable", "change", "name", CACHES[version], "dev", device, *NEIGHBOUR.split())
 
 
 def status(wanted: Wanted) -> dict[str, Any]:
