@@ -129,7 +129,7 @@ def execute(
         if answer.code != 0:
             raise Error(
                 f"{argv[0]} on {node} ended with status {answer.code}",
-                details=(answer.stderr or answer.stdout).strip(),
+                details=f"{answer.stderr}{answer.stdout}".strip(),  # the last words are what is kept
                 resolution="See the experiment's file.",
             )
     return words
