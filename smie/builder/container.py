@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import docker
 import docker.errors
 import requests
+from docker.models.containers import Container
 
 from common.errors import Unavailable
 from common.files import file_digest, write_atomically
@@ -34,6 +36,7 @@ SOFTWARE = "/smie/software"
 CHECKED = "smie-check"  # images that are being checked are smie-check:IDENTITY in the engine
 # What root in the container may do beside what the role may: become the role's user, and read what is not root's.
 LOOKING = ("DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID")
+REMOVED_WITHIN = 60  # seconds
 LIMIT = 600  # seconds that the engine may be silent; committing a large image takes a while
 
 
@@ -129,8 +132,21 @@ def started(image: str, identity: str, capabilities: Sequence[str]) -> Iterator[
         try:
             yield str(container.id)
         finally:
-            with suppress(docker.errors.NotFound):
-                container.remove(force=True, v=True)
+            gone(container)
+
+
+def gone(container: Container) -> None:
+    """With its volumes. Packer, or the engine by itself, may be just removing it (409, "already in progress"). Raises
+    APIError."""
+    try:
+        container.remove(force=True, v=True)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+        with suppress(docker.errors.NotFound):
+            container.wait(condition="removed", timeout=REMOVED_WITHIN)
 
 
 def _parent(work: Work) -> Parent:
@@ -145,8 +161,7 @@ def _date(recipe: Recipe) -> datetime:
 def _remove(client: docker.DockerClient, is_ours: Callable[[str], bool]) -> Iterator[str]:
     for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
         if is_ours(container.labels.get(LABEL, "")):
-            with suppress(docker.errors.NotFound):  # Packer may be just removing it
-                container.remove(force=True, v=True)
+            gone(container)
             yield f"container {container.name}"
 
 

@@ -28,6 +28,7 @@ from naust.listing import find, resolve
 from naust.promote import stands_for
 from naust.push import push_container
 from naust.store import open_store
+from smie.builder.container import gone
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Ended, Tools, printed_by
 from tests.lab.etcds import soon
@@ -261,6 +262,19 @@ def test_an_image_starts_as_its_base_says_or_as_the_role_says(bench: Bench) -> N
     attributes = without_own_labels(client.images.get(bench.image(silent)).attrs["Config"])
     assert {key: attributes[key] for key in expected} == expected
     assert not client.images.get(bench.image(emptied)).attrs["Config"]["Entrypoint"]
+
+
+def test_a_container_that_the_engine_is_just_removing_is_gone(bench: Bench) -> None:
+    name = bench.role("smie-test-gone")
+    bench.smie("build", name)
+    client, image = docker.from_env(), bench.image(name)
+    for number in range(6):
+        container = client.containers.run(image, ["60"], entrypoint="/bin/sleep", detach=True, auto_remove=True)
+        container.kill()
+        time.sleep(0.02 * number)
+        gone(container)
+        gone(container)
+        assert not client.containers.list(all=True, filters={"id": container.id}, ignore_removed=True)
 
 
 def nameless_volumes() -> set[str]:
