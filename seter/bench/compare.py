@@ -121,6 +121,26 @@ def measured_of(
     )
 
 
+def renamed(drive: Mapping[str, object], names: Mapping[str, str]) -> Mapping[str, object]:
+    """The same, with a backend that was started anew under the name that it had before."""
+    ways: dict[str, dict[str, int]] = {}
+    told = drive.get("ways")
+    for address, counts in told.items() if isinstance(told, Mapping) else ():
+        found = ways.setdefault(address, {})
+        for backend, count in counts.items():
+            name = names.get(backend, backend)
+            found[name] = found.get(name, 0) + count
+    return {**drive, "ways": ways} if ways else drive
+
+
+def newcomer(drive: Mapping[str, object], own: Mapping[str, str]) -> str:
+    """The one backend that nobody knew; empty if there is none, or more."""
+    ways = drive.get("ways")
+    told = {backend for counts in ways.values() for backend in counts} if isinstance(ways, Mapping) else set()
+    unknown = sorted(told - {"", *own.values()})
+    return unknown[0] if len(unknown) == 1 else ""
+
+
 def own_backends(drive: Mapping[str, object]) -> dict[str, str]:
     """Who answers most at each gateway's address, where that is more than half: a gateway prefers its own node's. None
     where no two gateways have different ones."""

@@ -22,7 +22,7 @@ from common.console import Report
 from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from common.probe import s3
-from seter.bench.compare import Compared, Measured, compare, measured_of, own_backends
+from seter.bench.compare import Compared, Measured, compare, measured_of, newcomer, own_backends, renamed
 from seter.bench.definition import FILE, bench_of, chosen, profile_of, variant
 from seter.chaos import actions, undo
 from seter.chaos.ledger import Ledger
@@ -56,6 +56,7 @@ class _Bench:
     terms: Terms
     profile: str
     report: Report
+    names: dict[str, str]  # what a backend was called before it was started anew; shared by all strategies
 
     def addresses(self, condition: Condition | None = None) -> list[str]:
         """Of the gateways, as the client reaches them; the first one's as often as all others' together, if so."""
@@ -68,7 +69,11 @@ class _Bench:
 
     def measure(self, strategy: Strategy, condition: Condition, number: int, own: Mapping[str, str]) -> Measured:
         with self._under(condition):
-            drive = self._drive(self.addresses(condition), self.terms.seconds)
+            drive = renamed(self._drive(self.addresses(condition), self.terms.seconds), self.names)
+        first = own.get(address_of(self.seen, self.cast.client, self.cast.gateways[0]))
+        if condition.cold and first is not None and (new := newcomer(drive, own)):
+            self.names[new] = first
+            drive = renamed(drive, self.names)
         found = measured_of(strategy.name, condition.name, number, drive, own)
         self.report(Event("measured", f"{strategy.name}, {condition.name}", f"p99 {found.p99 * 1e3:.0f} ms"))
         return found
@@ -181,12 +186,13 @@ def bench(
         confirm(listed, strategies, cast.gateways[0])
         tidy(request, report)
         measured: list[Measured] = []
+        renewed: dict[str, str] = {}
         try:
-            own = _Bench(request, seen, cast, listed, terms, profile, report).learn()
+            own = _Bench(request, seen, cast, listed, terms, profile, report, renewed).learn()
             for number, strategy in in_order(strategies, terms.rounds):
                 changed = variants[strategy.name]
                 _heal(changed, report)
-                one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report)
+                one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report, renewed)
                 for condition in listed.conditions:
                     measured.append(one.measure(strategy, condition, number, own))
                     ended(measured[-1])

@@ -15,7 +15,16 @@ from common.catalog import Catalog
 from common.entry import start
 from common.errors import BadDefinition, BadInput
 from seter.bench import compare as comparing
-from seter.bench.compare import Measured, compare, jain, measured_of, own_backends, superiority
+from seter.bench.compare import (
+    Measured,
+    compare,
+    jain,
+    measured_of,
+    newcomer,
+    own_backends,
+    renamed,
+    superiority,
+)
 from seter.bench.definition import bench_of, chosen, profile_of, variant
 from seter.bench.picture import draw
 from seter.bench.run import Terms, in_order
@@ -135,6 +144,17 @@ def test_cross_traffic_is_what_another_node_than_the_gateway_s_answered() -> Non
     )
     assert found.cross == 0.25
     assert found.fairness == pytest.approx(jain([50, 150], 2))
+
+
+def test_a_backend_that_was_started_anew_is_the_one_that_it_was() -> None:
+    own = {"10.0.0.1": "41", "10.0.0.2": "42"}
+    told = drive({"10.0.0.1": {"41": 5, "99": 4, "42": 1}, "10.0.0.2": {"42": 9, "99": 1, "": 1}})
+    assert newcomer(told, own) == "99" and newcomer(drive({"10.0.0.1": {"41": 5, "": 1}}), own) == ""
+    assert newcomer(drive({"10.0.0.1": {"98": 5, "99": 1}}), own) == ""  # nobody knows which is which
+    found = renamed(told, {"99": "41"})
+    assert found["ways"] == {"10.0.0.1": {"41": 9, "42": 1}, "10.0.0.2": {"42": 9, "41": 1, "": 1}}
+    assert measured_of("s", "c", 1, told, own).cross is None
+    assert measured_of("s", "c", 1, found, own).cross == pytest.approx(0.1)
 
 
 def test_whose_backend_is_whose_is_not_guessed() -> None:
