@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from common.errors import Error, NotFound
@@ -152,7 +153,8 @@ class Breakable(labels.Named, Provisioner):
                     memswap_limit=-1,
                 )
                 if used > memory:
-                    self._ask_for(listed["Id"], used // 4)
+                    with suppress(Error), translated(f"asking for memory in {role} on {node}"):  # it may be gone by now
+                        self._ask_for(listed["Id"], used // 4)
 
     def _ask_for(self, container: str, size: int) -> None:
         """The kernel ends whoever has most of the group's memory (Linux, admin-guide/cgroup-v1/memory.rst)."""
