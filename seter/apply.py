@@ -281,9 +281,11 @@ class Apply:
         return _by_node(found)
 
     def look_before(self) -> None:
-        """One try each, without waiting. Through a node that is to be changed goes one small object."""
+        """One try each, without waiting. Through a node that is to be changed goes one small object; where nothing runs
+        none does, and such a node has to serve afterwards as a new one has."""
         touched = list(dict.fromkeys(step.node for step in self._survey.plan.steps if step.group))
-        serving = [node for node in touched if node in self._survey.observed.nodes]
+        there = self._survey.observed.nodes
+        serving = [node for node in touched if node in there and there[node].running]
         ways = checks.check_through(self._survey, serving, self._report, wait=False, sizes=False)
         self._shut = frozenset(one.node for one in ways if not one.verdict.ok)
         if touched:

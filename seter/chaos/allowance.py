@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from common.errors import BadInput
@@ -15,7 +15,9 @@ from seter.report.model import Allowance as Measured
 
 NAME = "seter"  # of the extension
 _KEYS = {"default", "needs", "load", "allow", "stop"}
-_LOAD = {"seconds", "rate", "connections"}
+_LOAD = {"seconds", "rate", "connections", "timeout", "operations"}
+# As the client's profiles name them (role s3-client).
+_OPERATIONS = {"GET", "PUT", "HEAD", "DELETE", "LIST", "MULTIPART", "BUCKET"}
 _CONNECTIONS = ("new", "kept")
 _STOP = {"percent", "seconds"}
 _ALLOW = {"failed", "failed_for", "back_within"}
@@ -34,6 +36,8 @@ class Load:
     seconds: int = 20
     rate: int = 40  # a second
     connections: str = "new"  # for each request, or "kept" for the next one
+    timeout: int = 2  # seconds; what has no answer then has failed
+    operations: Mapping[str, int] = field(default_factory=lambda: {"GET": 80, "PUT": 15, "HEAD": 5})  # weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,8 @@ def read_terms(extensions: object, where: str) -> Terms:
             _count(load.get("seconds", Load().seconds), 1, LONGEST, f"{where}: seconds"),
             _count(load.get("rate", Load().rate), 1, MOST, f"{where}: rate"),
             _choice(load.get("connections", Load().connections), _CONNECTIONS, f"{where}: connections"),
+            _count(load.get("timeout", Load().timeout), 1, LONGEST, f"{where}: timeout"),
+            _weights(load.get("operations", Load().operations), f"{where}: operations"),
         ),
         Allowance(
             None if "failed" not in allow else _count(allow["failed"], 0, LONGEST * MOST, f"{where}: failed"),
@@ -160,6 +166,15 @@ def _choice(value: object, known: Sequence[str], where: str) -> str:
     if value not in known:
         raise BadInput(f"{where} is {value!r}", resolution=f"Write one of: {', '.join(known)}.")
     return str(value)
+
+
+def _weights(value: object, where: str) -> Mapping[str, int]:
+    said = _mapping(value, where)
+    _known(said, _OPERATIONS, where)
+    weights = {name: _count(weight, 0, MOST, f"{where}: {name}") for name, weight in said.items()}
+    if not any(weights.values()):
+        raise BadInput(f"{where} have no weight above 0", resolution="Give one of them a weight.")
+    return weights
 
 
 def _duration(value: object, where: str) -> timedelta:

@@ -17,7 +17,7 @@ from seter.prove import Cast
 
 EVERY = 1.0  # seconds between two looks at the routers
 SETTLE = 2.0  # seconds of load before anything is done
-PROFILE: Mapping[str, object] = {"arrival": "constant", "timeout": 2, "objects": 40}  # no answer after 2 s is a failure
+PROFILE: Mapping[str, object] = {"arrival": "constant", "objects": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ class Watching:
         return self.result
 
     def _use(self) -> None:
-        profile = json.dumps({**PROFILE, "connections": self.load.connections})
+        load = self.load
+        asked = {"connections": load.connections, "timeout": load.timeout, "operations": dict(load.operations)}
+        profile = json.dumps({**PROFILE, **asked})
         argv = s3.drive_argv(profile, self.load.seconds, self.load.rate, stream=True)
         told: list[Mapping[str, object]] = []
         try:

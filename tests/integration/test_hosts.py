@@ -394,9 +394,11 @@ def test_a_wrong_clock_is_told_before_anything_is_touched(place: Field) -> None:
 
 @contextmanager
 def faketime_on(host: Host) -> Iterator[None]:
-    """Python there believes that it is forty days ago."""
+    """Python there believes that it is forty days ago, and waits as long as ever: time spans before the host's start
+    have waits without end."""
     subprocess.run([program("docker"), "cp", str(library()), f"{host.container}:/root/faketime.so"], check=True)
-    wrapper = '#!/bin/sh\nLD_PRELOAD=/root/faketime.so FAKETIME=-40d exec /usr/bin/python3.13 "$@"\n'
+    given = " ".join(("LD_PRELOAD=/root/faketime.so", "FAKETIME=-40d", *(f"{name}=1" for name in STILL)))
+    wrapper = f'#!/bin/sh\n{given} exec /usr/bin/python3.13 "$@"\n'
     host.run(
         "sh",
         "-c",

@@ -26,7 +26,7 @@ from s3_tally import document
 from tests.lab.s3tls import NAME, service_at, versitygw_with_tls
 
 ADDRESS, FALSE = "127.66.0.2", "127.66.0.3"
-MIX = {"GET": 60.0, "PUT": 25.0, "HEAD": 5.0, "DELETE": 5.0, "LIST": 4.0, "MULTIPART": 1.0}
+MIX = {"GET": 60.0, "PUT": 25.0, "HEAD": 5.0, "DELETE": 5.0, "LIST": 4.0, "MULTIPART": 1.0, "BUCKET": 1.0}
 ROLES = Path(__file__).parents[2] / "systems" / "roles"
 
 
@@ -77,6 +77,7 @@ def test_a_mix_of_all_operations_is_carried_out_verified_and_removed(
     assert the(found, "ok") == found["planned"] == the(found, "latency", "count") == the(found, "gateways", "gw1", "ok")
     assert sum(each["planned"] for each in found["timeline"]) == found["planned"]
     assert kept(server[2]) == []
+    assert [path.name for path in (server[2] / "buckets").iterdir() if path.name.startswith("drive")] == ["drive"]
 
 
 @pytest.mark.usefixtures("undisturbed")

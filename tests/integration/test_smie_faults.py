@@ -261,10 +261,9 @@ def test_a_lost_engine_is_named_and_what_it_still_has_goes_with_the_next_build(f
         task = f"in the task '{name} : Stay for a while'"
         refused(faults, err, name, "the Docker engine was lost", task, "docker info")
         engine.start()
-        assert len(engine.client().containers.list(all=True, filters={"label": LABEL})) == 1
         faults.role("engine")
-        ended = faults.smie("build", name, DOCKER_HOST=engine.host)
-        assert "was left by a build that was killed" in ended.err
+        faults.smie("build", name, DOCKER_HOST=engine.host)
+        # Either of them takes it away: the engine what it knows to be --rm, as it starts, and smie what is left then.
         assert not engine.client().containers.list(all=True)
     folder.rmdir()
 

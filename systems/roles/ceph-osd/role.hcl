@@ -32,6 +32,12 @@ role "ceph-osd" {
     default = "1GiB"
   }
 
+  parameter "watch_timeout" {
+    type    = "duration"
+    summary = "A RadosGW that says nothing for this long is not waited for by those that make or remove a bucket"
+    default = "6s"
+  }
+
   process {
     command     = ["/usr/local/lib/seter/ceph-launch", "/etc/seter/now/ceph-osd/ceph.conf"]
     user        = "ceph"

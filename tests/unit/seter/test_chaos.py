@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from s3_profile import OPERATIONS
 
 from common.catalog import Catalog
 from common.errors import BadInput, Conflict, Corrupt
@@ -128,6 +129,14 @@ def extension(**said: object) -> list[dict[str, object]]:
 def test_what_an_experiment_may_cost_is_read() -> None:
     said = read_terms(extension(allow={"failed": 3, "failed_for": "1500ms"}, load={"rate": 50}, needs=["clock"]), "a")
     assert said.allow == Allowance(3, timedelta(seconds=1.5)) and (said.load.rate, said.needs) == (50, ("clock",))
+    assert (said.load.timeout, said.load.operations) == (2, {"GET": 80, "PUT": 15, "HEAD": 5})
+    load = read_terms(extension(load={"timeout": 9, "operations": {"GET": 3, "BUCKET": 1}}), "a").load
+    assert (load.timeout, load.operations) == (9, {"GET": 3, "BUCKET": 1})
+
+
+def test_a_load_may_ask_for_what_the_client_can_do() -> None:
+    for operation in OPERATIONS:
+        assert read_terms(extension(load={"operations": {operation: 1}}), "a").load.operations == {operation: 1}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +156,12 @@ def test_what_an_experiment_may_cost_is_read() -> None:
         extension(load={"seconds": 100_000}),
         extension(load={"minutes": 3}),
         extension(load={"connections": "some"}),
+        extension(load={"timeout": 0}),
+        extension(load={"operations": {"FETCH": 1}}),
+        extension(load={"operations": {"GET": -1}}),
+        extension(load={"operations": {"GET": 0}}),
+        extension(load={"operations": ["GET"]}),
+        extension(load={"operations": {}}),
         extension(needs=["a miracle"]),
         extension(needs="clock"),
         extension(needs=["acme."]),

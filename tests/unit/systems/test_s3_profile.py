@@ -167,6 +167,7 @@ def test_a_log_of_s3_gives_the_same() -> None:
         ("HEAD.OBJECT", 404, 1),
         ("GET.BUCKET", 200, 1),
         ("POST.UPLOAD", 200, 1),
+        ("PUT.BUCKET", 200, 1),
     ]
     lines = [
         S3.format(at=n % 60, what=what, key="-" if "BUCKET" in what else f"K-{n}", status=code, sent=2000, size=2000)
@@ -174,7 +175,7 @@ def test_a_log_of_s3_gives_the_same() -> None:
         for n in range(count)
     ]  # fmt: skip
     found = profile_of(lines)
-    assert found.operations == {"GET": 9, "PUT": 4, "HEAD": 1, "LIST": 1, "MULTIPART": 1}
+    assert found.operations == {"GET": 9, "PUT": 4, "HEAD": 1, "LIST": 1, "MULTIPART": 1, "BUCKET": 1}
     assert found.sizes == (Sizes(1024, 2047, 13.0),) and found.objects == 9
 
 

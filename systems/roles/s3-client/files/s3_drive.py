@@ -71,8 +71,12 @@ class Drive:
 
     async def clean(self) -> list[str]:
         """Remove all that was stored; why some of it stays."""
+        operations = self._operations
         failed = await self._together(
-            [partial(self._operations.delete, key) for key in sorted(self._operations.stored)]
+            [
+                *(partial(operations.delete, key) for key in sorted(operations.stored)),
+                *(partial(operations.remove_bucket, name) for name in sorted(operations.buckets)),
+            ]
         )
         self._pool.close()
         return failed
@@ -236,7 +240,7 @@ def drive(way: Way, profile: Profile, seconds: float, late: float, *, stream: bo
         with resolved(way.service.dns_name, way.addresses[0]):
             failed += _abort(client, run)
     if failed:
-        print(f"s3-client: below {BUCKET}/{run} {len(failed)} objects stay: {failed[0]}", file=sys.stderr)
+        print(f"s3-client: of {BUCKET}/{run} {len(failed)} objects or buckets stay: {failed[0]}", file=sys.stderr)
     return found
 
 

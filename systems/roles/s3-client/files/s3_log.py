@@ -42,6 +42,7 @@ _S3_OPERATIONS = {
     "REST.GET.BUCKETVERSIONS": "LIST",
     "REST.GET.SERVICE": "LIST",
     "REST.POST.UPLOAD": "MULTIPART",
+    "REST.PUT.BUCKET": "BUCKET",
 }
 _WHOLE = 200  # the status of an answer that has all of an object, or stored it
 

@@ -68,6 +68,7 @@ class Operations:
     clock: Callable[[], float]
     versions: dict[str, Versions] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)  # keys that may be there
+    buckets: set[str] = field(default_factory=set)  # the same of buckets, beside the one that has the keys
 
     async def act(self, planned: Planned, connection: Connection, seen: Seen) -> None:
         """One planned request. Raises OSError, WireError, AnswerError, ContentError."""
@@ -81,6 +82,8 @@ class Operations:
             await self.delete(planned.key, connection, seen)
         elif planned.operation == "LIST":
             await self._list(connection, seen)
+        elif planned.operation == "BUCKET":
+            await self._bucket(f"{BUCKET}-{self.run}-{planned.key}", connection, seen)
         else:
             await self._multipart(planned.key, planned.size, connection, seen)
 
@@ -128,6 +131,18 @@ class Operations:
         if b"<Key>" + self.run.encode() not in answer.body or not answer.body.rstrip().endswith(b"</ListBucketResult>"):
             raise ContentError("a list without the keys that are there")
 
+    async def _bucket(self, name: str, connection: Connection, seen: Seen) -> None:
+        """Make a bucket, find it, remove it: RadosGW tells all others of it each time, and waits for them."""
+        self.buckets.add(name)
+        await self._ask(connection, seen, "PUT", "", bucket=name)
+        await self._ask(connection, seen, "HEAD", "", bucket=name)
+        await self.remove_bucket(name, connection, seen)
+
+    async def remove_bucket(self, name: str, connection: Connection, seen: Seen) -> None:
+        """It is not there afterwards; a balancer's second try finds what the first has done."""
+        await self._ask(connection, seen, "DELETE", "", bucket=name, good=(204, 404))
+        self.buckets.discard(name)
+
     async def _multipart(self, key: str, size: int, connection: Connection, seen: Seen) -> None:
         """One part of 5 MiB, and a last one of `size` bytes."""
         answer = await self._ask(connection, seen, "POST", key, "uploads=")
@@ -158,10 +173,11 @@ class Operations:
         size: int = 0,
         body: Iterable[bytes] = (),
         *,
+        bucket: str = BUCKET,
         good: tuple[int, ...] = (200,),
         take: Callable[[bytes], None] | None = None,
     ) -> Answer:
-        path = f"/{BUCKET}/{quote(f'{self.run}/{key}', safe='/')}" if key else f"/{BUCKET}"
+        path = f"/{bucket}/{quote(f'{self.run}/{key}', safe='/')}" if key else f"/{bucket}"
         target = f"{path}?{query}" if query else path
         headers = self.signer.signed(method, f"https://{self.host}{target}", digest, {"Host": self.host})
         # After signing: proxies may take these two, or add to them.

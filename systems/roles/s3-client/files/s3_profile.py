@@ -8,7 +8,8 @@
 `rate` is requests a second; `arrival` is when they are due: `constant` or `poisson`. Weights are shares. A size in
 bytes is drawn from one of `sizes`, each of its powers being as likely as another (log-uniform). Reads ask for one of
 `objects` keys, the n-th as often as 1/n^exponent (0: all alike). Each of `connections` is `kept` for the next request,
-or `new` for each. A request that has not ended `timeout` seconds after its start has failed.
+or `new` for each. BUCKET makes a bucket, finds it and removes it, in one. A request that has not ended `timeout` seconds
+after its start has failed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 FORMAT = 1
-OPERATIONS = ("GET", "PUT", "HEAD", "DELETE", "LIST", "MULTIPART")
+OPERATIONS = ("GET", "PUT", "HEAD", "DELETE", "LIST", "MULTIPART", "BUCKET")
 ARRIVALS = ("constant", "poisson")
 CONNECTIONS = ("kept", "new")
 SIZE_AT_MOST = 1 << 30  # bytes
@@ -192,7 +193,7 @@ class Plan:
         stores = profile.operations.get("PUT", 0.0)
         self._fresh = min(1.0, profile.operations.get("DELETE", 0.0) / stores) if stores else 0.0
         self._new: deque[tuple[float, str]] = deque()
-        self._count = itertools.count()
+        self._count, self._buckets = itertools.count(), itertools.count()
 
     def prepared(self) -> Iterator[tuple[str, int]]:
         """Each key that is there from the start, with the size of its first version."""
@@ -223,6 +224,8 @@ class Plan:
             return Planned(number, due, operation, key, self._size(self._random))
         if operation == "DELETE":
             return Planned(number, due, operation, self._removed(due))
+        if operation == "BUCKET":
+            return Planned(number, due, operation, f"b{next(self._buckets)}")
         return Planned(number, due, operation, "" if operation == "LIST" else self._read())
 
     def _read(self) -> str:

@@ -126,7 +126,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         change = difference(wanted, seen)
         told = {"written": sorted(change.write), "deleted": list(change.delete), "digest": change.digest}
         if not change.write and not change.delete and seen.digest == change.digest:
-            return {"changed": False, **told, "revision": seen.revision}
+            return {"changed": False, **told, "revision": seen.digest_revision}
         answer = etcd.call(transaction(seen, change))
         if answer.get("succeeded"):
             return {"changed": True, **told, "revision": int(answer["header"]["revision"])}
@@ -138,7 +138,8 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
     seen = seen_in(etcd_of(options).call(READ))
     as_noted = digest_of(seen.tree) == seen.digest
     shown = {"tree": hidden(seen.tree), "over": hidden(seen.over)}
-    return {"revision": seen.revision, "digest": seen.digest, "as_noted": as_noted, **shown}
+    # Of the tree's last change: that of all of etcd moves with every election among the gateways.
+    return {"revision": seen.digest_revision, "digest": seen.digest, "as_noted": as_noted, **shown}
 
 
 def status(options: argparse.Namespace) -> dict[str, Any]:
