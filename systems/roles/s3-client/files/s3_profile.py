@@ -8,8 +8,8 @@
 `rate` is requests a second; `arrival` is when they are due: `constant` or `poisson`. Weights are shares. A size in
 bytes is drawn from one of `sizes`, each of its powers being as likely as another (log-uniform). Reads ask for one of
 `objects` keys, the n-th as often as 1/n^exponent (0: all alike). Each of `connections` is `kept` for the next request,
-or `new` for each. BUCKET makes, finds and removes a bucket, in one. A request that has not ended `timeout` seconds after
-its start has failed.
+or `new` for each. BUCKET makes, finds and removes a bucket, in one. A request that has not ended `timeout` seconds
+after its start has failed.
 """
 
 from __future__ import annotations
