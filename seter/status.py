@@ -83,7 +83,7 @@ def _role_status(seen: Survey, seat: Seat, revoked: Mapping[str, str]) -> RoleSt
     there = seen.observed.nodes[node].role(role) if node in seen.observed.nodes else None
     differs += tuple(revoked[each] for each in {there.artifact if there else "", _wanted(seen, seat)} & revoked.keys())
     state = _state(seen, seat)
-    says = _ask(seen, seat) if state in ("running", "done") else None
+    says = ask(seen, seat) if state in ("running", "done") else None
     image = seen.images.get(seat.artifact)
     artifact = str(image.artifact.reference) if image is not None and seat.role.process is not None else ""
     return RoleStatus(node, role, artifact, state, not differs, differs, summary(says), says)
@@ -114,7 +114,7 @@ def _state(seen: Survey, seat: Seat) -> str:
     return "done" if seat.role.process.type == "oneshot" else "running"
 
 
-def _ask(seen: Survey, seat: Seat) -> object:
+def ask(seen: Survey, seat: Seat) -> object:
     """What the role says of itself: the JSON of its status command, or the complaint of one that failed."""
     if not seat.role.status or (seat.role.process is not None and seat.role.process.type == "oneshot"):
         return None

@@ -21,7 +21,7 @@ from seter.chaos.experiments import Experiment, chosen, missing
 from seter.chaos.ledger import Ledger
 from seter.chaos.scene import Scene, on
 from seter.chaos.watching import Hops, Watching
-from seter.chaos.who import named
+from seter.chaos.who import answering, is_told, named
 from seter.checks import check_system, executor
 from seter.deploy import deploy
 from seter.prove import make_cast
@@ -124,6 +124,7 @@ def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
         toolkit.stop,
     )
     report(Event("experiment", experiment.name, experiment.title))
+    names = answering(seen, cast.gateways)
     with on(scene), toolkit.stoppable():
         watching.begin()
         try:
@@ -135,7 +136,10 @@ def _one(request: Request, experiment: Experiment, report: Report) -> Ended:
         raise KeyboardInterrupt
     bad = tuple(str(found) for found in check_system(seen, report) if not found.verdict.ok)
     took = time.monotonic() - back
-    load = named(watching.end(), seen, cast.gateways, timedelta(seconds=time.time() - began))
+    load = watching.end()
+    if not is_told(load, names):  # of servers that were started since
+        names |= answering(seen, cast.gateways)
+    load = named(load, seen, cast.gateways, timedelta(seconds=time.time() - began), names)
     left = survey(request, report).plan
     if not left.is_empty:
         report(Event("deploy", "what it left", f"{len(left.steps)} steps"))

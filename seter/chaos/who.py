@@ -1,27 +1,57 @@
-"""Which node a request that failed had reached: the answer did not say, or there was none.
+"""Which node a request that failed or was late had reached.
 
-Every request has an identifier of its own, which a balancer logs with what failed. So whoever serves is asked for its
-logs; a node that stood still or had no power has none, and then nobody knows.
+An answer says who made it, by a name of the server's own that changes with each start: the roles' status commands know
+it (`answers_as`). Without an answer, or where it did not say: every request has an identifier of its own, which a
+balancer logs with what failed. So whoever serves is asked for its logs; a node that stood still or had no power has
+none, and then nobody knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 from common.errors import Error
+from seter.blueprint import Seat
+from seter.status import ask
 from seter.survey import Survey
 
 SHORTEST = 8  # characters of an identifier; less could be anything
 MOST = 1000  # requests that are looked for
+TOGETHER = 4  # status commands
+LISTS = ("failures", "late_requests")  # of a load
 
 
-def named(load: Mapping[str, Any], seen: Survey, nodes: Sequence[str], since: timedelta) -> Mapping[str, Any]:
-    """The same, with the node of each failure that one of these nodes has logged in this time."""
-    failures = load.get("failures")
-    if not isinstance(failures, list):
-        return load
+def answering(seen: Survey, nodes: Sequence[str]) -> dict[str, str]:
+    """The node of each server of these nodes, by what its answers call it now."""
+    seats = [seat for node in nodes for seat in seen.blueprint.seats_of(node)]
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        return {name: node for found in threads.map(lambda seat: _answering(seen, seat), seats) for name, node in found}
+
+
+def _answering(seen: Survey, seat: Seat) -> list[tuple[str, str]]:
+    try:
+        said = ask(seen, seat)
+    except Error:
+        return []  # it does not run, or cannot be reached: that is what experiments are about
+    name = said.get("answers_as") if isinstance(said, dict) else None
+    return [(name, seat.node.name)] if isinstance(name, str) and name else []
+
+
+def is_told(load: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    """Whether these names are enough for all that the load lists. Pure."""
+    listed = [each for name in LISTS for each in _list(load, name)]
+    return all(each.get("gateway") in ("", None, *names) for each in listed)
+
+
+def named(
+    load: Mapping[str, Any], seen: Survey, nodes: Sequence[str], since: timedelta, names: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """The same, with the node of each failed or late request, by these names of servers, or that has logged its failure
+    in this time."""
+    failures = _list(load, LISTS[0])
     wanted = {str(each["identifier"]) for each in failures if not each.get("gateway") and each.get("identifier")}
     wanted = {each for each in sorted(wanted)[:MOST] if len(each) >= SHORTEST}
     found: dict[str, str] = {}
@@ -32,8 +62,14 @@ def named(load: Mapping[str, Any], seen: Survey, nodes: Sequence[str], since: ti
                     lines = seen.provisioner.logs(node, seat.role.name, since=since, follow=False)
                     found |= dict.fromkeys(logged(lines, wanted - found.keys()), node)
                 except Error:
-                    continue  # it does not run, or cannot be reached: that is what experiments are about
-    return {**load, "failures": [_with(each, found) for each in failures]}
+                    continue
+    told = {name: [_with(each, found, names) for each in _list(load, name)] for name in LISTS if name in load}
+    return {**load, **told}
+
+
+def _list(load: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = load.get(name)
+    return found if isinstance(found, list) else []
 
 
 def logged(pieces: Iterable[bytes], identifiers: Collection[str]) -> set[str]:
@@ -47,6 +83,6 @@ def logged(pieces: Iterable[bytes], identifiers: Collection[str]) -> set[str]:
     return found
 
 
-def _with(failure: Mapping[str, Any], found: Mapping[str, str]) -> Mapping[str, Any]:
-    node = found.get(str(failure.get("identifier")), "")
-    return {**failure, "gateway": node} if node and not failure.get("gateway") else failure
+def _with(request: Mapping[str, Any], found: Mapping[str, str], names: Mapping[str, str]) -> Mapping[str, Any]:
+    who = request.get("gateway") or found.get(str(request.get("identifier")), "")
+    return {**request, "gateway": names.get(who, who)} if who else request

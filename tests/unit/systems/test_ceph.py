@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,29 @@ def test_a_radosgw_is_busy_while_requests_are_under_way(
     assert asked == [b'{"prefix": "perf dump"}\0']
     (tmp_path / "s").unlink()
     assert ceph_status.main(["--busy", str(conf)]) == 1  # nobody answers
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"),
+    [("tx000004d2a1b2c3d4e5f60-00692c5b1a-103b-default", "103b"), ("tx1-2-3-default", ""), (None, "")],
+)
+def test_a_radosgw_is_asked_what_its_answers_call_it(
+    monkeypatch: pytest.MonkeyPatch, identifier: str | None, name: str
+) -> None:
+    class Server(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(403)
+            if identifier is not None:
+                self.send_header("x-amz-request-id", identifier)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        thread.start()
+        monkeypatch.setattr(ceph_status, "PORT", server.server_port)
+        assert ceph_status.answers_as() == name
+        thread.join(10)
+    assert ceph_status.answers_as() == ""  # nobody answers
 
 
 def test_the_s3_user_has_exactly_the_given_keys() -> None:

@@ -9,9 +9,11 @@ when it does not, 2 for wrong usage.
 from __future__ import annotations
 
 import configparser
+import http.client
 import json
 import os
 import pwd
+import re
 import socket
 import struct
 import sys
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 5.0  # seconds
+PORT = 7480  # of RadosGW, for its own node
 # What to ask a daemon, and the states in which it does its work; () for any answer.
 QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ceph-mon": ("mon_status", ("leader", "peon")),
@@ -27,6 +30,8 @@ QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ceph-osd": ("status", ("active",)),
     "radosgw": ("version", ()),
 }
+
+_REQUEST = re.compile(r"tx[0-9a-f]{21}-[0-9a-f]{10}-([0-9a-f]+)-")  # src/rgw/services/svc_zone_utils.cc
 
 
 def ask(path: Path, prefix: str) -> dict[str, Any]:
@@ -93,6 +98,20 @@ def under_way(path: Path) -> int:
     return int(ask(path, "perf dump").get("rgw", {}).get("qactive", 0))
 
 
+def answers_as() -> str:
+    """What RadosGW's answers call it: the number that it has from the monitors for as long as it runs. Empty if it does
+    not say."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=TIMEOUT)
+    try:
+        connection.request("HEAD", "/")
+        found = _REQUEST.match(connection.getresponse().headers.get("x-amz-request-id", ""))
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+    return found[1] if found else ""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Ask, print, judge."""
     *options, name = arguments or [""]
@@ -114,6 +133,8 @@ def main(arguments: Sequence[str]) -> int:
             cluster = cluster_summary(ask_cluster(conf))
             told["summary"] = f"{cluster['health']}, {cluster['osds_up']} of {cluster['osds']} OSDs up"
             told["cluster"] = cluster
+        if role == "radosgw":
+            told["answers_as"] = answers_as()
     except (OSError, ValueError, KeyError, struct.error, configparser.Error) as error:
         told = {"ok": False, "error": str(error)}
     print(json.dumps(told))
