@@ -69,6 +69,11 @@ def names_in(certificate: str) -> tuple[str, ...]:
     return tuple(str(each.value) for each in covered)
 
 
+def end_of(certificate: str) -> datetime:
+    """When this one (PEM) is good no more, in UTC."""
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta, now: datetime | None
 ) -> x509.CertificateBuilder:

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODE = 0o400
 PASSWORD_BYTES = 24  # 192 bits
+RENEW_BEFORE = timedelta(days=30)  # of a certificate's end: time for many to see that a deploy is due
 AUTHORITY, NEXT, BEFORE = "own/authority", "own/authority-next", "own/authority-before"
 
 
@@ -85,6 +87,7 @@ class Vault:
         self._values = values
         self._changed = False
         self._given: list[str] = []  # the operator's own, which are kept nowhere
+        self.renewed: dict[str, datetime] = {}  # certificates that were drawn anew because they end then
         self.is_new = not version
 
     def moved(self, cells: Cells) -> Vault:
@@ -121,8 +124,9 @@ class Vault:
         return {wish.need.name: value["value"]}
 
     def _certificate(self, wish: Wish) -> Mapping[str, str]:
-        """Kept as long as the names that it must cover stay the same; the operator's own is never kept."""
-        from seter.certificates import Pair, make_authority, make_certificate
+        """Kept as long as the names that it must cover stay the same, and until a month before it ends; the operator's
+        own is never kept."""
+        from seter.certificates import Pair, end_of, make_authority, make_certificate
         from seter.given import read_pair
 
         def authority() -> dict[str, str]:
@@ -133,7 +137,8 @@ class Vault:
             common_name = wish.node if wish.need.scope == "node" else wish.names[0]
             signer = ca if ca["key"] else self._values[NEXT]  # see `restored`
             pair = make_certificate(Pair(signer["certificate"], signer["key"]), common_name, wish.names)
-            return {"certificate": pair.certificate, "key": pair.key, "names": names}
+            ends = end_of(pair.certificate).isoformat()
+            return {"certificate": pair.certificate, "key": pair.key, "names": names, "ends": ends}
 
         names, name = " ".join(wish.names), wish.need.name
         ca = self._once(AUTHORITY, authority)
@@ -141,8 +146,15 @@ class Vault:
             own = read_pair(wish.given, wish.names)
             self._given.append(own.key)
             return {f"{name}.crt": own.certificate, f"{name}.key": own.key, "ca.crt": self._trusted(ca)}
-        if self._values.get(wish.key, {}).get("names", names) != names:
+        kept = self._values.get(wish.key)
+        if kept is not None and kept.get("names", names) != names:
             del self._values[wish.key]
+        elif kept is not None:
+            # Read once for those that were made before this was noted: a fleet has many, and each look passes here.
+            ends = datetime.fromisoformat(kept.get("ends") or end_of(kept["certificate"]).isoformat())
+            if ends - datetime.now(UTC) < RENEW_BEFORE:
+                del self._values[wish.key]
+                self.renewed[wish.key] = ends
         made = self._once(wish.key, certificate)
         return {f"{name}.crt": made["certificate"], f"{name}.key": made["key"], "ca.crt": self._trusted(ca)}
 

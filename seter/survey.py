@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.console import Report
 from common.errors import BadInput
-from common.model import Kind
+from common.model import Event, Kind
 from common.role import OnChange, Place, Role
 from common.system import Deployment, Network, Node, Target
 from seter import artifacts
@@ -195,6 +195,8 @@ def survey(request: Request, report: Report) -> Survey:
     same |= unrendered
     rendered = _rendered([work for work in due if work.seat.key not in same], variables, ansible, report)
     trees = {node.name: make_tree(blueprint, map, vault, rendered, same, node) for node in blueprint.nodes}
+    for key, ends in vault.renewed.items():
+        report(Event("renew", key, f"its certificate ends on {ends:%Y-%m-%d}, so a new one is made"))
     shapes = {node.name: _shape(blueprint, map, images, node) for node in blueprint.nodes}
     wanted = _wanted(blueprint, map, vault, images, trees, shapes)
     plan = limited(make_plan(wanted, observed, only=request.only), wanted, observed, request.limit, request.role)

@@ -10,10 +10,14 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from seter.keep.folder import FolderCells
+from seter.keep.interface import SECRETS
+from seter.secrets import open_vault
 from tests.conftest import Tools
 from tests.lab.small import TARGET, Small, deployment, docker
 
@@ -172,6 +176,26 @@ def test_a_node_that_is_taken_out_of_the_middle_and_put_back_touches_no_other(sm
     assert {name: life for name, life in small.containers().items() if "." not in name} == {
         name: life for name, life in before.items() if "." not in name
     }
+
+
+def test_a_certificate_that_ends_within_a_month_is_made_anew_where_it_is(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SETER_IDENTITY", small.environment["SETER_IDENTITY"])
+    (file,) = (small.folder / "state").rglob(SECRETS)
+    vault = open_vault(FolderCells(file.parent), f"small/container/{small.instance}")
+    soon = datetime.now(UTC) + timedelta(days=29)
+    vault._values["node/w2/web/certificate/server"]["ends"] = soon.isoformat()
+    vault._changed = True
+    vault.save()
+    before, shown = small.containers(), ("w2", "web", "--", "cat", "/etc/seter/secrets/web/server.crt")
+    old = small.seter("exec", *shown).out
+    assert {(node, role) for _, node, role in small.steps()} <= {("w2", "web"), ("w2", "")} and small.steps()
+    ended = small.seter("deploy", "--yes")
+    assert f"its certificate ends on {soon:%Y-%m-%d}" in ended.err
+    assert small.seter("exec", *shown).out != old
+    assert {name for name, was in small.containers().items() if before[name] != was} == {"w2.web"}
+    assert "no change" in small.seter("deploy", "--yes").out
 
 
 def test_a_group_can_be_deployed_alone(small: Small) -> None:

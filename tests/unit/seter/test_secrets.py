@@ -14,6 +14,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from common.errors import BadInput, Conflict, Corrupt, Denied
 from common.role import Process, Role, RoleType, SecretNeed
+from seter import certificates
 from seter.keep.folder import FolderCells
 from seter.keep.interface import SECRETS
 from seter.secrets import Vault, Wish, identity_file, make, open_vault, public_key, refuse_lost_vault
@@ -84,6 +85,27 @@ def test_a_certificate_is_made_anew_when_its_names_change_and_only_then(tmp_path
     before = made.files(Wish(ROLE, CERTIFICATE, "gw1", NAMES))
     assert made.files(Wish(ROLE, CERTIFICATE, "gw1", NAMES)) == before
     assert made.files(Wish(ROLE, CERTIFICATE, "gw1", ("gw1", "10.0.9.2"))) != before
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_certificate_is_made_anew_a_month_before_it_ends_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    wish = Wish(ROLE, CERTIFICATE, "gw1", NAMES)
+    for days, kept in ((31, True), (29, False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(certificates, "CERTIFICATE_LIFE", timedelta(days=days))
+            made = vault(tmp_path / str(days))
+            before = made.files(wish)
+            if not noted:  # as earlier versions kept it
+                del made._values[wish.key]["ends"]
+            made.save()
+        later = vault(tmp_path / str(days))
+        after = later.files(wish)
+        assert ((after == before), list(later.renewed)) == (kept, [] if kept else [wish.key])
+        assert later.has_unsaved is not kept and later.files(wish) == after
+        authority = {file.path: file.data for file in before}
+        assert next(file.data for file in after if file.path.endswith("ca.crt")) in authority.values()
 
 
 def test_a_cephx_key_has_the_layout_that_ceph_reads() -> None:
