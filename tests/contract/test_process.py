@@ -19,9 +19,9 @@ from seter.provisioner.labels import DEPLOYMENT
 from seter.state import RoleState
 from seter.tree import NodeTree, tree_digest
 from tests.conftest import ROOT, Tools
-from tests.lab.etcds import soon
 from tests.lab.fields import NODE, Containers, Field, Machines
 from tests.lab.hosts import hosts
+from tests.lab.waiting import soon
 
 INSTANCE = f"p{os.getpid()}"
 ROLE = "web"

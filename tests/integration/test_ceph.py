@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.conftest import Tools
 from tests.lab.doors import Door
 from tests.lab.s3servers import BUCKET, Server, server
+from tests.lab.waiting import soon
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,6 @@ def cluster(tools: Tools) -> Iterator[Cluster]:
         yield made
     finally:
         made.seter("destroy", "--yes", "--forget", code=None)
-
-
-def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.5)
 
 
 def test_what_is_stored_outlives_a_disk_and_a_monitor(cluster: Cluster) -> None:

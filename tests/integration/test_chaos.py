@@ -20,8 +20,9 @@ from seter.report.stored import from_json
 from tests.conftest import ROOT, Running
 from tests.integration.test_roles_data_plane import BIRDC
 from tests.integration.test_roles_second_chance import ringless
-from tests.integration.test_roles_services import GATEWAYS, run, soon
+from tests.integration.test_roles_services import GATEWAYS, run
 from tests.lab.variants import variant
+from tests.lab.waiting import soon
 
 EXPERIMENTS = ("traefik-killed", "etcd-quorum-frozen", "certificate-ended")
 LATE = "allow: {failed_for: 1s, back_within: 60s}"

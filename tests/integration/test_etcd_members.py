@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tools
-from tests.lab.etcds import Etcds, b64, docker, etcds, image_of, soon
+from tests.lab.etcds import Etcds, b64, docker, etcds, image_of
+from tests.lab.waiting import soon
 
 MEBI = 1 << 20
 

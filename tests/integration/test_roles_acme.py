@@ -27,11 +27,11 @@ from tests.integration.test_roles_services import (
     container,
     run,
     says,
-    soon,
 )
 from tests.integration.test_roles_traefik_guard import etcdctl
 from tests.lab import pebble
 from tests.lab.pebble import KEY, Pebble, Place
+from tests.lab.waiting import soon
 
 NAME, WILD = "s3.acme.test", "*.s3.acme.test"
 CONFIG = "/tmp/acme.json"

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, Running
-from tests.integration.test_roles_services import container, run, soon
+from tests.integration.test_roles_services import container, run
+from tests.lab.waiting import soon
 
 GOLDEN = ROOT / "tests" / "golden" / "systems"
 NAMES = re.compile(r"[a-z][a-zA-Z0-9_:]*")

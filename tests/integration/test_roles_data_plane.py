@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from common.catalog import Catalog
 from tests.conftest import ROOT, Running
+from tests.lab.waiting import soon
 
 GATEWAYS, ROUTERS = ("gw1", "gw2", "gw3"), ("rt1", "rt2")
 VIPS = {"-4": "192.0.2.10", "-6": "2001:db8::10"}
@@ -54,13 +55,6 @@ def next_hops(running: Running, node: str, family: str, destination: str) -> lis
 def counts(running: Running) -> list[int]:
     """Next hops to the virtual IPs: both routers, both families."""
     return [len(next_hops(running, router, family, vip)) for router in ROUTERS for family, vip in VIPS.items()]
-
-
-def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Running
-from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says, soon
+from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says
+from tests.lab.waiting import soon
 
 SECRETS = "/etc/seter/secrets/etcd"
 SLICE = 5  # seconds; a load has read its CA when it began

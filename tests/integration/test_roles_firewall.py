@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.conftest import Running
-from tests.integration.test_roles_services import GATEWAYS, run, says, soon
+from tests.integration.test_roles_services import GATEWAYS, run, says
+from tests.lab.waiting import soon
 
 # Asks each HOST PORT for a connection, and says which got one; a firewall that drops says nothing.
 KNOCK = """

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import Ended, Tools
 from tests.lab.variants import shared
+from tests.lab.waiting import soon
 
 FIVE, TWO = tuple(f"et{number}" for number in range(1, 6)), ("mo1", "mo2")
 SYSTEM = """
@@ -96,13 +97,6 @@ def quorums(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield made
     finally:
         made.seter("destroy", "--yes", "--forget", code=None)
-
-
-def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
 
 
 @pytest.mark.long

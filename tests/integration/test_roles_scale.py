@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import Running
 from tests.integration.test_roles_data_plane import agent, counts
-from tests.integration.test_roles_services import GATEWAYS, container, run, soon
+from tests.integration.test_roles_services import GATEWAYS, container, run
+from tests.lab.waiting import soon
 
 LINK = ("rate", "200mbit", "burst", "64kb", "latency", "50ms")  # of each gateway
 SECONDS = 8

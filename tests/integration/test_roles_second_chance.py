@@ -21,9 +21,9 @@ from tests.integration.test_roles_data_plane import (
     container,
     counts,
     run,
-    soon,
     whole_afterwards,
 )
+from tests.lab.waiting import soon
 
 FLOWS = 200
 UPDATE = 240.0  # seconds for which flows go on, at most, while all gateways are updated

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Running
+from tests.lab.waiting import soon
 
 GATEWAYS = ("gw1", "gw2", "gw3")
 PROGRAMS = "/usr/local/lib/seter"
@@ -58,13 +59,6 @@ def says(running: Running, node: str, role: str, program: str, *words: str) -> d
     """The JSON of a role's program."""
     told: dict[str, Any] = json.loads(run(running, node, role, f"{PROGRAMS}/{program}", *words, check=False))
     return told
-
-
-def soon(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
 
 
 def weights(running: Running, node: str) -> dict[str, int]:

@@ -29,10 +29,11 @@ from seter.certificates import make_authority, make_certificate
 from tests.conftest import Ended, Running, Tools
 from tests.integration.test_roles_data_plane import BIRDC, next_hops
 from tests.integration.test_roles_firewall import address
-from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says, soon
+from tests.integration.test_roles_services import GATEWAYS, PROGRAMS, container, run, says
 from tests.integration.test_roles_watched import value
 from tests.lab.doors import Door
 from tests.lab.variants import variant
+from tests.lab.waiting import soon
 
 pytestmark = pytest.mark.long
 NAME, OTHER = "s3.example.test", "archive.example.test"

@@ -23,9 +23,9 @@ from tests.integration.test_roles_services import (
     container,
     run,
     says,
-    soon,
     weights,
 )
+from tests.lab.waiting import soon
 
 POOL = "traefik/http/services/radosgw/loadBalancer"
 SECRETS = "/etc/seter/secrets/etcd"

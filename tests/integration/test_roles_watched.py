@@ -14,7 +14,8 @@ import pytest
 from common.catalog import Catalog
 from tests.conftest import ROOT, Running
 from tests.integration.test_roles_alerts import asked
-from tests.integration.test_roles_services import PROGRAMS, container, run, says, soon
+from tests.integration.test_roles_services import PROGRAMS, container, run, says
+from tests.lab.waiting import soon
 
 VIPS = ("192.0.2.10", "2001:db8::10")
 # Says which of these ports of an address answer, all at once: a firewall lets those wait whom it does not let in.

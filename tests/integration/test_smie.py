@@ -31,8 +31,8 @@ from naust.store import open_store
 from smie.builder.container import gone
 from smie.leftovers import LABEL
 from tests.conftest import ROOT, Ended, Tools, printed_by
-from tests.lab.etcds import soon
 from tests.lab.images import listed
+from tests.lab.waiting import soon
 
 BASE = "smie-test-base"
 ROLE = """\

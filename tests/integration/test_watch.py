@@ -26,7 +26,8 @@ import pytest
 from common.catalog import Catalog
 from tests.conftest import ROOT, Running
 from tests.integration.test_roles_alerts import asked
-from tests.integration.test_roles_services import run, soon
+from tests.integration.test_roles_services import run
+from tests.lab.waiting import soon
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLUMNS, LINES = 80, 48

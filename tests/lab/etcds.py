@@ -13,7 +13,6 @@ import ssl
 import subprocess
 import tarfile
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -220,15 +219,6 @@ def etcds(image: str, quota: int = 64 << 20) -> Iterator[Etcds]:
 def _makes(network: str, prefix: IPv4Network) -> bool:
     argv = ["docker", "network", "create", "--subnet", str(prefix), network]
     return subprocess.run(argv, capture_output=True, timeout=60).returncode == 0
-
-
-def soon(holds: Callable[[], bool], seconds: float, what: str) -> float:
-    """Seconds until it held."""
-    started = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - started
 
 
 def image_of(role: str) -> str:
