@@ -11,7 +11,7 @@ from datetime import timedelta
 from common.console import Report
 from common.errors import Error
 from common.model import Event, Verdict
-from common.probe.interface import Scene, wait_for
+from common.probe.interface import Execute, Said, Scene, wait_for
 from common.probe.kinds import probe_of
 from common.role import Check, Value
 from common.services import said_of
@@ -19,6 +19,7 @@ from seter.provisioner.interface import Answer
 from seter.survey import Survey
 
 AT_ONCE = 12
+PER_NODE = 2  # a check is a program or two: many at once would take a small node's time from what they look at
 Question = Callable[[threading.Event], "Found"]  # asks until the answer is good, its time is over or the event is set
 
 
@@ -50,11 +51,21 @@ def check_nodes(survey: Survey, nodes: Sequence[str], report: Report, *, wait: b
     try each. Those of the system that go through a node follow in `check_through`."""
     asked: list[Question] = []
     for node in nodes:
+        turns = threading.Semaphore(PER_NODE)
         for seat in survey.blueprint.seats_of(node):
             for check in seat.role.checks:
                 scene = make_scene(survey, (node,), seat.role.name)
+                scene = replace(scene, execute=_in_turn(scene.execute, turns))
                 asked.append(_question(f"{seat.role.name} on {node}", _patient(check, wait), scene, report, node))
     return _all(asked)
+
+
+def _in_turn(execute: Execute, turns: threading.Semaphore) -> Execute:
+    def run(node: str, role: str, argv: Sequence[str]) -> Said:
+        with turns:
+            return execute(node, role, argv)
+
+    return run
 
 
 def check_through(

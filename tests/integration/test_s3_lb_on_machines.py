@@ -45,7 +45,10 @@ def test_a_gateway_bears_a_full_disk_and_a_clock_that_jumps(built: Tools, tmp_pa
     text = file.read_text()
     all_of_them, gw3 = '    kind = "virtual"\n', '    node "gw3" {\n'
     assert text.count(all_of_them) == text.count(gw3) == 1
-    file.write_text(text.replace(all_of_them, "").replace(gw3, f'{gw3}      kind = "virtual"\n'))
+    text = text.replace(all_of_them, "").replace(gw3, f'{gw3}      kind = "virtual"\n')
+    # All that runs on a gateway takes more than one emulated core, even when nobody asks for anything.
+    assert text.count("cores  = 1\n") == 1
+    file.write_text(text.replace("cores  = 1\n", "cores  = 2\n"))
     full = folder / "s3-lb/chaos/disk-full.yaml"
     full.write_text(full.read_text().replace("gateways_2", "gateways_3"))
     tools = Tools(built.cwd, {"SETER_STATE": str(tmp_path / "state"), "SETER_IDENTITY": str(tmp_path / "identity")})

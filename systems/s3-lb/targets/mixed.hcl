@@ -1,7 +1,7 @@
 # An example: the gateways are virtual machines on this machine, which QEMU emulates, on the same network as the containers
 # that the rest is. Timers are such that nobody is thought dead who is only slow.
-# It was not deployed as a whole: while its roles were started a gateway took two thirds of an emulated core, so three want
-# more than two cores.
+# It was not deployed as a whole: all that runs on a gateway takes more than one emulated core, so three want more than
+# two cores.
 target "mixed" {
   kind        = "container"
   image       = "debian-13"
@@ -19,7 +19,8 @@ target "mixed" {
     bfd_multiplier = 3
     heartbeat      = "500ms"
     election       = "5000ms"
-    interval       = "1s" # of health and of radosgw-breaker
+    interval       = "2s" # of health and of radosgw-breaker
+    probe_interval = "2s" # three gateways ask each RadosGW so often
     pages          = "http://127.0.0.1:9599/pages"
     tickets        = "http://127.0.0.1:9599/tickets"
     patience       = "10s"
@@ -57,6 +58,7 @@ target "mixed" {
   nodes "monitoring" {
     node "mo1" {
       networks = ["fabric", "clients"] # it also watches what clients see
+      parameters { interval = "15s" } # every exporter is asked so often
     }
   }
   nodes "clients" {

@@ -15,7 +15,8 @@ target "virtual" {
     bfd_multiplier = 3
     heartbeat      = "500ms"
     election       = "5000ms"
-    interval       = "1s" # of health and of radosgw-breaker
+    interval       = "2s" # of health and of radosgw-breaker
+    probe_interval = "2s" # three gateways ask each RadosGW so often
     pages          = "http://127.0.0.1:9599/pages"
     tickets        = "http://127.0.0.1:9599/tickets"
     patience       = "10s"
@@ -56,6 +57,7 @@ target "virtual" {
   nodes "monitoring" {
     node "mo1" {
       networks = ["fabric", "clients"]
+      parameters { interval = "15s" } # every exporter is asked so often
     }
   }
   nodes "clients" {

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from s3_profile import OPERATIONS
 
 from common.catalog import Catalog
 from common.errors import BadInput, Conflict, Corrupt
@@ -132,11 +131,6 @@ def test_what_an_experiment_may_cost_is_read() -> None:
     assert (said.load.timeout, said.load.operations) == (2, {"GET": 80, "PUT": 15, "HEAD": 5})
     load = read_terms(extension(load={"timeout": 9, "operations": {"GET": 3, "BUCKET": 1}}), "a").load
     assert (load.timeout, load.operations) == (9, {"GET": 3, "BUCKET": 1})
-
-
-def test_a_load_may_ask_for_what_the_client_can_do() -> None:
-    for operation in OPERATIONS:
-        assert read_terms(extension(load={"operations": {operation: 1}}), "a").load.operations == {operation: 1}
 
 
 @pytest.mark.parametrize(

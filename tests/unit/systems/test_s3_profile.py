@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from s3_log import parsed, profile_of
 from s3_profile import ARRIVALS, CONNECTIONS, OPERATIONS, SETTLED, Plan, Profile, Sizes
 
+from seter.chaos.allowance import read_terms
+
 WEIGHTS = st.dictionaries(st.sampled_from(OPERATIONS), st.floats(0.01, 100), min_size=1)
 SIZES = st.tuples(st.integers(0, 5000), st.integers(0, 5000), st.floats(0.01, 9)).map(
     lambda drawn: Sizes(drawn[0], drawn[0] + drawn[1], drawn[2])
@@ -48,6 +50,12 @@ def test_any_text_is_a_profile_that_can_be_driven_or_is_refused(text: str) -> No
     except ValueError:
         return
     assert list(itertools.islice(Plan(profile, 1.0).requests(), 3)) is not None
+
+
+def test_the_load_of_an_experiment_may_ask_for_all_that_the_client_can_do() -> None:
+    for operation in OPERATIONS:
+        asked = {"operations": {operation: 1}}
+        assert read_terms([{"name": "seter", "load": asked}], "a").load.operations == {operation: 1}
 
 
 def test_all_faults_of_a_profile_are_told_at_once() -> None:
