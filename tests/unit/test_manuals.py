@@ -119,3 +119,9 @@ def test_the_reference_of_policies_is_what_the_schema_says() -> None:
     with redirect_stdout(io.StringIO()) as out:
         assert start("naust", ["verify", "--manual"]) == 0
     assert (ROOT / "naust" / "POLICY.md").read_text() == out.getvalue()
+
+
+def test_every_decision_is_in_their_list_once_and_in_order() -> None:
+    folder = ROOT / "common" / "decisions"
+    listed = re.findall(r"^\| \[\d{4}\]\((.+?)\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
