@@ -10,6 +10,7 @@ Exit codes: 0 done, 69 the unit does not run.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 SIGNALS = {"freeze": "SIGSTOP", "thaw": "SIGCONT", "end": "SIGKILL"}
 NOT_RUNNING = 69
+LEAST = 4096  # bytes; less is no block of a file system
 FILLER = "seter-experiment.fill"
 
 
@@ -32,13 +34,18 @@ def running(roles: Sequence[str]) -> list[str]:
 
 
 def fill(folder: str) -> None:
-    """What is left is asked for again, since others write meanwhile."""
-    file = os.open(Path(folder, FILLER), os.O_WRONLY | os.O_CREAT, 0o600)
-    taken = os.fstat(file).st_size
-    while left := os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize:
-        os.posix_fallocate(file, taken, left)
-        taken += left
-    os.close(file)
+    """What is left is asked for again, since others write meanwhile; and less of it, since a file system needs some of
+    it for itself (posix_fallocate(3), ENOSPC)."""
+    piece = sys.maxsize
+    with os.fdopen(os.open(Path(folder, FILLER), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        while (left := os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize) and piece >= LEAST:
+            piece = min(piece, left)
+            try:
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, piece)
+            except OSError as fault:
+                if fault.errno != errno.ENOSPC:
+                    raise
+                piece //= 2
 
 
 def empty(folder: str) -> None:

@@ -64,6 +64,7 @@ system "s3-lb" {
     role "radosgw-exporter" {}
     role "radosgw-breaker" {
       agent = 9551 # health
+      peers = "gateways"
     }
     role "traefik-guard" {}
     role "traefik" {

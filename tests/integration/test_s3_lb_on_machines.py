@@ -4,6 +4,7 @@ proof, by the target that lies beside the others, whose timers are for processor
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from seter.report.stored import from_json
 from tests.conftest import Tools
 from tests.lab.variants import variant
 
+NAMES, LOAD = ("disk-full", "clock-jump"), "load: {seconds: 30}"
 SLOW = 2700.0  # seconds that a verb may take where processors are emulated, three machines on few cores
 
 
@@ -49,18 +51,22 @@ def test_a_gateway_bears_a_full_disk_and_a_clock_that_jumps(built: Tools, tmp_pa
     # All that runs on a gateway takes more than one emulated core, even when nobody asks for anything.
     assert text.count("cores  = 1\n") == 1
     file.write_text(text.replace("cores  = 1\n", "cores  = 2\n"))
-    full = folder / "s3-lb/chaos/disk-full.yaml"
-    full.write_text(full.read_text().replace("gateways_2", "gateways_3"))
+    for name in NAMES:
+        told = folder / f"s3-lb/chaos/{name}.yaml"
+        text = told.read_text().replace("gateways_2", "gateways_3")
+        assert text.count(LOAD) == text.count("failed_for: ") == 1
+        # A handshake takes an emulated core half a second; and the gateway is asked how it fares every two.
+        text = text.replace(LOAD, "load: {seconds: 40, rate: 3, timeout: 10}")
+        told.write_text(re.sub(r"failed_for: \d+s", "failed_for: 12s", text))
     tools = Tools(built.cwd, {"SETER_STATE": str(tmp_path / "state"), "SETER_IDENTITY": str(tmp_path / "identity")})
     words = ("s3-lb", "--target", "mixed", "--instance", f"u{os.getpid()}", "--systems", str(folder))
     tools("smie", "build", "s3-lb.gateways", "--kind", "vm", "--skip-boot", timeout=SLOW)
     try:
         tools("seter", "deploy", *words, "--yes", timeout=SLOW)
         system, *options = words
-        names = ("disk-full", "clock-jump")
-        ended = tools("seter", "chaos", system, *names, *options, "--yes", "--json", code=None, timeout=SLOW)
+        ended = tools("seter", "chaos", system, *NAMES, *options, "--yes", "--json", code=None, timeout=SLOW)
         found = from_json(ended.out).experiments
-        assert [each.name for each in found] == list(names) and all(each.undone for each in found), ended.err
+        assert [each.name for each in found] == list(NAMES) and all(each.undone for each in found), ended.err
         # The machine beside it is busy with emulating it: what is late then is no fault of the system.
         assert all(replace(each, invalid="").outcome.is_good for each in found), ended.out
         assert "no change" in tools("seter", "deploy", *words, "--yes", timeout=SLOW).out

@@ -35,6 +35,11 @@ role "radosgw-breaker" {
     summary = "Port of this node at whose /status the health agent says whether any router hears the node; 0 for none"
     default = 0
   }
+  parameter "peers" {
+    type    = "nodes"
+    summary = "Nodes with a RadosGW, whose clocks say whether this node's is wrong; at least two beside it are needed"
+    default = ""
+  }
 
   process {
     command     = ["/usr/local/lib/seter/radosgw-breaker", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -31,3 +32,28 @@ def test_a_full_disk_takes_nothing_more_until_it_is_emptied(disk: Path) -> None:
         onhost_break.main(["empty", str(disk)])
         assert sorted(path.name for path in disk.iterdir()) == ["mine", "more"]
     assert (disk / "mine").read_bytes() == b"x" * 5000
+
+
+def test_a_file_system_that_needs_some_room_for_itself_is_full_too(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ext4 cannot give away in one piece all that it says is free: it has to note where that is."""
+    allocate = os.posix_fallocate
+
+    def some(file: int, offset: int, length: int) -> None:
+        if length > 1 << 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(file, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", some)
+    onhost_break.main(["fill", str(disk)])
+    assert os.statvfs(disk).f_bavail == 0
+
+
+def test_what_nobody_gives_away_ends_the_filling(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(file: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", none)
+    onhost_break.main(["fill", str(disk)])
+    monkeypatch.setattr(os, "posix_fallocate", lambda file, offset, length: os.fsync(-1))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        onhost_break.main(["fill", str(disk)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radosgw_breaker import Breaker, Config, Outcome, Requests, State, outcome_of
+from radosgw_breaker import Breaker, Config, Outcome, Requests, State, keep_asking, outcome_of
 from traefik_etcd import Failed
 
 GOOD, BAD, OTHER = Outcome.GOOD, Outcome.BAD, Outcome.OTHER
@@ -191,3 +191,35 @@ def test_a_configuration_with_faults_is_refused(tmp_path: Path) -> None:
     for changes in ({"rise": 0}, {"etcd": "x:y"}, {"interval": "often"}):
         with pytest.raises(ValueError, match=r"cannot be used|above 0"):
             config(tmp_path, **changes)
+
+
+def test_a_radosgw_whose_node_has_a_wrong_clock_is_out_at_once_and_in_again_with_a_right_one(tmp_path: Path) -> None:
+    """Its own requests succeed: who signs them has the same clock."""
+    (breaker, other, _), _, files = fleet(tmp_path)
+    breaker.hear(GOOD, 3600.0)
+    assert files[0].exists() and breaker.state.out
+    said = breaker.state.report()
+    assert not said["ok"] and not said["proven"] and "clock is 3600 s ahead of" in said["summary"]
+    assert "radosgw_breaker_clock_off_seconds 3600" in breaker.state.metrics()
+    for _ in range(5):
+        breaker.hear(GOOD, 3600.0)
+    other.hear(GOOD, -3600.0)
+    assert files[0].exists() and not files[1].exists() and other.state.wanted  # one at a time
+    for _ in range(breaker._config.rise):
+        assert files[0].exists()
+        breaker.hear(GOOD, 0.0)
+    assert not files[0].exists() and breaker.state.report()["ok"]
+
+
+def test_who_asks_hears_of_the_clock_each_time(tmp_path: Path) -> None:
+    (breaker, *_), _, files = fleet(tmp_path)
+    ending, told = threading.Event(), iter([0.0, 3600.0])
+
+    def off() -> float:
+        found = next(told, None)
+        if found is None:
+            ending.set()
+        return found or 0.0
+
+    keep_asking(lambda: GOOD, breaker, 0.001, ending, off)
+    assert breaker.state.opened == 1 and files[0].exists()

@@ -14,6 +14,9 @@ by a key in etcd that is bound to a lease: when all fail, the storage behind the
 turn slow answers into none. Without etcd nobody is taken out, but for one of a node that no router hears (`cut_off` of
 the health agent): nobody reaches it, and when the link is back its requests to storage hang until TCP tries again,
 while its probe is answered at once.
+
+It opens as well while this node's clock is another one than that of the other nodes (`peers`): signatures of clients
+are refused then, and those of the breaker, which has the same clock, are not.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from typing import Any, Protocol
 
 from etcd_lead import Lead
 from metrics_server import metric, program, serve, until_told
+from peer_clocks import Clock, Peers
 from traefik_etcd import Etcd, Failed
 
 CONFIG = "/etc/seter/now/radosgw-breaker/radosgw-breaker.json"
@@ -56,6 +60,7 @@ class Config:
     metrics_port: int
     metrics_address: str
     agent: int = 0  # port on this node where the health agent tells whether the node is cut off; 0 for nobody
+    peers: tuple[str, ...] = ()  # addresses of other nodes' RadosGWs
 
     @classmethod
     def read(cls, path: str) -> Config:
@@ -75,6 +80,7 @@ class Config:
                 metrics_port=int(found["metrics_port"]),
                 metrics_address=str(found["metrics_address"]),
                 agent=int(found.get("agent", 0)),
+                peers=tuple(str(address) for address in found.get("peers", ())),
             )
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as fault:
             raise ValueError(f"{path} cannot be used: {type(fault).__name__}: {fault}") from fault
@@ -170,12 +176,20 @@ class State:
     good: int = 0  # in a row
     bad: int = 0  # ever
     opened: int = 0
+    off: float = 0.0  # seconds that the clock is ahead of the others'
     reason: str = ""
 
     def report(self) -> dict[str, Any]:
         """For `status`."""
-        said = "out: it answers probes and fails requests" if self.out else self.reason or "in"
+        why = self.clock or "it answers probes and fails requests"
+        said = f"out: {why}" if self.out else self.reason or "in"
         return {"ok": not self.out and not self.wanted, "summary": said, "proven": not self.failures, **self._counts()}
+
+    @property
+    def clock(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        way = "ahead of" if self.off > 0 else "behind"
+        return f"the node's clock is {abs(self.off):.0f} s {way} the others'" if self.off else ""
 
     def _counts(self) -> dict[str, int]:
         return {"failures": self.failures, "good": self.good}
@@ -186,6 +200,7 @@ class State:
             ("radosgw_breaker_out", "gauge", "1 while the RadosGW is taken out", int(self.out)),
             ("radosgw_breaker_wanted", "gauge", "1 while it fails but may not be taken out", int(self.wanted)),
             ("radosgw_breaker_failed_requests_total", "counter", "Requests of our own that failed", self.bad),
+            ("radosgw_breaker_clock_off_seconds", "gauge", "By how much the clock is wrong, 0 if good", self.off),
             ("radosgw_breaker_opened_total", "counter", "Times that it was taken out", self.opened),
         )
         lines = [line for name, kind, about, value in rows for line in metric(name, kind, about, [({}, value)])]
@@ -199,16 +214,18 @@ class Breaker:
         """`alone` says whether the node is cut off."""
         self._config, self._lock, self.state, self._alone = config, lock, state, alone
 
-    def hear(self, outcome: Outcome) -> None:
-        """Take one outcome into account. Never raises for what etcd does."""
+    def hear(self, outcome: Outcome, off: float = 0.0) -> None:
+        """Take one outcome into account, and that the clock is off by so many seconds. Never raises for what etcd
+        does."""
         state = self.state
-        if outcome is Outcome.BAD:
+        state.off = off
+        if off or outcome is Outcome.BAD:
             state.failures, state.good, state.bad = state.failures + 1, 0, state.bad + 1
         elif outcome is Outcome.GOOD:
             state.failures, state.good = 0, state.good + 1
         if state.out:
             self._stay_out()
-        elif state.failures >= self._config.fall or (state.failures and self._alone()):
+        elif off or state.failures >= self._config.fall or (state.failures and self._alone()):
             self._open()
         else:
             state.wanted = False
@@ -219,7 +236,7 @@ class Breaker:
         if self._held():
             self._config.drained.touch()
             state.out, state.wanted, state.opened = True, False, state.opened + 1
-            log(f"out: {state.failures} requests in a row failed")
+            log(f"out: {state.clock or f'{state.failures} requests in a row failed'}")
 
     def _stay_out(self) -> None:
         if self.state.good >= self._config.rise:
@@ -263,17 +280,25 @@ def run(config: Config) -> int:
     state = State()
     serve(config.metrics_port, state, config.metrics_address)
     breaker = Breaker(config, Lead(config.etcd, config.node, LEASE, KEY), state, lambda: cut_off(config.agent))
-    keep_asking(Requests(config).ask, breaker, config.interval, ending)
+    peers = Peers(config.peers, config.etcd.secrets / "ca.crt")
+    keep_asking(Requests(config).ask, breaker, config.interval, ending, Clock(peers.ask).off)
     if state.out:
         breaker.close("nobody watches it any more")
     return 0
 
 
-def keep_asking(ask: Callable[[], Outcome], breaker: Breaker, interval: float, ending: threading.Event) -> None:
-    """Requests start every `interval` seconds; one that took longer is followed by the next at once."""
+def keep_asking(
+    ask: Callable[[], Outcome],
+    breaker: Breaker,
+    interval: float,
+    ending: threading.Event,
+    off: Callable[[], float] = lambda: 0.0,
+) -> None:
+    """Requests start every `interval` seconds; one that took longer is followed by the next at once. `off` says by how
+    much the clock is wrong."""
     due = time.monotonic()
     while not ending.wait(max(0.0, due - time.monotonic())):
-        breaker.hear(ask())
+        breaker.hear(ask(), off())
         due = max(due + interval, time.monotonic())
 
 
