@@ -36,6 +36,7 @@ CONNECT_WITHIN = 10  # seconds
 SILENCE = 5  # seconds without a word from the host, three times, end a connection
 PERSIST = 30  # seconds that a connection stays open without a call
 CALL_WITHIN = timedelta(seconds=60)
+EMULATED = 5  # times longer may take what is done by a processor that is emulated; what runs on a gateway fills one
 GRACE = timedelta(seconds=2)
 TRIES = 6
 # sshd drops connections at random when many arrive at once (MaxStartups); nothing has run then.
@@ -45,9 +46,16 @@ _CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 BOOT = "import sys;n=int(sys.argv.pop(1));exec(compile(sys.stdin.buffer.read(n),'seter','exec'))"
 
 
-def config(target: Target, nodes: Iterable[Node], folder: Path, sockets: Path) -> str:
+def patience_of(target: Target, nodes: Iterable[Node]) -> int:
+    """How many times longer than others these nodes may take. Pure."""
+    emulated = target.machine is not None and (target.machine.module, target.machine.accelerator) == ("qemu", "tcg")
+    return EMULATED if emulated and all(target.kind_of(node) == "virtual" for node in nodes) else 1
+
+
+def config(target: Target, nodes: Sequence[Node], folder: Path, sockets: Path) -> str:
     """The text of ssh's configuration (ssh_config(5)). Pure."""
     lines: list[str] = []
+    patience = patience_of(target, nodes)
     for node in nodes:
         lines += [f"Host {node.name}", f"  HostName {node.manage or node.address}"]
         lines += [f"  Port {node.port}", f"  User {target.user or 'root'}"]
@@ -64,8 +72,8 @@ def config(target: Target, nodes: Iterable[Node], folder: Path, sockets: Path) -
         "  StrictHostKeyChecking yes",
         "  UpdateHostKeys no",
         "  BatchMode yes",
-        f"  ConnectTimeout {CONNECT_WITHIN}",
-        f"  ServerAliveInterval {SILENCE}",
+        f"  ConnectTimeout {CONNECT_WITHIN * patience}",
+        f"  ServerAliveInterval {SILENCE * patience}",
         "  ServerAliveCountMax 3",
         "  ControlMaster auto",
         f'  ControlPath "{sockets}/%C"',
@@ -90,10 +98,12 @@ def private_folder(folder: Path) -> Path:
 
 @dataclass
 class Ssh:
-    """Calls to the hosts that `folder/config` knows. `users` says whom we are there, by name of the host."""
+    """Calls to the hosts that `folder/config` knows. `users` says whom we are there, by name of the host; `patience` how
+    many times longer than others they may take."""
 
     folder: Path
     users: dict[str, str]
+    patience: int = 1
     halt: threading.Event = field(default_factory=threading.Event)
     _slots: dict[str, threading.Semaphore] = field(
         default_factory=lambda: defaultdict(lambda: threading.Semaphore(SESSIONS))
@@ -111,9 +121,10 @@ class Ssh:
             ("config", config(target, nodes, whole, private_folder(whole))),
             ("pinned", pinned),
             ("users.json", json.dumps(users)),
+            ("patience", str(patience := patience_of(target, nodes))),
         ):
             write_atomically(whole / name, text)
-        return cls(whole, users)
+        return cls(whole, users, patience)
 
     @classmethod
     def remembered(cls, folder: Path) -> Ssh:
@@ -122,7 +133,8 @@ class Ssh:
         if (whole / "users.json").is_file():
             private_folder(whole)
             users = dict(json.loads((whole / "users.json").read_text()))
-        return cls(whole, users)
+        patience = whole / "patience"
+        return cls(whole, users, int(patience.read_text()) if patience.is_file() else 1)
 
     @property
     def config(self) -> Path:
@@ -151,7 +163,8 @@ class Ssh:
         nothing about root."""
         argv = remote(self.config, node, ["true"], "root")
         begun = time.monotonic()
-        result = self._run(node, [*argv[:3], "-oControlPath=none", *argv[3:]], b"", within, CONNECT_WITHIN / 2)
+        patience = CONNECT_WITHIN / 2 * self.patience
+        result = self._run(node, [*argv[:3], "-oControlPath=none", *argv[3:]], b"", within, patience)
         if (error := refused(node, result)) is not None:
             raise error
         return timedelta(seconds=time.monotonic() - begun)
@@ -196,6 +209,7 @@ class Ssh:
         self, node: str, argv: Sequence[str], data: bytes | Iterable[bytes], within: timedelta, patience: float = inf
     ) -> Result:
         """A connection that was dropped is tried again, for so many seconds."""
+        within *= self.patience
         begun = time.monotonic()
         for left in reversed(range(TRIES)):
             try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import Denied, Error, Missing, Unavailable
 from common.run import Result
-from common.system import Node, Target
+from common.system import Machine, Node, Target
 from seter.provisioner.ssh import Ssh, config, private_folder, refused, remote
 from seter.trust import fingerprint, parse
 
@@ -37,6 +37,25 @@ def test_ssh_is_told_all_that_it_needs_and_to_accept_no_unknown_key(tmp_path: Pa
         Target("t", "baremetal", NODES, Path("t.hcl"), identity_file="/k"), NODES, tmp_path, Path("/run/s")
     )
     assert '  IdentityFile "/k"\n  IdentitiesOnly yes\n' in with_key and "ProxyJump" not in with_key
+
+
+@pytest.mark.parametrize(
+    ("kind", "machine", "times"),
+    [
+        ("virtual", Machine("qemu"), 5),
+        ("virtual", Machine("qemu", accelerator="kvm"), 1),
+        ("virtual", Machine("openstack"), 1),
+        ("baremetal", Machine("qemu"), 1),
+        ("baremetal", None, 1),
+    ],
+)
+def test_machines_that_are_emulated_may_take_longer(
+    tmp_path: Path, kind: str, machine: Machine | None, times: int
+) -> None:
+    target = Target("t", kind, NODES, Path("t.hcl"), machine=machine)
+    made = Ssh.made(target, NODES, tmp_path / "ssh")
+    assert made.patience == Ssh.remembered(tmp_path / "ssh").patience == times
+    assert f"  ConnectTimeout {10 * times}\n  ServerAliveInterval {5 * times}\n" in made.config.read_text()
 
 
 def test_what_was_written_is_remembered_and_only_pinned_keys_are_in_it(tmp_path: Path) -> None:
