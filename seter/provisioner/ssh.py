@@ -98,8 +98,8 @@ def private_folder(folder: Path) -> Path:
 
 @dataclass
 class Ssh:
-    """Calls to the hosts that `folder/config` knows. `users` says whom we are there, by name of the host; `patience` how
-    many times longer than others they may take."""
+    """Calls to the hosts that `folder/config` knows. `users` says whom we are there, by name of the host; `patience`
+    how many times longer than others they may take."""
 
     folder: Path
     users: dict[str, str]
