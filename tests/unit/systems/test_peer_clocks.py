@@ -18,7 +18,7 @@ import peer_clocks
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from peer_clocks import APART, EVERY, MOST, SOON, Clock, Peers, off_by
+from peer_clocks import APART, ASKED, EVERY, MOST, SOON, Clock, Peers, off_by
 
 from seter.certificates import Pair, make_authority, make_certificate
 
@@ -134,3 +134,15 @@ def test_peers_are_asked_whatever_year_it_is_here_and_only_those_that_the_ca_kno
     assert len(found) == 2 and all(HOUR - 5 < each <= HOUR for each in found)
     assert Peers(addresses, tmp_path / "ca.crt").ask() == []
     assert Peers((), tmp_path / "ca.crt").ask() == []
+
+
+def test_of_many_peers_some_are_asked_and_in_time_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.crt").write_text(make_authority("s/t/i").certificate)
+    asked: list[str] = []
+    monkeypatch.setattr(Peers, "_one", staticmethod(lambda address, tls: asked.append(address)))
+    many = [f"10.0.0.{number}" for number in range(1, 21)]
+    peers = Peers(many, tmp_path / "ca.crt")
+    assert peers.ask() == [] and len(set(asked)) == len(asked) == ASKED
+    for _ in range(100):
+        peers.ask()
+    assert set(asked) == set(many)
