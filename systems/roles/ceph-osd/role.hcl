@@ -35,7 +35,7 @@ role "ceph-osd" {
   parameter "watch_timeout" {
     type    = "duration"
     summary = "A RadosGW that says nothing for this long is not waited for by those that make or remove a bucket"
-    default = "6s"
+    default = "15s"
   }
 
   process {

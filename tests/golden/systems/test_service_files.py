@@ -58,7 +58,7 @@ def ceph_conf(role: str, monitors: list[dict[str, Any]] = STORAGE, **changes: ob
         "ceph_osd_backend": "bluestore",
         "ceph_osd_size": 6 << 30,
         "ceph_osd_memory": 1 << 30,
-        "ceph_osd_watch_timeout": 6.0,
+        "ceph_osd_watch_timeout": 15.0,
         "radosgw_dns_name": "s3.example.test",
         "radosgw_backend_idle": 65,
         "radosgw_mon_host": [],
