@@ -133,7 +133,7 @@ def test_peers_are_asked_whatever_year_it_is_here_and_only_those_that_the_ca_kno
         found = Peers(addresses, tmp_path / "ca.crt").ask()
     assert len(found) == 2 and all(HOUR - 5 < each <= HOUR for each in found)
     assert Peers(addresses, tmp_path / "ca.crt").ask() == []
-    assert Peers((), tmp_path / "ca.crt").ask() == []
+    assert Peers(addresses[:1], tmp_path / "nowhere").ask() == []
 
 
 def test_of_many_peers_some_are_asked_and_in_time_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

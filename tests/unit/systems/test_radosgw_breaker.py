@@ -201,6 +201,7 @@ def test_a_radosgw_whose_node_has_a_wrong_clock_is_out_at_once_and_in_again_with
     said = breaker.state.report()
     assert not said["ok"] and not said["proven"] and "clock is 3600 s ahead of" in said["summary"]
     assert "radosgw_breaker_clock_off_seconds 3600" in breaker.state.metrics()
+    assert breaker.state.bad == 0
     for _ in range(5):
         breaker.hear(GOOD, 3600.0)
     other.hear(GOOD, -3600.0)

@@ -220,7 +220,8 @@ class Breaker:
         state = self.state
         state.off = off
         if off or outcome is Outcome.BAD:
-            state.failures, state.good, state.bad = state.failures + 1, 0, state.bad + 1
+            state.failures, state.good = state.failures + 1, 0
+            state.bad += outcome is Outcome.BAD  # a wrong clock is no request that failed
         elif outcome is Outcome.GOOD:
             state.failures, state.good = 0, state.good + 1
         if state.out:
