@@ -150,8 +150,9 @@ class Vault:
         if kept is not None and kept.get("names", names) != names:
             del self._values[wish.key]
         elif kept is not None:
-            # Read once for those that were made before this was noted: a fleet has many, and each look passes here.
-            ends = datetime.fromisoformat(kept.get("ends") or end_of(kept["certificate"]).isoformat())
+            if "ends" not in kept:  # made before this was noted; a fleet has many, and each look passes here
+                kept["ends"] = end_of(kept["certificate"]).isoformat()
+            ends = datetime.fromisoformat(kept["ends"])
             if ends - datetime.now(UTC) < RENEW_BEFORE:
                 del self._values[wish.key]
                 self.renewed[wish.key] = ends
