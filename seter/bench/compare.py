@@ -88,22 +88,28 @@ class Compared:
 
 
 def measured_of(
-    strategy: str, condition: str, number: int, drive: Mapping[str, object], own: Mapping[str, str]
+    strategy: str,
+    condition: str,
+    number: int,
+    drive: Mapping[str, object],
+    gateways: Mapping[str, str],
+    names: Mapping[str, str],
 ) -> Measured:
-    """From what the client printed. `own` is the backend of each gateway's own node, by the gateway's address. Raises
-    KeyError, TypeError or ValueError for what is no such document."""
+    """From what the client printed. `gateways` is the node at each address, `names` that of each backend, by what its
+    answers call it. Raises KeyError, TypeError or ValueError for what is no such document."""
     latency, ways = drive["latency"], drive["ways"]
     if not isinstance(latency, Mapping) or not isinstance(ways, Mapping):
         raise TypeError("latency and ways are objects")
     counts: dict[str, int] = {}
-    for found in ways.values():
+    answered = elsewhere = 0
+    for address, found in ways.items():
         for backend, count in found.items():
-            counts[backend] = counts.get(backend, 0) + count
-    counts.pop("", None)
-    told = {address: {b: n for b, n in found.items() if b} for address, found in ways.items() if address in own}
-    answered = sum(sum(found.values()) for found in told.values())
-    elsewhere = sum(n for address, found in told.items() for b, n in found.items() if b != own[address])
-    known = counts.keys() <= set(own.values())  # else one was started anew meanwhile, and nobody knows where it is
+            if backend:
+                node = names.get(backend, backend)
+                counts[node] = counts.get(node, 0) + count
+                if address in gateways:
+                    answered += count
+                    elsewhere += count if node != gateways[address] else 0
     invalid = drive["invalid"]
     return Measured(
         strategy=strategy,
@@ -115,42 +121,17 @@ def measured_of(
         p999=_number(latency["p999"]),
         failed=int(_number(drive["failed"])),
         sent=int(_number(drive["sent"])),
-        fairness=jain(list(counts.values()), max(len(set(own.values())), len(counts))),
-        cross=elsewhere / answered if answered and known else None,
+        fairness=jain(list(counts.values()), max(len(set(names.values())), len(counts))),
+        cross=elsewhere / answered if answered and not strangers(drive, names) else None,
         invalid=tuple(map(str, invalid)) if isinstance(invalid, list) else (),
     )
 
 
-def renamed(drive: Mapping[str, object], names: Mapping[str, str]) -> Mapping[str, object]:
-    """The same, with a backend that was started anew under the name that it had before."""
-    ways: dict[str, dict[str, int]] = {}
-    told = drive.get("ways")
-    for address, counts in told.items() if isinstance(told, Mapping) else ():
-        found = ways.setdefault(address, {})
-        for backend, count in counts.items():
-            name = names.get(backend, backend)
-            found[name] = found.get(name, 0) + count
-    return {**drive, "ways": ways} if ways else drive
-
-
-def newcomer(drive: Mapping[str, object], own: Mapping[str, str]) -> str:
-    """The one backend that nobody knew; empty if there is none, or more."""
+def strangers(drive: Mapping[str, object], names: Mapping[str, str]) -> set[str]:
+    """Backends that answered, and whose node nobody knows."""
     ways = drive.get("ways")
-    told = {backend for counts in ways.values() for backend in counts} if isinstance(ways, Mapping) else set()
-    unknown = sorted(told - {"", *own.values()})
-    return unknown[0] if len(unknown) == 1 else ""
-
-
-def own_backends(drive: Mapping[str, object]) -> dict[str, str]:
-    """Who answers most at each gateway's address, where that is more than half: a gateway prefers its own node's. None
-    where no two gateways have different ones."""
-    ways = drive.get("ways")
-    found = {}
-    for address, counts in ways.items() if isinstance(ways, Mapping) else ():
-        known = {backend: count for backend, count in counts.items() if backend}
-        if known and max(known.values()) > sum(known.values()) / 2:
-            found[address] = max(known, key=lambda backend: known[backend])
-    return found if len(set(found.values())) == len(found) else {}
+    told = {backend for found in ways.values() for backend in found} if isinstance(ways, Mapping) else set()
+    return told - {"", *names}
 
 
 def jain(counts: Sequence[int], many: int) -> float:

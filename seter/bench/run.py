@@ -1,7 +1,8 @@
 """Deploys one strategy after the other, measures each under each condition, and puts back what was there.
 
 Only targets that are marked for experiments are touched. Requests go to the gateways' own addresses in turn, so that it
-is known which gateway each went through; who answered is in the answer. Every second round goes backwards: what changes
+is known which gateway each went through; who answered is in the answer, by a name that its role's status command tells
+too. Every second round goes backwards: what changes
 slowly on the machine touches all strategies alike, and the last of one round need not be deployed for the next.
 """
 
@@ -22,12 +23,13 @@ from common.console import Report
 from common.errors import BadInput, Conflict, Error
 from common.model import Event
 from common.probe import s3
-from seter.bench.compare import Compared, Measured, compare, measured_of, newcomer, own_backends, renamed
+from seter.bench.compare import Compared, Measured, compare, measured_of, strangers
 from seter.bench.definition import FILE, bench_of, chosen, profile_of, variant
 from seter.chaos import actions, undo
 from seter.chaos.ledger import Ledger
 from seter.chaos.run import tidy
 from seter.chaos.scene import Scene, on
+from seter.chaos.who import answering
 from seter.checks import address_of, check_nodes
 from seter.deploy import deploy
 from seter.prove import Cast, make_cast
@@ -35,7 +37,6 @@ from seter.survey import Request, Survey, survey
 from seter.traffic import stop_order
 
 AFTER = 2.0  # seconds of requests before something is started anew; the client has stored what it reads by then
-LEARNING = 4.0  # seconds of requests by which it is learnt whose backend is whose
 Confirm = Callable[[BenchList, Sequence[Strategy], str], None]  # raises BadInput when the answer is no
 
 
@@ -56,7 +57,7 @@ class _Bench:
     terms: Terms
     profile: str
     report: Report
-    names: dict[str, str]  # what a backend was called before it was started anew; shared by all strategies
+    names: dict[str, str]  # the node of each backend, by what its answers call it; shared by all strategies
 
     def addresses(self, condition: Condition | None = None) -> list[str]:
         """Of the gateways, as the client reaches them; the first one's as often as all others' together, if so."""
@@ -64,17 +65,13 @@ class _Bench:
         more = len(found) - 2 if condition is not None and condition.uneven else 0
         return [*found[:1] * (1 + max(0, more)), *found[1:]]
 
-    def learn(self) -> dict[str, str]:
-        return own_backends(self._drive(self.addresses(), LEARNING))
-
-    def measure(self, strategy: Strategy, condition: Condition, number: int, own: Mapping[str, str]) -> Measured:
+    def measure(self, strategy: Strategy, condition: Condition, number: int) -> Measured:
         with self._under(condition):
-            drive = renamed(self._drive(self.addresses(condition), self.terms.seconds), self.names)
-        first = own.get(address_of(self.seen, self.cast.client, self.cast.gateways[0]))
-        if condition.cold and first is not None and (new := newcomer(drive, own)):
-            self.names[new] = first
-            drive = renamed(drive, self.names)
-        found = measured_of(strategy.name, condition.name, number, drive, own)
+            drive = self._drive(self.addresses(condition), self.terms.seconds)
+        if strangers(drive, self.names):  # servers that were started since
+            self.names |= answering(self.seen, self.cast.gateways)
+        gateways = dict(zip(self.addresses(), self.cast.gateways, strict=True))
+        found = measured_of(strategy.name, condition.name, number, drive, gateways, self.names)
         self.report(Event("measured", f"{strategy.name}, {condition.name}", f"p99 {found.p99 * 1e3:.0f} ms"))
         return found
 
@@ -186,15 +183,14 @@ def bench(
         confirm(listed, strategies, cast.gateways[0])
         tidy(request, report)
         measured: list[Measured] = []
-        renewed: dict[str, str] = {}
+        backends = answering(seen, cast.gateways)
         try:
-            own = _Bench(request, seen, cast, listed, terms, profile, report, renewed).learn()
             for number, strategy in in_order(strategies, terms.rounds):
                 changed = variants[strategy.name]
                 _heal(changed, report)
-                one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report, renewed)
+                one = _Bench(changed, survey(changed, report), cast, listed, terms, profile, report, backends)
                 for condition in listed.conditions:
-                    measured.append(one.measure(strategy, condition, number, own))
+                    measured.append(one.measure(strategy, condition, number))
                     ended(measured[-1])
         finally:
             _heal(request, report)

@@ -20,9 +20,7 @@ from seter.bench.compare import (
     compare,
     jain,
     measured_of,
-    newcomer,
-    own_backends,
-    renamed,
+    strangers,
     superiority,
 )
 from seter.bench.definition import bench_of, chosen, profile_of, variant
@@ -136,37 +134,34 @@ def drive(ways: Mapping[str, Mapping[str, int]]) -> dict[str, object]:
     return {**found, "ways": ways}
 
 
+GATEWAYS = {"10.0.0.1": "gw1", "10.0.0.2": "gw2"}
+
+
 def test_cross_traffic_is_what_another_node_than_the_gateway_s_answered() -> None:
-    learnt = own_backends(drive({"10.0.0.1": {"aa": 80, "bb": 10, "": 3}, "10.0.0.2": {"bb": 60, "aa": 30}}))
-    assert learnt == {"10.0.0.1": "aa", "10.0.0.2": "bb"}
-    found = measured_of(
-        "s", "calm", 1, drive({"10.0.0.1": {"aa": 50, "bb": 50}, "10.0.0.2": {"bb": 100, "": 7}}), learnt
-    )
+    told = drive({"10.0.0.1": {"aa": 50, "bb": 50}, "10.0.0.2": {"bb": 100, "": 7}})
+    found = measured_of("s", "calm", 1, told, GATEWAYS, {"aa": "gw1", "bb": "gw2"})
     assert found.cross == 0.25
     assert found.fairness == pytest.approx(jain([50, 150], 2))
 
 
 def test_a_backend_that_was_started_anew_is_the_one_that_it_was() -> None:
-    own = {"10.0.0.1": "41", "10.0.0.2": "42"}
+    names = {"41": "gw1", "42": "gw2"}
     told = drive({"10.0.0.1": {"41": 5, "99": 4, "42": 1}, "10.0.0.2": {"42": 9, "99": 1, "": 1}})
-    assert newcomer(told, own) == "99" and newcomer(drive({"10.0.0.1": {"41": 5, "": 1}}), own) == ""
-    assert newcomer(drive({"10.0.0.1": {"98": 5, "99": 1}}), own) == ""  # nobody knows which is which
-    found = renamed(told, {"99": "41"})
-    assert found["ways"] == {"10.0.0.1": {"41": 9, "42": 1}, "10.0.0.2": {"42": 9, "41": 1, "": 1}}
-    assert measured_of("s", "c", 1, told, own).cross is None
-    assert measured_of("s", "c", 1, found, own).cross == pytest.approx(0.1)
+    assert strangers(told, names) == {"99"} and measured_of("s", "c", 1, told, GATEWAYS, names).cross is None
+    names |= {"99": "gw1"}
+    found = measured_of("s", "c", 1, told, GATEWAYS, names)
+    assert not strangers(told, names) and found.cross == pytest.approx(0.1)
+    assert found.fairness == jain([10, 10], 2)
 
 
-def test_whose_backend_is_whose_is_not_guessed() -> None:
-    assert own_backends(drive({"10.0.0.1": {"aa": 5, "bb": 5}})) == {}
-    assert own_backends(drive({"10.0.0.1": {"aa": 9}, "10.0.0.2": {"aa": 9}})) == {}
-    assert measured_of("s", "calm", 1, drive({"10.0.0.1": {"aa": 5}}), {}).cross is None
-    assert measured_of("s", "calm", 1, drive({"10.0.0.1": {"aa": 5, "new": 1}}), {"10.0.0.1": "aa"}).cross is None
+def test_a_node_that_answered_nothing_counts_for_fairness() -> None:
+    found = measured_of("s", "c", 1, drive({"10.0.0.1": {"41": 5}}), GATEWAYS, {"41": "gw1", "42": "gw2"})
+    assert (found.cross, found.fairness) == (0.0, 0.5)
 
 
 def test_what_the_client_prints_of_itself_is_understood() -> None:
     whole = json.loads(FIXTURE.read_text())
-    found = measured_of("s", "calm", 1, whole, {})
+    found = measured_of("s", "calm", 1, whole, {}, {})
     assert (found.failed, found.sent) == (whole["failed"], whole["sent"]) and found.p99 == whole["latency"]["p99"]
 
 
