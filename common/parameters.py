@@ -51,12 +51,16 @@ class _Told:
 
 def _told(system: System, group: Group, use: RoleUse, target: Target, node: Node) -> Iterator[tuple[Parameter, _Told]]:
     """Each parameter of the role with what is said, of the first service or of all."""
-    first, every = (
-        _Told(one, (_node_layer(group, node), _target_layer(place), _use_layer(group, use), _system_layer(one)))
-        for one, place in ((system, target), of_all(system, target))
-    )
+    first = _told_in(system, target, group, use, node)
+    every = _told_in(*of_all(system, target), group, use, node)
     for parameter in use.role.parameters:
         yield parameter, first if parameter.name in use.role.per_service else every
+
+
+def _told_in(system: System, target: Target, group: Group, use: RoleUse, node: Node) -> _Told:
+    return _Told(
+        system, (_node_layer(group, node), _target_layer(target), _use_layer(group, use), _system_layer(system))
+    )
 
 
 def resolve(system: System, group: Group, role_use: RoleUse, target: Target, node: Node) -> Mapping[str, Value]:
@@ -86,16 +90,18 @@ def given(
 
     None too when the value is wrong or missing: `problems_of_system` and `problems_of_target` say so.
     """
-    for parameter, told in _told(system, group, role_use, target, node):
-        if parameter.name == name:
-            layer = told.layer(name)
-            if layer is None:
-                return None if parameter.default is None else (parameter.default, parameter.place)
-            try:
-                return _typed(told.system, parameter, layer.values[name]), layer.places.get(name, NOWHERE)
-            except Wrong:
-                return None
-    return None
+    parameter = next((each for each in role_use.role.parameters if each.name == name), None)
+    if parameter is None:
+        return None
+    whole = (system, target) if name in role_use.role.per_service else of_all(system, target)
+    told = _told_in(*whole, group, role_use, node)
+    layer = told.layer(name)
+    if layer is None:
+        return None if parameter.default is None else (parameter.default, parameter.place)
+    try:
+        return _typed(told.system, parameter, layer.values[name]), layer.places.get(name, NOWHERE)
+    except Wrong:
+        return None
 
 
 def resolve_services(

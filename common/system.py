@@ -232,6 +232,12 @@ class Target:
     outage: timedelta = OUTAGE  # so long after a node lost its power new requests may fail
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     places: Places = field(default=(), compare=False, repr=False)
+    kinds: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """Of all nodes that are ours, each once. Asked for each role of each node, so it is found once."""
+
+    def __post_init__(self) -> None:
+        kinds = dict.fromkeys(self.kind_of(node) for node in self.managed)
+        object.__setattr__(self, "kinds", tuple(kinds) or (self.kind,))
 
     def kind_of(self, node: Node) -> str:
         """What the node is."""
@@ -241,11 +247,6 @@ class Target:
     def managed(self) -> tuple[Node, ...]:
         """The nodes that are ours to make and change."""
         return tuple(node for node in self.nodes if not node.existing)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Of all those, each once."""
-        return tuple(dict.fromkeys(self.kind_of(node) for node in self.managed)) or (self.kind,)
 
     def made_networks(self) -> tuple[Network, ...]:
         """Networks that are made: hosts find theirs, so beside hosts only those that other nodes are on too."""

@@ -332,19 +332,20 @@ def target_faults(target: TargetDraft) -> Iterator[Wrong]:
     """What cannot be together; for a target that has all its nodes."""
     if not target.nodes:
         yield Wrong("holds no nodes", 'add nodes "…" { … }')
-    if "container" in target.kinds and not target.image:
+    kinds, members = target.kinds, target.members
+    if "container" in kinds and not target.image:
         yield Wrong("a container target needs an image", 'add image = "BASE", what its nodes are made of')
-    if "virtual" in target.kinds and target.machine is None:
+    if "virtual" in kinds and target.machine is None:
         yield Wrong("nobody makes the nodes of a virtual target", 'add machine "qemu" {}')
-    if "virtual" not in target.kinds and target.machine is not None:
+    if "virtual" not in kinds and target.machine is not None:
         yield Wrong(f"a machine block in a {target.kind} target", "leave it out")
-    for node in target.members:
+    for node in members:
         if (node.memory or node.cores) and (node.kind or target.kind) != "virtual":
             yield Wrong(f'node "{node.name}" has memory or cores, and is no virtual machine', "leave them out")
-    is_metal = "baremetal" in target.kinds
+    is_metal = "baremetal" in kinds
     for network in target.networks:
-        where = f'network "{network.name}" of a {" and ".join(target.kinds)} target'
-        if target.kinds == ("baremetal",) and not network.prefix:
+        where = f'network "{network.name}" of a {" and ".join(kinds)} target'
+        if kinds == ("baremetal",) and not network.prefix:
             yield Wrong(f"{where} has no prefix", 'add prefix = "10.20.0.0/24": it is there already')
         if not is_metal and (network.prefix or network.prefix6) and not network.parent:
             yield Wrong(f"{where} has a prefix", "leave it out: one is picked free from its pool")
