@@ -4,10 +4,10 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check unit bench clean lock
+.PHONY: help setup demo test test-long test-machines check unit bench clean lock
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS="	" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS="	" read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 setup: ## install what is missing, make .venv, start a Docker engine where none runs
 	@bin/setup --dev
@@ -19,8 +19,11 @@ demo: ## build, deploy and prove the load balancer, and leave it running
 test: ## what CI runs: check, then all tests
 	@bin/test "not long"
 
-test-long: ## full sweeps and soak as well
-	@bin/test
+test-long: ## what `make test` leaves out: full sweeps, soak, every kind of target and fault
+	@bin/test "long and not emulated"
+
+test-machines: ## the rest of it: machines that boot, whose processors are emulated here
+	@bin/test "long and emulated"
 
 unit: ## the fast tests alone
 	@$(PYTEST) tests/unit tests/golden

@@ -39,6 +39,12 @@ ALONE = (
     "test_secrets_stay_secret", "test_seter", "test_tour",
 )  # fmt: skip
 
+# Machines boot in them. Where their processors are emulated each takes minutes, so they are apart.
+EMULATED = (
+    "test_machines_boot", "test_s3_lb_on_machines", "test_slots", "test_smie_booted", "test_smie_disk",
+    "test_smie_machines",
+)  # fmt: skip
+
 
 # What builds looks at the engine and at what is left on the machine: one file of these at a time.
 BUILDING = ("test_apply", "test_naust_engine", "test_offline_builds", "test_smie")
@@ -51,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         deployed = "running" in getattr(item, "fixturenames", ()) or (call is not None and "radosgw" in call.id)
         if deployed or (item.path.stem in ALONE and "unit" not in item.path.parts):
             item.add_marker("alone")
+        if item.path.stem in EMULATED:
+            item.add_marker("emulated")
     items.sort(key=lambda item: _unit(item.nodeid) != "builds")
 
 

@@ -31,6 +31,7 @@ PARAMETERS = (
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_the_same_system_holds_on_hosts(tmp_path: Path) -> None:
     systems = tmp_path / "definitions"
     shutil.copytree(ROOT / "systems", systems, symlinks=True)
