@@ -101,6 +101,7 @@ def two(built: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]
         with engine, deployment(built, tmp_path_factory.mktemp("engines"), f"e{os.getpid()}") as small:
             made = Two(small, engine, pairs, address)
             made.point(made.tcp)
+            small.seter("deploy", "--yes")
             yield made
 
 
@@ -111,7 +112,6 @@ def write(folder: Path, name: str, pair: Pair) -> None:
 
 
 def test_nodes_of_one_network_on_two_engines_reach_each_other(two: Two) -> None:
-    two.small.seter("deploy", "--yes")
     assert {name.partition(".")[0] for name in two.running()} == {"w1"}
     assert {name.partition(".")[0] for name in two.running(two.far.host)} == {"w2", "x1"}
     assert "w2 says hello" in two.page("w1", "w2")

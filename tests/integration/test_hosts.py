@@ -78,7 +78,7 @@ class Field:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     folder = tmp_path_factory.mktemp("hosts")
     env = {
         "SETER_SYSTEMS": str(definitions(folder)),
@@ -89,33 +89,41 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
         yield Field(Tools(ROOT, env), folder, lab)
 
 
-def test_a_host_is_learnt_by_a_word_and_never_by_the_way(place: Field) -> None:
-    place.point(pinned=False)
-    refused = place.seter("deploy", "--yes", code=5)
+@pytest.fixture(scope="module")
+def place(field: Field) -> Field:
+    """With the system deployed on it; also when the tests that do so are not selected."""
+    field.point(pinned=False)
+    field.seter("trust", "--yes")
+    field.seter("deploy", "--yes")
+    return field
+
+
+def test_a_host_is_learnt_by_a_word_and_never_by_the_way(field: Field) -> None:
+    field.point(pinned=False)
+    refused = field.seter("deploy", "--yes", code=5)
     assert "the host key of w1 is not known" in refused.err, refused.err
-    assert "no terminal" in place.seter("trust", code=2).err
-    shown = place.seter("trust", "--yes", "--json").json()
-    own = {name: " ".join(host.key.split()[:2]) for name, host in place.lab.machines.items()}
+    assert "no terminal" in field.seter("trust", code=2).err
+    shown = field.seter("trust", "--yes", "--json").json()
+    own = {name: " ".join(host.key.split()[:2]) for name, host in field.lab.machines.items()}
     assert {each["host"]: each["key"] for each in shown} == own
     assert {each["state"] for each in shown} == {"new"}
-    assert {each["state"] for each in place.seter("trust", "--json").json()} == {"known"}
-    assert place.states()["w1"] == {"missing"}
+    assert {each["state"] for each in field.seter("trust", "--json").json()} == {"known"}
+    assert field.states()["w1"] == {"missing"}
 
 
-def test_who_wants_it_to_stop_while_software_is_installed_waits_less_than_a_minute(place: Field) -> None:
-    with place.deploying() as process:
+def test_who_wants_it_to_stop_while_software_is_installed_waits_less_than_a_minute(field: Field) -> None:
+    with field.deploying() as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "install" in line)
         process.send_signal(signal.SIGINT)
         started = time.monotonic()
         process.stderr.read()
         assert process.wait(120) == 130 and time.monotonic() - started < STILL_WITHIN
-    left = subprocess.run(["pgrep", "--full", f"smie apply small.*{place.folder}"], capture_output=True, text=True)
+    left = subprocess.run(["pgrep", "--full", f"smie apply small.*{field.folder}"], capture_output=True, text=True)
     assert left.stdout == ""
 
 
 def test_what_was_deployed_is_there_and_nothing_is_left_to_do(place: Field) -> None:
-    place.seter("deploy", "--yes")
     started = time.monotonic()
     assert "no change" in place.seter("deploy", "--yes").out
     assert time.monotonic() - started < NO_OP_WITHIN
@@ -370,6 +378,7 @@ def test_a_deploy_that_is_killed_as_it_starts_a_program_is_finished_by_the_next(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_deploy_that_is_killed_at_every_program_that_it_starts_ends_as_an_undisturbed_one(
     place: Field, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def count(stderr: str) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_deploy_killed_at_every_event_ends_as_an_undisturbed_one(
     small: Small, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_deploy_killed_at_every_event_ends_as_an_undisturbed_one(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_roll_out_that_goes_back_killed_at_every_event_goes_back_with_the_next(
     small: Small, capsys: pytest.CaptureFixture[str]
 ) -> None:
