@@ -20,7 +20,7 @@ from common.model import Digest, Event
 from naust.source.apt_release import LARGEST, Listed, Release, check_date, parse, unsigned, unusable
 from naust.source.fetch import bare
 from naust.source.openpgp import signed_text
-from naust.store.retrying import Patience, Tries
+from naust.store.tries import Patience, Tries
 from naust.wire.transport import Transport, shown
 
 PATIENCE = Patience(tries=4)

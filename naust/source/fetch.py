@@ -7,11 +7,10 @@ is killed; the next run asks for the rest of it (RFC 9110, section 14). What is 
 from __future__ import annotations
 
 import fcntl
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
@@ -25,13 +24,13 @@ from naust.manifest import Blob
 from naust.source.interface import Item, Kept, Upstream
 from naust.store.incoming import explained
 from naust.store.interface import Collectable, Store
-from naust.store.retrying import PROGRESS, Patience, Tries
+from naust.store.resumed import Resumed
+from naust.store.tries import Patience, Tries
 from naust.transfer.verified import chunks
-from naust.wire.bodies import broke, read_into
 from naust.wire.transport import Answer, Transport, basic, shown
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    pass
 
 T = TypeVar("T")
 LARGE = 32 << 20  # bytes from which a part file is worth it
@@ -179,85 +178,28 @@ def bare(url: str) -> tuple[str, Secret | None]:
     return parts._replace(netloc=host).geturl(), basic(unquote(user), Secret(unquote(password)))
 
 
-class _Arriving(io.RawIOBase):
-    """An item's bytes as they come, opened anew where they broke. It can seek, for a store that is sent it twice."""
+class _Arriving(Resumed):
+    """An item's bytes as they come."""
 
     def __init__(self, fetching: Fetching, item: Item) -> None:
+        super().__init__(Tries(fetching.patience, item.path, fetching.report), shown(item.url))
         self.item = item
         self.size: int | None = item.size if item.size >= 0 else None
         self.suspicion = ""
-        self._fetching, self._position, self._got = fetching, 0, 0
-        self._tries = Tries(fetching.patience, item.path, fetching.report)
-        self._open = ExitStack()
-        self._source: BinaryIO | None = None
+        self._fetching = fetching
 
-    def begin(self) -> None:
-        """Open it, so that what upstream says of it is known."""
-        self._patiently(self._opened)
+    def end(self) -> int | None:
+        return self.size
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_CUR:
-            offset += self._position
-        elif whence != io.SEEK_SET:
-            raise io.UnsupportedOperation("where it ends is not known before")
-        if offset != self._position:
-            self._shut()
-            self._position = offset
-        return offset
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        if not len(view) or (self.size is not None and self._position == self.size and self._source is None):
-            return 0
-        count = self._patiently(lambda: self._some(view))
-        self._position += count
-        self._got += count
-        if self._got >= PROGRESS:
-            self._tries.progressed()
-        return count
-
-    def close(self) -> None:
-        self._shut()
-        super().close()
-
-    def _some(self, view: memoryview) -> int:
-        count = read_into(self._opened(), view)
-        if not count and self.item.size > self._position:
-            raise broke(shown(self.item.url), f"{self.item.size - self._position} bytes are missing")
-        return count
-
-    def _opened(self) -> BinaryIO:
-        if self._source is None:
-            self._source = self._open.enter_context(self._from_upstream())
-        return self._source
-
-    def _patiently(self, act: Callable[[], T]) -> T:
-        while True:
-            try:
-                return act()
-            except Unavailable as error:
-                self._shut()
-                self._got = 0
-                self._tries.failed(error)
-
-    def _from_upstream(self) -> AbstractContextManager[BinaryIO]:
+    def opened_at(self, position: int) -> AbstractContextManager[BinaryIO]:
         upstream, transport = self._fetching.upstream, self._fetching.transport
         if isinstance(upstream, Opens):
-            return upstream.opened(transport, self.item, self._position)
+            return upstream.opened(transport, self.item, position)
         url, credential = bare(self.item.url)
         if url.startswith("file:"):
-            return _local(url, self._position)
-        if self._position:
-            return transport.part(url, self._position, credential=credential)
+            return _local(url, position)
+        if position:
+            return transport.part(url, position, credential=credential)
         return self._asked(url, credential)
 
     @contextmanager
@@ -276,10 +218,6 @@ class _Arriving(io.RawIOBase):
         stated = _stated(answer)
         _check_length(self.item, stated, self.suspicion)
         self.size = stated if self.size is None else self.size
-
-    def _shut(self) -> None:
-        self._source = None
-        self._open.close()
 
 
 def _stated(answer: Answer) -> int | None:

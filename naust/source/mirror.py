@@ -26,7 +26,7 @@ from naust.source.snapshot import Snapshot, gaps, newest
 from naust.source.snapshot import files_of as files_in
 from naust.source.states import DEFINED, ITEMS, files_of, fingerprint, publish_state, went_back
 from naust.store.interface import Store
-from naust.store.retrying import Patience
+from naust.store.tries import Patience
 from naust.transfer.parallel import each
 from naust.transfer.push_blobs import silent
 from naust.wire.transport import Transport, shown

@@ -28,7 +28,7 @@ from naust.source.states import fingerprint
 from naust.source.upstreams import upstream as made_by
 from naust.source.used import Journal, Record, Used
 from naust.store.interface import Store
-from naust.store.retrying import Patience
+from naust.store.tries import Patience
 from naust.transfer.push_blobs import silent
 from naust.wire.transport import Transport
 

@@ -31,8 +31,9 @@ from naust.store.access import Access
 from naust.store.interface import Store
 from naust.store.limiting import limiting
 from naust.store.registry import RegistryStore
-from naust.store.retrying import Patience, retrying
+from naust.store.retrying import retrying
 from naust.store.s3_upload import PART
+from naust.store.tries import Patience
 from naust.wire import patience
 from tests.contract.test_store import NAME
 from tests.lab.faults import Fault, FaultProxy, Seen, is_, storm

@@ -15,7 +15,7 @@ from common.model import Digest, Secret
 from naust.source.fetch import Fetching, bare
 from naust.source.interface import Item, Kept, Survey
 from naust.store.directory import DirectoryStore
-from naust.store.retrying import Patience
+from naust.store.tries import Patience
 from naust.wire.transport import Transport, basic
 from tests.lab.faults import answering
 

@@ -33,7 +33,7 @@ from naust.source.snapshot import Snapshot, dated, files, find, gaps, make, name
 from naust.source.usage import usage
 from naust.store.directory import DirectoryStore
 from naust.store.interface import Store
-from naust.store.retrying import Patience
+from naust.store.tries import Patience
 from naust.transfer.push_blobs import silent
 from naust.wire.transport import Transport
 from tests.lab.registries import docker_registry

@@ -17,7 +17,8 @@ from common.errors import Conflict, Corrupt, Denied, Error, NotFound, Unavailabl
 from common.model import Digest, Event
 from naust.store.interface import Collectable, Indexed, Referrer, Store, Traits
 from naust.store.memory import MemoryStore
-from naust.store.retrying import GaveUp, Patience, RetryingStore, retrying
+from naust.store.retrying import RetryingStore, retrying
+from naust.store.tries import GaveUp, Patience
 
 NAME = "file/thing"
 CONTENT = os.urandom(300_000)
