@@ -30,6 +30,8 @@ _Key = tuple[int, int, int, int, int]  # of a file: device, inode, size, time of
 SMALL = 1 << 20  # bytes; up to this, a blob is read, checked and sent at once
 PIECE = 16 << 20  # bytes of a stream that are kept until the registry has them
 _TRIES = 6  # of a piece
+_SETTLED = 0.2  # seconds without a byte more, after which what the registry has is what it will have
+_LOOKS = 10  # at most, for that
 _REFUSED = ("DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID")
 
 
@@ -181,7 +183,7 @@ class Uploads:
         if upload is None or not seekable:
             return None
         try:
-            self._ask(repository, upload)
+            self._settle(repository, upload)
         except Unavailable:
             self._remember(repository, digest, upload)
             raise
@@ -203,6 +205,17 @@ class Uploads:
         with self._client.request("GET", upload.location, scope=push_scope(repository), accept=(200, 204)) as answer:
             upload.offset = _offset(answer)
             upload.location = _location(answer, self._client.base) if answer.header("Location") else upload.location
+
+    def _settle(self, repository: str, upload: _Upload) -> None:
+        """How far it got, when that no longer grows: a busy registry may still be reading what came before the line
+        broke, and would put it behind what is sent now."""
+        self._ask(repository, upload)
+        for _ in range(_LOOKS):
+            before = upload.offset
+            self._sleep(_SETTLED)
+            self._ask(repository, upload)
+            if upload.offset == before:
+                return
 
     def _send_rest(self, repository: str, upload: _Upload, size: int, source: BinaryIO, begin: int | None) -> None:
         while upload.offset < size:
