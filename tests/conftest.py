@@ -29,14 +29,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 INSTANCE = f"test-{os.getpid()}"
-# These deploy systems, or measure what one promises: nothing may run beside them. So may what uses such a deployment.
+# These deploy s3-lb, measure what a system promises, or look at all there is: nothing may run beside them. So may what
+# uses such a deployment.
 ALONE = (
-    "test_adopt", "test_bad_input", "test_ceph", "test_clean", "test_engine_faults", "test_engines", "test_history",
-    "test_hosts", "test_hundred_hosts", "test_long", "test_machines_boot", "test_main_job", "test_manuals",
-    "test_mixed", "test_operations", "test_process", "test_provisioner", "test_roles_data_plane",
-    "test_roles_many_members", "test_roles_services", "test_roles_several_services", "test_rollout_cuts",
-    "test_rollouts", "test_s3_lb_on_hosts", "test_s3_lb_on_machines",
-    "test_secrets_stay_secret", "test_seter", "test_tour",
+    "test_bad_input", "test_ceph", "test_clean", "test_hundred_hosts", "test_long", "test_machines_boot",
+    "test_main_job", "test_manuals", "test_process", "test_roles_data_plane", "test_roles_many_members",
+    "test_roles_services", "test_roles_several_services", "test_s3_lb_on_hosts", "test_s3_lb_on_machines",
+    "test_secrets_stay_secret", "test_tour",
+)  # fmt: skip
+
+# These deploy small systems and wait most of the time: two files at once, and nothing that takes all cores beside them.
+PAIRED = (
+    "test_adopt", "test_doctor", "test_engine_faults", "test_engines", "test_history", "test_hosts", "test_mixed",
+    "test_openstack", "test_operations", "test_provisioner", "test_rollout_cuts", "test_rollouts", "test_seter",
+    "test_store_lost",
 )  # fmt: skip
 
 # Machines boot in them. Where their processors are emulated each takes minutes, so they are apart.
@@ -51,12 +57,14 @@ BUILDING = ("test_apply", "test_naust_engine", "test_offline_builds", "test_smie
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests run on all cores but for those that have to be alone. What builds takes longest, so it begins."""
+    """Tests run on all cores but for those that have to be alone, or few. What takes longest begins."""
     for item in items:
         call = getattr(item, "callspec", None)
         deployed = "running" in getattr(item, "fixturenames", ()) or (call is not None and "radosgw" in call.id)
         if deployed or (item.path.stem in ALONE and "unit" not in item.path.parts):
             item.add_marker("alone")
+        elif item.path.stem in PAIRED and "unit" not in item.path.parts:
+            item.add_marker("paired")
         if item.path.stem in EMULATED:
             item.add_marker("emulated")
     items.sort(key=lambda item: _unit(item.nodeid) != "builds")
