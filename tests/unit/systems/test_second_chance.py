@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import second_chance
-from second_chance_ring import Config, Kernel, counters_in, hops_in, links, rules, uplink_of
+from second_chance_ring import TABLE, Config, Kernel, counters_in, hops_in, links, rules, uplink_of
 
 DOCUMENT: dict[str, Any] = {
     "address": "10.0.0.1",
@@ -81,8 +81,12 @@ def test_only_hop_interfaces_are_ours() -> None:
 
 
 def test_counters_are_read_by_name() -> None:
-    said = {"nftables": [{"metainfo": {}}, {"counter": {"name": "asked1", "packets": 7, "bytes": 420}}]}
-    assert counters_in(said) == {"asked1": 7}
+    def told(family: str, table: str, name: str, packets: int) -> dict[str, object]:
+        return {"counter": {"family": family, "table": table, "name": name, "packets": packets, "bytes": 420}}
+
+    listed = [told("ip", TABLE, "asked1", 7), told("ip6", TABLE, "asked1", 2), told("inet", TABLE, "asked1", 1)]
+    said = {"nftables": [{"metainfo": {}}, *listed, told("ip", "of_others", "asked1", 1)]}
+    assert counters_in(said) == {4: {"asked1": 7}, 6: {"asked1": 2}}
 
 
 class StandIn(Kernel):
@@ -110,8 +114,8 @@ class StandIn(Kernel):
         self.acts.append("load")
         self.loaded = text
 
-    def counters(self, version: int) -> dict[str, int]:
-        return {"asked1": 5, "asked2": 1, "gave_up": 2} if self.loaded else {}
+    def counters(self) -> dict[int, dict[str, int]]:
+        return {version: {"asked1": 5, "asked2": 1, "gave_up": 2} for version in (4, 6)} if self.loaded else {}
 
 
 def metrics_of(state: second_chance.State) -> Mapping[str, str]:

@@ -175,19 +175,24 @@ class Kernel:
         _run("nft", "-f", "-", text=text)
 
     def listed(self) -> str:
-        """The rules as they are, without what changes by itself; empty where there are none."""
+        """The rules as they are, with what they have counted and without whom they took for hasty, which a flood makes
+        many; empty where there are none."""
         try:
-            text = _run("nft", "--stateless", "list", "table", "inet", TABLE)
+            return _run("nft", "--terse", "list", "table", "inet", TABLE)
         except OSError as fault:
             if "No such file or directory" in str(fault):
                 return ""
             raise
-        return re.sub(r"(?m)^\t\telements = \{[^}]*\}\n", "", text)  # addresses that were hasty
 
-    def counters(self) -> dict[str, int]:
-        """Packets by counter."""
-        found = json.loads(_run("nft", "--json", "list", "counters", "table", "inet", TABLE))["nftables"]
-        return {each["counter"]["name"]: int(each["counter"]["packets"]) for each in found if "counter" in each}
+
+def without_state(listed: str) -> str:
+    """The rules without what they have counted. Pure."""
+    return re.sub(r"packets \d+ bytes \d+", "", listed)
+
+
+def packets_in(listed: str) -> dict[str, int]:
+    """Packets by counter. Pure."""
+    return {name: int(count) for name, count in re.findall(r"counter (\w+) \{\s*packets (\d+)", listed)}
 
 
 def _run(*argv: str, text: str = "") -> str:
@@ -207,20 +212,23 @@ class Keeper:
     def look(self) -> None:
         """Once; never raises for what the kernel does."""
         try:
-            if not self._loaded or self._kernel.listed() != self._loaded:
-                self._load()
-            packets = self._kernel.counters()
+            listed = self._kernel.listed()
+            if not self._loaded or without_state(listed) != self._loaded:
+                listed = self._load()
+            packets = packets_in(listed)
             self.state.refused, self.state.hasty = packets["refused"], packets["hasty"]
             self._say(True, "")
         except (OSError, ValueError, KeyError) as fault:
             self._say(False, str(fault))
 
-    def _load(self) -> None:
+    def _load(self) -> str:
         again = bool(self._loaded)
         self._kernel.load(self._text)
-        self._loaded = self._kernel.listed()
+        listed = self._kernel.listed()
+        self._loaded = without_state(listed)
         self.state.corrections += again
         log("somebody had changed the rules: put back" if again else "put in place")
+        return listed
 
     def _say(self, in_place: bool, reason: str) -> None:
         if reason and reason != self.state.reason:

@@ -79,24 +79,26 @@ class Keeper:
     def look(self) -> None:
         """Once; never raises for what the kernel does."""
         try:
-            self._correct()
+            packets = self._corrected()
             self.state.packets = {
-                FAMILIES[version][0]: self._kernel.counters(version)
-                for version in FAMILIES
+                family: packets.get(version, {})
+                for version, (family, *_) in FAMILIES.items()
                 if self._config.of_family(version)
             }
             self._say(True, "")
         except (OSError, ValueError, KeyError) as fault:
             self._say(False, str(fault))
 
-    def _correct(self) -> None:
+    def _corrected(self) -> dict[int, dict[str, int]]:
+        """Put in place what is not; what counters say then."""
         config, kernel = self._config, self._kernel
         uplink, present = kernel.uplink(config.address), kernel.hops()
         wanted = {f"hop{hop}": MAC.format(hop=hop, number=config.number) for hop in config.hops}
-        there = all(kernel.counters(version) for version in FAMILIES if config.of_family(version) and config.hops)
+        packets = kernel.counters()
+        there = all(version in packets for version in FAMILIES if config.of_family(version) and config.hops)
         text = rules(config, uplink)
         if present == wanted and there and text == self._loaded:
-            return
+            return packets
         again = bool(self._loaded)
         if lines := links(config, uplink, present):
             kernel.link(lines)
@@ -105,6 +107,7 @@ class Keeper:
         self._loaded = text
         self.state.corrections += again
         log(f"{'put back' if again else 'put in place'}: {len(config.hops)} hops on {uplink}")
+        return kernel.counters()
 
     def _say(self, in_place: bool, reason: str) -> None:
         if reason != self.state.reason and reason:
