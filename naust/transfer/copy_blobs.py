@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from concurrent.futures import Future
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO, cast
+from contextlib import AbstractContextManager
+from typing import BinaryIO, cast
 
 from common.errors import Corrupt, NotFound
 from common.model import Digest
 from naust.manifest import Blob
 from naust.store.interface import Store
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from naust.store.resumed import Reopened
 
 
 class Blobs:
@@ -81,50 +78,15 @@ class Blobs:
         )
 
 
-class _Lazy(io.RawIOBase):
-    """A blob that is opened by the first read: a store that mounts it from another name reads nothing. It can seek, so
-    that a store that did not answer can be sent it again."""
+class _Lazy(Reopened):
+    """A blob of which a store that mounts it from another name reads nothing."""
 
     def __init__(self, store: Store, name: str, blob: Blob) -> None:
+        super().__init__()
         self._store, self._name, self._blob = store, name, blob
-        self._stack = ExitStack()
-        self._source: BinaryIO | None = None
-        self._position = 0
 
     def __enter__(self) -> BinaryIO:  # type: ignore[override]  # what a store reads from is any binary file
         return cast(BinaryIO, self)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_SET:
-            raise io.UnsupportedOperation("only from the beginning")
-        if offset != self._position:
-            self._shut()
-            self._position = offset
-        return offset
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        if self._source is None:
-            opened = self._store.read(self._name, self._blob.digest, self._position)
-            self._source = self._stack.enter_context(opened)
-        view = memoryview(buffer).cast("B")
-        data = self._source.read(len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._shut()
-        super().close()
-
-    def _shut(self) -> None:
-        self._source = None
-        self._stack.close()
+    def opened_at(self, position: int) -> AbstractContextManager[BinaryIO]:
+        return self._store.read(self._name, self._blob.digest, position)
