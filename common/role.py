@@ -198,6 +198,7 @@ class Role:
     checks: tuple[Check, ...] = ()
     openings: tuple[Opening, ...] = ()
     status: tuple[str, ...] = ()
+    answers_as: bool = False  # its status tells what its answers to clients call it, by this key
     backup: tuple[str, ...] = ()  # command that puts a copy of the role's state into a file
     restore: Restore | None = None
     maintain: tuple[str, ...] = ()  # command that keeps the role's state in order

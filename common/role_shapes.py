@@ -250,6 +250,10 @@ def _role_faults(role: Role) -> Iterator[Wrong]:
         if name not in declared:
             fix = did_you_mean(name, declared, "parameters of the role")
             yield Wrong(f"{name} is no parameter", fix, "per_service")
+    if role.answers_as and not role.status:
+        yield Wrong(
+            "only its status can tell what its answers call it", "add status { … }, or leave it out", "answers_as"
+        )
     yield from need_faults(role)
 
 
@@ -280,6 +284,12 @@ ROLE = Shape(
         Setting("sysctls", "list of `NAME=VALUE`", as_pairs, "What the node's kernel must be set to"),
         Setting("setuid", "list of paths", many(as_path), "Files that may be setuid or setgid in its artefacts"),
         Setting("metrics", "port", as_port, "Where Prometheus finds its metrics"),
+        Setting(
+            "answers_as",
+            "flag",
+            as_flag,
+            "Its answers to clients say who made them, by a name that its status tells as `answers_as`",
+        ),
         Setting(
             "per_service",
             "list of parameters",

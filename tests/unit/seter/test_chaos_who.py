@@ -75,14 +75,22 @@ def test_servers_are_known_by_what_their_status_says(monkeypatch: pytest.MonkeyP
     said = {"gw1": {"answers_as": "4137"}, "gw2": {"answers_as": ""}, "gw3": {"ok": False}, "gw4": "a complaint"}
 
     def ask(seen: object, seat: Any) -> object:
+        asked.append(seat.role.name)
         if seat.node.name not in said:
             raise NotFound("web does not run", resolution="Deploy.")
         return said[seat.node.name]
 
     monkeypatch.setattr(who, "ask", ask)
-    blueprint = SimpleNamespace(seats_of=lambda node: [SimpleNamespace(node=SimpleNamespace(name=node))])
+    asked: list[str] = []
+    roles = [SimpleNamespace(name="web", answers_as=True), SimpleNamespace(name="cache", answers_as=False)]
+
+    def seats_of(node: str) -> list[object]:
+        return [SimpleNamespace(node=SimpleNamespace(name=node), role=role) for role in roles]
+
+    blueprint = SimpleNamespace(seats_of=seats_of)
     seen = cast(Survey, SimpleNamespace(blueprint=blueprint))
     assert answering(seen, ("gw1", "gw2", "gw3", "gw4", "gw5")) == {"4137": "gw1"}
+    assert asked == ["web"] * 5  # a node has many roles, and each costs a command
 
 
 @given(st.lists(st.integers(1, 60), max_size=30))
