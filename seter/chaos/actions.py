@@ -85,8 +85,8 @@ def kill(node: str, role: str) -> str:
     """The role's processes are killed (SIGKILL); who looks after them starts them anew, or the deploy does."""
     scene = current()
     what = f"{role} on {scene.node(node)} is killed"
-    with scene.changing(what, node, Due("heal", {}, f"deploy: {role} on {node} runs")):
-        scene.seen.provisioner.end(node, role)
+    with scene.changing(what, node, Due("heal", {}, f"deploy: {role} on {node} runs")) as mark:
+        scene.seen.provisioner.end(node, role, mark.now)
     return what
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -97,6 +98,10 @@ class Mark:
     node: str
     begun: float
     ended: float | None = None
+
+    def now(self) -> None:
+        """It is done now, what came before were preparations."""
+        self.begun = time.time()
 
 
 def read_terms(extensions: object, where: str) -> Terms:

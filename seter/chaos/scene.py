@@ -35,9 +35,9 @@ class Scene:
         return self.seen.request
 
     @contextmanager
-    def changing(self, what: str, node: str = "", due: Due | None = None) -> Iterator[None]:
+    def changing(self, what: str, node: str = "", due: Due | None = None) -> Iterator[Mark]:
         """Something is done: its way back is on disk before, and people are told. Without a way back it is over when
-        it is done."""
+        it is done. Whoever has to prepare it says `now` to the mark."""
         if due is not None:
             self.ledger.add(due)
         self.report(Event("break", what))
@@ -45,7 +45,7 @@ class Scene:
         self.marks.append(mark)
         if due is not None:
             self._open.append((due, mark))
-        yield
+        yield mark
         if due is None:
             mark.ended = time.time()
 

@@ -17,6 +17,7 @@ from seter.provisioner.labels import Listed
 NO_LIMIT = 1 << 50  # bytes: an engine takes a limit back only for a greater one
 LITTLE = 1 << 20  # bytes
 PERIOD = 100_000  # microseconds, of the kernel's scheduler: the engine's own value (docker-update(1), --cpu-period)
+WAITS = "60"  # seconds of somebody who is about to kill; longer than an engine takes to tell it to
 TOGETHER = 8  # containers of a node: it stands still as a whole, not one process after the other
 
 
@@ -67,8 +68,8 @@ class Engine(Protocol):
         """It runs."""
         ...
 
-    def wait(self, container: str) -> Mapping[str, object]:
-        """It has ended; its `StatusCode`."""
+    def exec_inspect(self, exec_id: str) -> Mapping[str, Any]:
+        """What became of it; its `ExitCode`."""
         ...
 
     def remove_container(self, container: str, *, force: bool) -> None:
@@ -105,9 +106,10 @@ class Breakable(labels.Named, Provisioner):
         with translated(f"thawing {role or node}"):
             _side_by_side(engine.unpause, self._running(node, role, "paused"))
 
-    def end(self, node: str, role: str) -> None:
+    def end(self, node: str, role: str, now: Callable[[], None] = lambda: None) -> None:
         """See the interface. The engine does not start anew what it was told to kill, so a process beside the others
-        of its host does it, which may do nothing else."""
+        of its host does it, which may do nothing else. To start it takes as long as a balancer to notice, so it is
+        started first, and told then."""
         engine: Engine = self.engine
         with translated(f"killing {role} on {node}"):
             found = self._running(node, role, "running")
@@ -121,7 +123,7 @@ class Breakable(labels.Named, Provisioner):
             )  # fmt: skip
             made = engine.create_container(
                 listed["ImageID"],
-                entrypoint=["sh", "-c", 'kill -KILL "$1"', "sh", str(process)],
+                entrypoint=["sleep", WAITS],
                 command=[],
                 user="root",
                 host_config=host,
@@ -129,11 +131,21 @@ class Breakable(labels.Named, Provisioner):
             )["Id"]
             try:
                 engine.start(made)
-                code = engine.wait(made)["StatusCode"]
+                argv = ["sh", "-c", 'kill -KILL "$1"', "sh", str(process)]
+                told = engine.exec_create(made, argv, user="root")["Id"]
+                now()
+                said = b"".join(
+                    part or b"" for both in engine.exec_start(told, stream=True, demux=True) for part in both
+                )
+                code = engine.exec_inspect(told)["ExitCode"]
             finally:
                 engine.remove_container(made, force=True)
         if code != 0:
-            raise Error(f"{role} on {node} was not killed: status {code}", resolution="See what the engine says.")
+            raise Error(
+                f"{role} on {node} was not killed: status {code}",
+                details=said.decode(errors="replace").strip(),
+                resolution="See what the engine says.",
+            )
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
         """See the interface. The kernel of cgroup v1 takes away no memory that is in use: then there is none beside it,

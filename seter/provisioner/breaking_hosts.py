@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
@@ -30,8 +31,9 @@ class BreakableHosts(Claimed):
         """See the interface."""
         self._break(node, "thaw", *([role] if role else []))
 
-    def end(self, node: str, role: str) -> None:
+    def end(self, node: str, role: str, now: Callable[[], None] = lambda: None) -> None:
         """See the interface."""
+        now()
         self._break(node, "end", role)
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:

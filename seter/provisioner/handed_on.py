@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import BinaryIO
 
@@ -97,9 +97,9 @@ class HandedOn(Provisioner):
         """See the interface."""
         self._at(node).thaw(node, role)
 
-    def end(self, node: str, role: str) -> None:
+    def end(self, node: str, role: str, now: Callable[[], None] = lambda: None) -> None:
         """See the interface."""
-        self._at(node).end(node, role)
+        self._at(node).end(node, role, now)
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:
         """See the interface."""

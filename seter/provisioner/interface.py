@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network
@@ -232,9 +232,9 @@ class Provisioner(ABC):
         """They go on; who does not stand still is left alone."""
         raise _unbreakable(node)
 
-    def end(self, node: str, role: str) -> None:
-        """The role's processes are killed, as by the kernel: whoever starts them anew after a crash does so now.
-        NotFound if none runs."""
+    def end(self, node: str, role: str, now: Callable[[], None] = lambda: None) -> None:
+        """The role's processes are killed, as by the kernel: whoever starts them anew after a crash does so now; `now`
+        is called right before. NotFound if none runs."""
         raise _unbreakable(node)
 
     def limit(self, node: str, role: str, *, cores: float, memory: int) -> None:

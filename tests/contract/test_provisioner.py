@@ -265,7 +265,9 @@ def test_a_process_stands_still_goes_on_and_is_killed_like_one_that_crashed(
         assert counts()
     provisioner.limit("n1", "web", cores=0.5, memory=64 << 20)
     provisioner.limit("n1", "web", cores=0.0, memory=0)
-    provisioner.end("n1", "web")
+    struck: list[bool] = []
+    provisioner.end("n1", "web", lambda: struck.append(counts()))
+    assert struck == [True] and not counts()
     with pytest.raises(NotFound):
         provisioner.end("n1", "web")
     provisioner.freeze("n1", "web")
