@@ -56,7 +56,7 @@ role "traefik" {
   parameter "attempts" {
     type    = "count"
     summary = "A request that no RadosGW took is tried so often, with growing pauses that begin at 100 ms"
-    default = 5
+    default = 8
   }
 
   parameter "longest_upload" {

@@ -248,6 +248,7 @@ def test_every_strategy_that_may_be_asked_for_is_one_that_traefik_knows(strategy
     assert traefik_schema.problems(read_in(found)) == []
     assert {value for key, value in found.items() if key.endswith("/strategy")} == {strategy}
     assert found["http/middlewares/again/retry/attempts"] == str(max(1, attempts))
+    assert found["http/middlewares/elsewhere/retry/attempts"] == str(min(max(1, attempts), 2))
 
 
 def test_a_node_s_own_radosgw_gets_ten_times_the_share_of_another() -> None:

@@ -86,6 +86,12 @@ def status(value: str) -> str:
     return "" if re.fullmatch(r"[1-5][0-9]{2}", value) else "it must be an HTTP status from 100 to 599"
 
 
+def statuses(value: str) -> str:
+    """An HTTP status, or all from one to another, as text: Traefik takes no number here."""
+    first, _, last = value.partition("-")
+    return status(first) or (status(last) if "-" in value else "")
+
+
 def name(value: str) -> str:
     """The name of something, `NAME` or `NAME@PROVIDER`."""
     own, _, provider = value.partition("@")
@@ -224,6 +230,9 @@ KEYS: dict[str, Check] = {
     "http/routers/*/tls/options": name,
     "http/middlewares/*/retry/attempts": positive,
     "http/middlewares/*/retry/initialInterval": duration,
+    "http/middlewares/*/retry/status/#": statuses,
+    "http/middlewares/*/retry/disableRetryOnNetworkError": flag,
+    "http/middlewares/*/retry/maxRequestBodyBytes": positive,
     "http/middlewares/*/buffering/maxRequestBodyBytes": positive,
     "http/middlewares/*/buffering/memRequestBodyBytes": positive,
     "http/middlewares/*/buffering/memResponseBodyBytes": positive,
