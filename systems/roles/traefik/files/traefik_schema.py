@@ -56,6 +56,11 @@ def positive(value: str) -> str:
     return count(value) or ("it must be at least 1" if int(value) == 0 else "")
 
 
+def kept(value: str) -> str:
+    """How many connections are kept, 1 or more, or -1 for none (net/http, Transport: 0 would be two)."""
+    return "" if value == "-1" else positive(value)
+
+
 def duration(value: str) -> str:
     """A duration with its unit, more than nothing."""
     if not DURATION.fullmatch(value):
@@ -258,7 +263,7 @@ KEYS: dict[str, Check] = {
     "http/services/*/weighted/services/#/weight": count,
     "http/services/*/failover/service": name,
     "http/services/*/failover/fallback": name,
-    "http/serversTransports/*/maxIdleConnsPerHost": positive,
+    "http/serversTransports/*/maxIdleConnsPerHost": kept,
     "http/serversTransports/*/disableHTTP2": flag,
     "http/serversTransports/*/serverName": text,
     "http/serversTransports/*/rootCAs/#": pem("CERTIFICATE"),
@@ -405,7 +410,7 @@ def plain(check: Check, value: str) -> object:
     """A value of the kind that the check is for."""
     if check is flag:
         return value == "true"
-    return int(value) if check in (count, positive, status) else value
+    return int(value) if check in (count, positive, kept, status) else value
 
 
 def with_lists(value: object) -> object:
