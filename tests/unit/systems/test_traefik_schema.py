@@ -72,6 +72,8 @@ def test_a_tree_without_routers_is_refused() -> None:
         ("http/middlewares/again/retry/status/0", "502-", "HTTP status"),
         ("http/middlewares/again/retry/disableRetryOnNetworkError", "1", "true or false"),
         ("http/middlewares/again/retri/attempts", "1", "knows no such key"),
+        ("http/serversTransports/radosgw/maxIdleConnsPerHost", "-2", "whole number"),
+        ("http/serversTransports/radosgw/maxIdleConnsPerHost", "0", "at least 1"),
         ("tls/certificates/0/certFile", "junk", "no certificate in PEM"),
         ("tls/certificates/0/keyFile", CERTIFICATE, "no private key in PEM"),
         ("tls/options/default/minVersion", "TLS12", "must be one of VersionTLS10"),
