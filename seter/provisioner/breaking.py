@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,7 +12,7 @@ from common.errors import Error, NotFound
 from seter.provisioner import labels
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.first import first
-from seter.provisioner.interface import Provisioner
+from seter.provisioner.interface import Answer, Provisioner
 from seter.provisioner.labels import Listed
 
 NO_LIMIT = 1 << 50  # bytes: an engine takes a limit back only for a greater one
@@ -68,10 +69,6 @@ class Engine(Protocol):
         """It runs."""
         ...
 
-    def exec_inspect(self, exec_id: str) -> Mapping[str, Any]:
-        """What became of it; its `ExitCode`."""
-        ...
-
     def remove_container(self, container: str, *, force: bool) -> None:
         """It is gone."""
         ...
@@ -81,6 +78,10 @@ class Breakable(labels.Named, Provisioner):
     """Nodes that can be broken. `engine` is the SDK's client."""
 
     engine: Any
+
+    @abstractmethod
+    def as_root(self, container: str, argv: Sequence[str]) -> Answer:
+        """Run a command in a container as root."""
 
     def first(self, node: str, role: str, argv: Sequence[str]) -> Iterator[bytes]:
         """See the interface."""
@@ -131,19 +132,14 @@ class Breakable(labels.Named, Provisioner):
             )["Id"]
             try:
                 engine.start(made)
-                argv = ["sh", "-c", 'kill -KILL "$1"', "sh", str(process)]
-                told = engine.exec_create(made, argv, user="root")["Id"]
                 now()
-                said = b"".join(
-                    part or b"" for both in engine.exec_start(told, stream=True, demux=True) for part in both
-                )
-                code = engine.exec_inspect(told)["ExitCode"]
+                said = self.as_root(made, ("sh", "-c", 'kill -KILL "$1"', "sh", str(process)))
             finally:
                 engine.remove_container(made, force=True)
-        if code != 0:
+        if said.code != 0:
             raise Error(
-                f"{role} on {node} was not killed: status {code}",
-                details=said.decode(errors="replace").strip(),
+                f"{role} on {node} was not killed: status {said.code}",
+                details=said.stderr.strip(),
                 resolution="See what the engine says.",
             )
 

@@ -273,7 +273,7 @@ class ContainerProvisioner(Networked):
         return Answer(code, *((part or b"").decode(errors="replace") for part in (out, err)))
 
     def as_root(self, container: str, argv: Sequence[str]) -> Answer:
-        """See `Returning`."""
+        """See `Breakable`."""
         return self._execute(container, argv, user="root")
 
     def try_out(self, node: str, image: str, argv: Sequence[str], *, user: str) -> Answer:

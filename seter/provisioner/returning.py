@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from seter.provisioner.breaking import Breakable
 from seter.provisioner.docker_errors import translated
 from seter.provisioner.engine import Way, examine
 from seter.provisioner.guard import HEARD, Guard
-from seter.provisioner.interface import Answer
 from seter.provisioner.kept import Kept
 
 if TYPE_CHECKING:
@@ -43,10 +41,6 @@ class Returning(Breakable):
             client = self.way.client()
         with closing(client):
             artifacts.load_all(store, wanted.values(), report, client)
-
-    @abstractmethod
-    def as_root(self, container: str, argv: Sequence[str]) -> Answer:
-        """Run a command in a container as root."""
 
     def keep(self, node: str) -> bool:
         """See the interface."""

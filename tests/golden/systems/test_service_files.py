@@ -285,7 +285,7 @@ def test_another_service_has_routers_and_a_pool_of_its_own() -> None:
     assert not any("Host(`s3.example.test`)" in rule or "192.0.2.10`" in rule for rule in rules)
     assert {value for key, value in more.items() if key.endswith("/service")} == {
         "radosgw-archive",
-        "as-sent-archive",
+        "apart-archive",
     }
     urls = [value for key, value in more.items() if key.endswith("/url")]
     assert urls == 2 * ["https://10.213.1.8:7443"], "none of its RadosGW is on a gateway"
