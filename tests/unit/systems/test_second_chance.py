@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import second_chance
-from second_chance_ring import TABLE, Config, Kernel, counters_in, hops_in, links, rules, uplink_of
+from second_chance_ring import Config, Kernel, counters_in, hops_in, links, rules, uplink_of, without_counts
 
 DOCUMENT: dict[str, Any] = {
     "address": "10.0.0.1",
@@ -80,13 +80,23 @@ def test_only_hop_interfaces_are_ours() -> None:
     assert hops_in([{"ifname": name, "address": "02:00:00:00:00:00"} for name in names]).keys() == {"hop1"}
 
 
-def test_counters_are_read_by_name() -> None:
-    def told(family: str, table: str, name: str, packets: int) -> dict[str, object]:
-        return {"counter": {"family": family, "table": table, "name": name, "packets": packets, "bytes": 420}}
+def table(packets: int = 5, rules: Sequence[str] = ("look",), ports: Sequence[int] = (80, 443)) -> dict[str, Any]:
+    """As `nft --json list table` prints it."""
+    counters = [{"counter": {"name": name, "packets": packets, "bytes": 9}} for name in ("asked1", "gave_up")]
+    listed = [{"rule": {"chain": "before", "handle": number, "expr": rule}} for number, rule in enumerate(rules)]
+    return {"nftables": [{"metainfo": {}}, *counters, {"set": {"name": "port", "elem": list(ports)}}, *listed]}
 
-    listed = [told("ip", TABLE, "asked1", 7), told("ip6", TABLE, "asked1", 2), told("inet", TABLE, "asked1", 1)]
-    said = {"nftables": [{"metainfo": {}}, *listed, told("ip", "of_others", "asked1", 1)]}
-    assert counters_in(said) == {4: {"asked1": 7}, 6: {"asked1": 2}}
+
+def test_counters_are_read_by_name() -> None:
+    assert counters_in(table(7)) == {"asked1": 7, "gave_up": 7}
+    assert counters_in({}) == {}
+
+
+def test_what_was_counted_is_no_change_of_rules_and_any_other_rule_is() -> None:
+    was = without_counts(table(7))
+    assert without_counts(table(8, ports=(443, 80))) == was
+    for other in (table(7, ()), table(7, ("look", "drop")), table(7, ("other",)), table(7, ports=(80,)), {}):
+        assert without_counts(other) != was
 
 
 class StandIn(Kernel):
@@ -95,6 +105,7 @@ class StandIn(Kernel):
     def __init__(self) -> None:
         self.present: dict[str, str] = {}
         self.loaded = ""
+        self.rules: list[str] = []
         self.acts: list[str] = []
         self.broken = False
 
@@ -112,10 +123,10 @@ class StandIn(Kernel):
 
     def load(self, text: str) -> None:
         self.acts.append("load")
-        self.loaded = text
+        self.loaded, self.rules = text, ["look"]
 
-    def counters(self) -> dict[int, dict[str, int]]:
-        return {version: {"asked1": 5, "asked2": 1, "gave_up": 2} for version in (4, 6)} if self.loaded else {}
+    def table(self, version: int) -> dict[str, Any]:
+        return table(rules=self.rules) if self.loaded else {}
 
 
 def metrics_of(state: second_chance.State) -> Mapping[str, str]:
@@ -129,13 +140,16 @@ def test_what_is_in_place_is_left_alone_and_what_went_is_put_back(tmp_path: Path
     keeper.look()
     keeper.look()
     assert kernel.acts == ["link", "load"] and state.in_place and state.corrections == 0
-    assert metrics_of(state)['second_chance_packets_total{family="ip6",asked="2"}'] == "1"
-    assert metrics_of(state)['second_chance_given_up_packets_total{family="ip"}'] == "2"
-    kernel.loaded = ""  # somebody flushed the rules
+    assert metrics_of(state)['second_chance_packets_total{family="ip6",asked="1"}'] == "5"
+    assert metrics_of(state)['second_chance_given_up_packets_total{family="ip"}'] == "5"
+    kernel.loaded = ""  # somebody deleted the table
     keeper.look()
+    kernel.rules.clear()  # somebody flushed the chain
+    keeper.look()
+    assert kernel.rules == ["look"]
     del kernel.present["hop2"]
     keeper.look()
-    assert state.in_place and state.corrections == 2 and kernel.loaded and kernel.present == HOPS
+    assert state.in_place and state.corrections == 3 and kernel.loaded and kernel.present == HOPS
 
 
 def test_a_kernel_that_refuses_is_told_and_asked_again(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metrics_server import program, serve, until_told
-from second_chance_ring import FAMILIES, MAC, Config, Kernel, links, rules
+from second_chance_ring import FAMILIES, MAC, Config, Kernel, counters_in, links, rules, without_counts
 
 CONFIG = "/etc/seter/now/second-chance/second-chance.json"
 EVERY = 2.0  # seconds between two looks
@@ -74,40 +74,40 @@ class Keeper:
 
     def __init__(self, config: Config, kernel: Kernel, state: State) -> None:
         self._config, self._kernel, self.state = config, kernel, state
-        self._loaded = ""  # the rules that this process has loaded
+        self._versions = [version for version in FAMILIES if config.hops and config.of_family(version)]
+        self._text = ""  # what this process has loaded, and as the kernel listed it then
+        self._loaded: list[list[str]] = []
 
     def look(self) -> None:
         """Once; never raises for what the kernel does."""
         try:
-            packets = self._corrected()
-            self.state.packets = {
-                family: packets.get(version, {})
-                for version, (family, *_) in FAMILIES.items()
-                if self._config.of_family(version)
-            }
+            tables = zip(self._versions, self._corrected(), strict=True)
+            self.state.packets = {FAMILIES[version][0]: counters_in(table) for version, table in tables}
             self._say(True, "")
         except (OSError, ValueError, KeyError) as fault:
             self._say(False, str(fault))
 
-    def _corrected(self) -> dict[int, dict[str, int]]:
-        """Put in place what is not; what counters say then."""
+    def _corrected(self) -> list[dict[str, Any]]:
+        """Put in place what is not; the tables as they are then."""
         config, kernel = self._config, self._kernel
         uplink, present = kernel.uplink(config.address), kernel.hops()
         wanted = {f"hop{hop}": MAC.format(hop=hop, number=config.number) for hop in config.hops}
-        packets = kernel.counters()
-        there = all(version in packets for version in FAMILIES if config.of_family(version) and config.hops)
-        text = rules(config, uplink)
-        if present == wanted and there and text == self._loaded:
-            return packets
-        again = bool(self._loaded)
+        text, tables = rules(config, uplink), self._tables()
+        if present == wanted and text == self._text and list(map(without_counts, tables)) == self._loaded:
+            return tables
+        again = bool(self._text)
         if lines := links(config, uplink, present):
             kernel.link(lines)
         if text:
             kernel.load(text)
-        self._loaded = text
+        tables = self._tables()
+        self._text, self._loaded = text, list(map(without_counts, tables))
         self.state.corrections += again
         log(f"{'put back' if again else 'put in place'}: {len(config.hops)} hops on {uplink}")
-        return kernel.counters()
+        return tables
+
+    def _tables(self) -> list[dict[str, Any]]:
+        return [self._kernel.table(version) for version in self._versions]
 
     def _say(self, in_place: bool, reason: str) -> None:
         if reason != self.state.reason and reason:

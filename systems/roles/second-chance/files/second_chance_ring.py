@@ -171,15 +171,22 @@ def hops_in(links: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def counters_in(document: Mapping[str, Any]) -> dict[int, dict[str, int]]:
-    """Packets by counter, of each version of IP whose rules are there, in what `nft --json list counters` prints.
-    Pure."""
-    found: dict[int, dict[str, int]] = {}
-    versions = {family: version for version, (family, *_) in FAMILIES.items()}
-    for counter in (entry["counter"] for entry in document.get("nftables", ()) if "counter" in entry):
-        if counter["table"] == TABLE and counter["family"] in versions:
-            found.setdefault(versions[counter["family"]], {})[str(counter["name"])] = int(counter["packets"])
-    return found
+def counters_in(table: Mapping[str, Any]) -> dict[str, int]:
+    """Packets by counter, in what `nft --json list table` prints. Pure."""
+    counters = (entry["counter"] for entry in table.get("nftables", ()) if "counter" in entry)
+    return {str(counter["name"]): int(counter["packets"]) for counter in counters}
+
+
+def without_counts(table: Mapping[str, Any]) -> list[str]:
+    """The same without what was counted: another list means that somebody changed the rules. Pure."""
+    return sorted(_plain(entry) for entry in table.get("nftables", ()) if "counter" not in entry)
+
+
+def _plain(entry: Mapping[str, Any]) -> str:
+    """In which order the kernel lists the elements of a set means nothing."""
+    if elements := entry.get("set", {}).get("elem"):
+        entry = {"set": entry["set"] | {"elem": sorted(map(str, elements))}}
+    return json.dumps(entry, sort_keys=True)
 
 
 class Kernel:
@@ -201,10 +208,15 @@ class Kernel:
         """Exchange the rules."""
         _run("nft", "-f", "-", text=text)
 
-    def counters(self) -> dict[int, dict[str, int]]:
-        """Packets by counter, of each version of IP; nothing where the rules are not there. One program for all: it is
-        asked every two seconds, on each gateway."""
-        return counters_in(json.loads(_run("nft", "--json", "list", "counters")))
+    def table(self, version: int) -> dict[str, Any]:
+        """Our rules for this version of IP as they are now; empty where there are none."""
+        try:
+            found: dict[str, Any] = json.loads(_run("nft", "--json", "list", "table", FAMILIES[version][0], TABLE))
+        except OSError as fault:
+            if "No such file or directory" in str(fault):
+                return {}
+            raise
+        return found
 
 
 def _run(*argv: str, text: str = "") -> str:
