@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from common.console import Report
 from common.errors import Error
 from common.interruption import SIGNALS
+from common.mitogen import mitogen
 from common.model import Event
 from common.run import environment, find
 from seter.plays import Inventory, Play
@@ -95,21 +96,24 @@ def _program() -> str:
 def ansible_environment(roles: Path, folder: Path) -> dict[str, str]:
     """What ansible-playbook may know: the allowed part of our environment, and its settings."""
     allowed = environment()
-    return allowed | {
-        "PATH": f"{Path(sys.executable).parent}:{allowed.get('PATH', '')}",
-        "LC_ALL": "C.UTF-8",
-        "ANSIBLE_CONFIG": str(folder / "none.cfg"),
-        "ANSIBLE_ROLES_PATH": str(roles.resolve()),
-        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
-        "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_GATHERING": "explicit",
-        "ANSIBLE_DEPRECATION_WARNINGS": "0",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_LOCALHOST_WARNING": "0",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
-        "ANSIBLE_INVENTORY_ENABLED": "yaml",
-    }
+    return (
+        allowed
+        | mitogen("seter")
+        | {
+            "PATH": f"{Path(sys.executable).parent}:{allowed.get('PATH', '')}",
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(folder / "none.cfg"),
+            "ANSIBLE_ROLES_PATH": str(roles.resolve()),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_GATHERING": "explicit",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+            "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        }
+    )
 
 
 def _runner_variables(env: Mapping[str, str]) -> dict[str, str]:

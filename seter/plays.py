@@ -22,24 +22,27 @@ def inventory(nodes: Mapping[str, Mapping[str, Any]]) -> Inventory:
 def render_play(nodes: Sequence[str]) -> Play:
     """Write files for these nodes; each node's variable `roots` says of which roles, and where to.
 
-    Nodes do not wait for each other, so that all processors are used to the end.
+    Nodes do not wait for each other, so that all processors are used to the end. A template would start a Python on
+    this machine three times; so one of Mitogen's does it all.
     """
     task = _include("{{ seter_role }}", "configure")
     task |= {"loop": "{{ roots | list }}", "loop_control": {"loop_var": "seter_role"}}
     task |= {"vars": {"root": "{{ roots[seter_role] }}"}}
     play = _play("Render", nodes, [task], vars={})
     del play["any_errors_fatal"]  # the strategy does not know it; a node that fails makes the whole run fail
-    return {**play, "strategy": "ansible.builtin.host_pinned"}
+    return {**play, "strategy": "mitogen_host_pinned"}
 
 
-def service_play(role: str, nodes: Sequence[str]) -> Play:
-    """Start a role's process on these nodes; each node's variable `processes` says what."""
-    return _play(
+def service_play(role: str, nodes: Sequence[str], *, here: bool) -> Play:
+    """Start a role's process on these nodes; each node's variable `processes` says what. `here` says that its modules
+    run on this machine, in one Python for all."""
+    play = _play(
         f"Start {role}",
         nodes,
         [_include(role, "service")],
         vars={"process": f"{{{{ processes['{role}'] }}}}", "root": "/etc/seter/now"},
     )
+    return {**play, "strategy": "mitogen_linear"} if here else play
 
 
 def cluster_play(role: str, node: str, inside: Mapping[str, object]) -> Play:

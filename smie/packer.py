@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 
 from common.errors import Corrupt, Error
+from common.mitogen import mitogen
 from common.role import Role
 from common.run import CommandFailed, TimedOut, environment, run
 from smie.failed import BuildFailed, TookTooLong
@@ -186,16 +186,8 @@ def plain_environment(work: Path, scratch: Path, roles: Path) -> dict[str, str]:
 
 def strategy() -> dict[str, str]:
     """Environment that lets Ansible talk to a container by Mitogen: one Python in it for the whole play, instead of two
-    to six `docker exec` a task. Decision: common/decisions, 0019."""
-    found = find_spec("ansible_mitogen")
-    assert found is not None and found.origin is not None, "it is one of our requirements"
-    return {
-        "ANSIBLE_STRATEGY": "mitogen_linear",
-        "ANSIBLE_STRATEGY_PLUGINS": str(Path(found.origin).parent / "plugins" / "strategy"),
-        # Mitogen asks for a name, which not every user id has. Its Python in the container is called by it.
-        "LOGNAME": "smie",
-        "ANSIBLE_DEPRECATION_WARNINGS": "0",  # the first would be that strategies of others are deprecated
-    }
+    to six `docker exec` a task."""
+    return {"ANSIBLE_STRATEGY": "mitogen_linear", **mitogen("smie")}
 
 
 def play(role: str, variables: Mapping[str, object]) -> list[dict[str, object]]:

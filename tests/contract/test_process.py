@@ -63,7 +63,9 @@ def started(field: Field, process: Process) -> Provisioner:
     block |= provisioner.started(NODE, ROLE, process, STATE, field.image)
     own = {"deployment": "contract", "processes": {"process": block}}
     ansible = Ansible(ROOT / "systems" / "roles", lambda event: None)
-    ansible.run([service_play("process", [NODE])], inventory({NODE: {**own, **provisioner.means(NODE)}}))
+    means = provisioner.means(NODE)
+    play = service_play("process", [NODE], here="ansible_connection" not in means)
+    ansible.run([play], inventory({NODE: {**own, **means}}))
     return provisioner
 
 

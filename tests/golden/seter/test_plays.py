@@ -22,7 +22,7 @@ def test_rendering_is_one_play_in_which_no_node_waits_for_another() -> None:
         "name": "Render",
         "hosts": "gw1,gw2",
         "gather_facts": False,
-        "strategy": "ansible.builtin.host_pinned",
+        "strategy": "mitogen_host_pinned",
         "vars": {},
         "tasks": [
             {
@@ -37,7 +37,7 @@ def test_rendering_is_one_play_in_which_no_node_waits_for_another() -> None:
 
 
 def test_a_process_is_started_on_the_nodes_that_need_it_and_nowhere_else() -> None:
-    assert service_play("bird-gateway", ["gw1", "gw3"]) == {
+    play = {
         "name": "Start bird-gateway",
         "hosts": "gw1,gw3",
         "gather_facts": False,
@@ -50,6 +50,8 @@ def test_a_process_is_started_on_the_nodes_that_need_it_and_nowhere_else() -> No
             }
         ],
     }
+    assert service_play("bird-gateway", ["gw1", "gw3"], here=False) == play
+    assert service_play("bird-gateway", ["gw1", "gw3"], here=True) == {**play, "strategy": "mitogen_linear"}
 
 
 def test_a_cluster_step_runs_where_the_role_s_process_runs() -> None:
