@@ -38,12 +38,15 @@ ALONE = (
     "test_secrets_stay_secret", "test_tour",
 )  # fmt: skip
 
-# These deploy small systems and wait most of the time: two files at once, and nothing that takes all cores beside them.
+# These deploy small systems and wait most of the time: three files at once, and nothing that takes all cores beside them.
 PAIRED = (
     "test_adopt", "test_doctor", "test_engine_faults", "test_engines", "test_history", "test_hosts", "test_mixed",
     "test_openstack", "test_operations", "test_provisioner", "test_rollout_cuts", "test_rollouts", "test_seter",
     "test_store_lost",
 )  # fmt: skip
+
+# Of all files these take longest, so they begin.
+LONGEST = ("test_hosts", "test_seter", "test_provisioner")
 
 # Machines boot in them. Where their processors are emulated each takes minutes, so they are apart.
 EMULATED = (
@@ -67,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("paired")
         if item.path.stem in EMULATED:
             item.add_marker("emulated")
-    items.sort(key=lambda item: _unit(item.nodeid) != "builds")
+    items.sort(key=lambda item: (_unit(item.nodeid) != "builds", item.path.stem not in LONGEST))
 
 
 class _ByFile(LoadScopeScheduling):

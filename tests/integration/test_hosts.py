@@ -26,6 +26,7 @@ from tests.lab.starts import Counted
 
 GROUPS = {"servers": ["w1", "w2"], "extra": ["x1"]}
 NETWORKS = {"w1": ("front", "back"), "w2": ("front",), "x1": ("back",)}
+SAMPLE = 16  # programs at which a deploy is killed, of all that it starts
 NO_OP_WITHIN = 5.0  # seconds, for three hosts
 STILL_WITHIN = 60.0  # seconds that a host which stopped answering may hold us up
 
@@ -380,13 +381,15 @@ def test_a_deploy_that_is_killed_as_it_starts_a_program_is_finished_by_the_next(
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_a_deploy_that_is_killed_at_every_program_that_it_starts_ends_as_an_undisturbed_one(
+def test_a_deploy_that_is_killed_at_any_program_that_it_starts_ends_as_an_undisturbed_one(
     place: Field, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """At some 65 of them it takes three quarters of an hour: SWEEP=all."""
+    some = 0 if os.environ.get("SWEEP") == "all" else SAMPLE
     with capsys.disabled():
-        points, killed = sweep(place, 0, tmp_path)
+        points, killed = sweep(place, some, tmp_path)
         print(f"\n{points} programs, killed at {killed}")
-    assert killed >= points * 9 // 10  # now and then a deploy needs fewer
+    assert killed >= (some or points) * 9 // 10  # now and then a deploy needs fewer
 
 
 def test_a_wrong_clock_is_told_before_anything_is_touched(place: Field) -> None:
