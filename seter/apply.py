@@ -18,7 +18,7 @@ from seter.ansible import PlayFailed
 from seter.hearing import Hearing
 from seter.holding import Watch
 from seter.plan import Act, Step
-from seter.plays import Play, cluster_play, inventory, service_play
+from seter.plays import Play, cluster_play, inventory, is_here, service_play
 from seter.state import OWED, Subnets, WantedGroup, cluster_mark
 from seter.survey import Survey, service_variables
 from seter.throughout import Throughout
@@ -181,7 +181,10 @@ class Apply:
         fails is nobody's failure but the group's."""
         plays: list[Play] = []
         for batch in batches:
-            plays += [service_play(role, nodes, here=self._is_here(nodes)) for role, nodes in batch.starts]
+            plays += [
+                service_play(role, nodes, here=is_here(map(self._provisioner.means, nodes)))
+                for role, nodes in batch.starts
+            ]
             plays += [self._cluster_play(batch.group, role) for role in batch.clusters]
         for node in dict.fromkeys(node for batch in batches for _, nodes in batch.starts for node in nodes):
             roles = [role for batch in batches for role, nodes in batch.starts if node in nodes]
@@ -197,10 +200,6 @@ class Apply:
             for role in batch.clusters:
                 self._leave_mark(batch.group, role)
         return {}
-
-    def _is_here(self, nodes: Iterable[str]) -> bool:
-        """Their processes are started from this machine."""
-        return all("ansible_connection" not in self._provisioner.means(node) for node in nodes)
 
     def _cluster_play(self, group: str, role: str) -> Play:
         first = self._group(group).first

@@ -6,7 +6,7 @@ variables of a node are in the inventory; a play adds only what belongs to its r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Play = dict[str, Any]
@@ -31,6 +31,11 @@ def render_play(nodes: Sequence[str]) -> Play:
     play = _play("Render", nodes, [task], vars={})
     del play["any_errors_fatal"]  # the strategy does not know it; a node that fails makes the whole run fail
     return {**play, "strategy": "mitogen_host_pinned"}
+
+
+def is_here(means: Iterable[Mapping[str, object]]) -> bool:
+    """These variables of nodes lead nowhere else; see `inventory`."""
+    return all("ansible_connection" not in each for each in means)
 
 
 def service_play(role: str, nodes: Sequence[str], *, here: bool) -> Play:

@@ -13,7 +13,7 @@ import pytest
 from common.role import Process
 from seter.ansible import Ansible
 from seter.blueprint import process_block
-from seter.plays import inventory, service_play
+from seter.plays import inventory, is_here, service_play
 from seter.provisioner.interface import Provisioner
 from seter.provisioner.labels import DEPLOYMENT
 from seter.state import RoleState
@@ -64,7 +64,7 @@ def started(field: Field, process: Process) -> Provisioner:
     own = {"deployment": "contract", "processes": {"process": block}}
     ansible = Ansible(ROOT / "systems" / "roles", lambda event: None)
     means = provisioner.means(NODE)
-    play = service_play("process", [NODE], here="ansible_connection" not in means)
+    play = service_play("process", [NODE], here=is_here([means]))
     ansible.run([play], inventory({NODE: {**own, **means}}))
     return provisioner
 
