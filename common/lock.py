@@ -19,6 +19,7 @@ from pathlib import Path
 from common.errors import Conflict
 
 POLL = 0.1  # seconds
+STOPPED_FOR = timedelta(seconds=10)  # after so long it is no debugger's moment
 
 
 @contextmanager
@@ -71,6 +72,57 @@ def _acquire(descriptor: int, path: Path, wait: timedelta) -> None:
                     resolution="Wait until it is done and run the command again.",
                 ) from None
             time.sleep(POLL)
+
+
+def take(descriptor: int, path: Path, *, shared: bool = False) -> None:
+    """Take the lock of the open file, however long others work while they hold it. Raises Conflict when the one that
+    does is stopped (Ctrl-Z, SIGSTOP): it would hold it until somebody remembers."""
+    pause, seen = 0.001, 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(pause)
+        pause = min(pause * 2, POLL)
+        stopped = _stopped_holder(descriptor) if pause == POLL else 0
+        seen = (seen or time.monotonic()) if stopped else 0.0
+        if stopped and time.monotonic() - seen >= STOPPED_FOR.total_seconds():
+            raise Conflict(
+                f"{path} is locked by process {stopped}, which is stopped",
+                resolution=f"Let it go on (kill -CONT {stopped}) or end it (kill {stopped}); then run this again.",
+            )
+
+
+def _stopped_holder(descriptor: int) -> int:
+    """The process on this machine that holds the file's lock and is stopped; 0 where there is none, or nobody says.
+    Sources: proc_locks(5), proc_pid_stat(5)."""
+    wanted = os.fstat(descriptor)
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(wanted.st_ino):
+                pid = int(words[4])
+                if _is_stopped(pid) and _has_open(pid, wanted):
+                    return pid
+    return 0
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:  # it ended meanwhile
+        return False
+
+
+def _has_open(pid: int, wanted: os.stat_result) -> bool:
+    """Inode numbers are of one file system; so this asks for the file itself."""
+    with suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if os.path.samestat(entry.stat(), wanted):
+                    return True
+    return False
 
 
 def _say_who(descriptor: int, reason: str) -> None:

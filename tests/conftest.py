@@ -38,7 +38,7 @@ ALONE = (
     "test_secrets_stay_secret", "test_tour",
 )  # fmt: skip
 
-# These deploy small systems and wait most of the time: three files at once, nothing beside them takes all cores.
+# These deploy small systems and wait most of the time: two files at once, nothing beside them takes all cores.
 PAIRED = (
     "test_adopt", "test_doctor", "test_engine_faults", "test_engines", "test_history", "test_hosts", "test_mixed",
     "test_openstack", "test_operations", "test_provisioner", "test_rollout_cuts", "test_rollouts", "test_seter",

@@ -6,7 +6,6 @@ is killed; the next run asks for the rest of it (RFC 9110, section 14). What is 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from urllib.request import url2pathname
 
 from common.console import Report
 from common.errors import Corrupt, Error, NotFound, Unavailable
+from common.lock import take
 from common.model import Digest, Secret
 from naust.manifest import Blob
 from naust.source.interface import Item, Kept, Upstream
@@ -268,7 +268,7 @@ def _part_file(digest: Digest) -> Iterator[BinaryIO]:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            take(file.fileno(), path)
             try:
                 yield cast(BinaryIO, file)
             except (Unavailable, KeyboardInterrupt):

@@ -11,7 +11,6 @@ A state is written a little later than a file is used. Until then a journal in t
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from common.errors import BadInput, Corrupt, NotFound
+from common.lock import take
 from common.model import Digest, Kind
 from naust import manifest as oci
 from naust.manifest import Blob
@@ -187,7 +187,7 @@ class Journal:
     def _opened(self) -> Iterator[BinaryIO]:
         self._path.parent.mkdir(exist_ok=True)
         with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=0) as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            take(file.fileno(), self._path)
             yield cast(BinaryIO, file)
 
 

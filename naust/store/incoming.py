@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from common.errors import Denied, Error, Unavailable
 from common.files import CHUNK, sync_folder
+from common.lock import take
 from common.model import Digest
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -120,11 +121,12 @@ def _abandoned(path: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Wait for the lock and hold it while the block runs. The file stays: to delete a lock is to have two."""
+    """Wait for the lock and hold it while the block runs. The file stays: to delete a lock is to have two. Raises
+    Conflict when who holds it is stopped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        take(descriptor, path, shared=shared)
         yield
     finally:
         os.close(descriptor)

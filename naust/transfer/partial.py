@@ -17,6 +17,7 @@ from typing import Self
 
 from common.errors import Corrupt, Unavailable
 from common.files import sync_folder
+from common.lock import take
 from naust.manifest import Blob
 from naust.store.interface import Store
 from naust.transfer.digests import digest_of
@@ -40,7 +41,7 @@ class Partial:
         path = target.parent / _name(target, blob)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            take(descriptor, path)
             if _is_at(descriptor, path):
                 return cls(path, descriptor, blob)
             os.close(descriptor)  # who had the lock has finished with it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from common.errors import Conflict
 from common.files import write_atomically
+from common.lock import take
 from seter.keep.interface import NOTHING, Cell, Cells
 
 GUARD = ".guard"
@@ -51,7 +51,7 @@ class FolderCells(Cells):
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                take(descriptor, guard)
                 if guard.exists() and guard.stat().st_ino == os.fstat(descriptor).st_ino:
                     yield
                     return

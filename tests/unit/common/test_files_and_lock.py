@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from common.errors import Conflict, Error
 from common.files import file_digest, tree_digest, write_atomically
-from common.lock import holder, lease
+from common.lock import holder, lease, take
 from common.model import Digest
 
 
@@ -96,3 +97,35 @@ def test_a_lease_whose_folder_was_removed_by_its_holder_holds_nobody_up_and_lock
             shutil.rmtree(path.parent)
         waiting.result(timeout=10)
     assert got.is_set()
+
+
+HOLDER = """
+import fcntl, os, signal, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("held", flush=True)
+if sys.argv[2] == "stops":
+    os.kill(os.getpid(), signal.SIGSTOP)
+time.sleep(0.6)
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_lock_whose_holder_works_is_waited_for_and_one_that_is_stopped_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """A run that was stopped as it swapped a cell (Ctrl-Z) held up everybody else without a word."""
+    monkeypatch.setattr("common.lock.STOPPED_FOR", timedelta(seconds=0.3))
+    path = tmp_path / "lock"
+    with path.open("wb") as file:
+        for way in ("works", "stops"):
+            argv = [sys.executable, "-c", HOLDER, str(path), way]
+            with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None and process.stdout.readline() == "held\n"
+                if way == "stops":
+                    with pytest.raises(Conflict, match=rf"lock is locked by process {process.pid}, which is stopped"):
+                        take(file.fileno(), path, shared=shared)
+                    process.send_signal(signal.SIGCONT)
+                begun = time.monotonic()
+                take(file.fileno(), path, shared=shared)
+                assert time.monotonic() - begun > 0.1, "it was held until then"
+                fcntl.flock(file, fcntl.LOCK_UN)
