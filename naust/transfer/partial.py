@@ -41,9 +41,13 @@ class Partial:
         path = target.parent / _name(target, blob)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            take(descriptor, path)
-            if _is_at(descriptor, path):
-                return cls(path, descriptor, blob)
+            try:
+                take(descriptor, path)
+                if _is_at(descriptor, path):
+                    return cls(path, descriptor, blob)
+            except BaseException:
+                os.close(descriptor)
+                raise
             os.close(descriptor)  # who had the lock has finished with it
 
     def mark(self, count: int) -> None:
