@@ -21,6 +21,8 @@ from common.errors import BadInput, Conflict, Corrupt, Denied, Error, NotFound, 
 from common.files import file_digest
 from common.model import Digest, Secret
 from naust.store.s3 import S3Store
+from naust.store.s3_answers import Seen
+from naust.store.s3_blobs import CONDEMNED, FOLDER
 from naust.store.s3_bucket import Bucket
 from naust.store.s3_multipart import Multipart
 from naust.wire import patience
@@ -500,22 +502,22 @@ def test_a_tag_is_not_deleted_when_it_moves_at_that_moment(server: Server) -> No
 # Collecting while others push
 
 
-def test_a_push_that_counts_on_what_is_just_being_collected_waits_and_is_told(store: S3Store) -> None:
-    """The collector has seen the blob old and stands still before he deletes it."""
+def test_a_push_that_counts_on_what_is_just_being_collected_waits_and_is_told(server: Server) -> None:
+    """The collector has seen the blob old and stands still before he deletes it; until the pusher waits for him."""
+    prefix = fresh_prefix()
+    store, collector = server.store(prefix, renewed=timedelta(seconds=2)), server.store(prefix)
     digest, manifest = Digest.of(b"content"), put(store, b"content")
-    collector = S3Store(bucket_of(store), store.url, renewed=timedelta(0))
-    reached, go = threading.Event(), threading.Event()
-    delete = collector._blobs._bucket.delete
-    slow = _Slow(bucket_of(store), delete, reached, go)
-    collector._blobs._bucket = slow  # type: ignore[assignment]
+    condemned, go, waits = threading.Event(), threading.Event(), threading.Event()
+    collector._blobs._bucket = _Watched(bucket_of(collector), condemned, go)  # type: ignore[assignment]
+    store._blobs._bucket = _Watched(bucket_of(store), waits=waits)  # type: ignore[assignment]
 
     def collect() -> None:
-        while not collector.delete(digest, older_than=timedelta(seconds=1)):
+        while not collector.delete(digest, older_than=timedelta(seconds=4)):
             time.sleep(0.1)
 
     collecting = threading.Thread(target=collect)
     collecting.start()
-    assert reached.wait(30)
+    assert condemned.wait(30)
     failed: list[Error] = []
 
     def push() -> None:
@@ -527,27 +529,38 @@ def test_a_push_that_counts_on_what_is_just_being_collected_waits_and_is_told(st
 
     pushing = threading.Thread(target=push)
     pushing.start()
+    assert waits.wait(30)
     pushing.join(1)
     assert pushing.is_alive() and not list(store.names()), failed
     go.set()
-    pushing.join(20)
-    collecting.join(20)
-    assert isinstance(failed[0], NotFound) and not list(store.names())
+    for each in (pushing, collecting):
+        each.join(60)
+        assert not each.is_alive()
+    assert [type(error) for error in failed] == [NotFound] and not list(store.names())
 
 
-class _Slow:
-    """A bucket whose user stands still before he deletes a blob."""
+class _Watched:
+    """A bucket whose user says when he looks at the marks of collectors, and stands still before he deletes a blob."""
 
     def __init__(
-        self, bucket: Bucket, delete: Callable[[str], None], reached: threading.Event, go: threading.Event
+        self,
+        bucket: Bucket,
+        condemned: threading.Event | None = None,
+        go: threading.Event | None = None,
+        waits: threading.Event | None = None,
     ) -> None:
-        self._bucket, self._delete, self._reached, self._go = bucket, delete, reached, go
+        self._bucket, self._condemned, self._go, self._waits = bucket, condemned, go, waits
+
+    def listed(self, prefix: str) -> Iterator[Seen]:
+        if prefix == CONDEMNED and self._waits:
+            self._waits.set()
+        return self._bucket.listed(prefix)
 
     def delete(self, key: str) -> None:
-        if key.startswith("blobs/"):
-            self._reached.set()
-            self._go.wait(20)
-        self._delete(key)
+        if key.startswith(FOLDER) and self._condemned and self._go:
+            self._condemned.set()
+            self._go.wait(60)
+        self._bucket.delete(key)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bucket, name)
